@@ -1,0 +1,44 @@
+//! The registry of codes: one line of title and a long text each. A code is never used again for
+//! something else.
+
+mod inventory;
+mod language;
+mod refusals;
+mod rules;
+
+/// One code, as `homing explain` prints it.
+#[derive(Clone, Copy, Debug)]
+pub struct CodeText {
+    /// `H003`.
+    pub code: &'static str,
+    /// A few words.
+    pub title: &'static str,
+    /// What it means, why it matters, how to get out; Markdown.
+    pub text: &'static str,
+    /// A script that it refuses, when a script can show it.
+    pub wrong: Option<&'static str>,
+    /// The same script put right.
+    pub right: Option<&'static str>,
+}
+
+/// All codes, in order.
+pub fn all() -> impl Iterator<Item = &'static CodeText> {
+    [rules::CODES, language::CODES, inventory::CODES, refusals::CODES].into_iter().flatten()
+}
+
+/// The text of one code.
+pub fn find(code: &str) -> Option<&'static CodeText> {
+    all().find(|known| known.code == code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::all;
+
+    #[test]
+    fn codes_are_unique_and_in_order() {
+        let codes: Vec<_> = all().map(|c| c.code).collect();
+        assert!(codes.windows(2).all(|pair| pair[0] < pair[1]), "{codes:?}");
+        assert!(all().all(|c| c.code.len() == 4 && !c.title.is_empty() && !c.text.is_empty()));
+    }
+}

@@ -1,0 +1,372 @@
+//! Facts: what was observed of machines and hosts when a plan was made.
+//!
+//! [`FACTS`] lists every fact a script or a rule can read; reading one records it in the plan, and a run
+//! observes it again. A fact nobody read cannot make a plan stale.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::units::parse_duration;
+use crate::base::{HostName, Json, MachineName, Side, SiteName, SyncId, Timestamp};
+
+/// Whether a side runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Power {
+    /// It runs.
+    On,
+    /// It is really off.
+    Off,
+    /// Nobody can say; counts as on.
+    Unknown,
+}
+
+/// What the replica's disks are worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplicaState {
+    /// There are no disks.
+    Absent,
+    /// The site could not say.
+    Unknown,
+    /// A transfer began and has not been verified: booting it may not work.
+    Dirty,
+    /// It was booted or written outside a transfer: its history is void, its blocks may be anything.
+    Diverged,
+    /// A verified copy of an earlier moment.
+    Stale,
+    /// A verified copy of the stopped source, which has not booted since.
+    Current,
+}
+
+/// Where the last failover stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommitState {
+    /// The machine was switched over; the other side still exists and waits for its commit.
+    Pending,
+    /// The last failover was committed.
+    Committed,
+}
+
+/// Which way changes are replicated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protection {
+    /// The on-prem machine is protected towards the cloud.
+    OnpremToCloud,
+    /// Nothing is protected.
+    None,
+}
+
+/// One side of a machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SideFacts {
+    /// The machine exists on this side (its disks and its definition).
+    pub exists: bool,
+    /// Whether it runs.
+    pub power: Power,
+    /// It cannot be started but by homing (a `shutdown_*` fenced it).
+    pub fenced: bool,
+    /// The token of this side's boot and disk state; empty when it does not exist.
+    pub generation: String,
+}
+
+/// The durable mark of a transfer that began and was not verified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirtyMark {
+    /// The synchronization that may trust its checkpoint.
+    pub sync: SyncId,
+    /// The run it belongs to.
+    pub run: String,
+    /// The step it belongs to.
+    pub step: String,
+}
+
+/// Everything observed of one machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineFacts {
+    /// The side that holds the live data: it runs there, or ran there last.
+    pub active: Side,
+    /// The cloud side.
+    pub cloud: SideFacts,
+    /// The on-prem side.
+    pub onprem: SideFacts,
+    /// The on-prem host that holds the replica, or would.
+    pub host: HostName,
+    /// What the passive side's disks are worth.
+    pub replica: ReplicaState,
+    /// Why the replica is dirty.
+    pub dirty: Option<DirtyMark>,
+    /// Where the last failover stands.
+    pub commit: CommitState,
+    /// Which way changes are replicated.
+    pub protection: Protection,
+    /// The disks are encrypted with a key that a transfer must know.
+    pub encrypted: bool,
+    /// All disks together, bytes.
+    pub disk_bytes: u64,
+    /// When it failed over to the cloud.
+    pub failed_over_at: Option<Timestamp>,
+    /// When the replica was last verified equal to its source.
+    pub synced_at: Option<Timestamp>,
+}
+
+impl MachineFacts {
+    /// One side.
+    pub fn side(&self, side: Side) -> &SideFacts {
+        match side {
+            Side::Cloud => &self.cloud,
+            Side::Onprem => &self.onprem,
+        }
+    }
+}
+
+/// What was observed of one on-prem host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFacts {
+    /// Homing can reach it.
+    pub connected: bool,
+    /// Its virtual switches.
+    pub switches: BTreeSet<String>,
+    /// Bytes free for disks.
+    pub free_bytes: u64,
+}
+
+/// A host at its site.
+pub type HostKey = (SiteName, HostName);
+
+/// All that was observed so far. Grows round by round until nothing is missing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    /// When observing began; ages are counted up to here.
+    pub now: Option<Timestamp>,
+    /// By machine.
+    pub machines: BTreeMap<MachineName, MachineFacts>,
+    /// By site and host.
+    pub hosts: BTreeMap<HostKey, HostFacts>,
+}
+
+/// One fact that a plan rests on, with the value it had. What `run` checks again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Fact {
+    /// A machine, `site/host`, or `vms` for a selection.
+    pub subject: String,
+    /// The name in [`FACTS`], with its argument: `replica`, `away_over("30d")`; a selection's terms.
+    pub fact: String,
+    /// Its value, as canonical JSON text (facts are compared and hashed as text).
+    pub value: String,
+}
+
+impl Fact {
+    /// A fact with its value as data.
+    pub fn new(subject: impl Into<String>, fact: impl Into<String>, value: &Json) -> Fact {
+        Fact { subject: subject.into(), fact: fact.into(), value: value.to_string() }
+    }
+}
+
+/// The type of a fact's value, for the reference and for scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FactType {
+    /// `true` or `false`.
+    Bool,
+    /// A whole number.
+    Int,
+    /// A text.
+    Text,
+}
+
+/// One fact that a machine has.
+pub struct FactSpec {
+    /// As scripts write it after the machine: `onprem.exists`, `away_over`.
+    pub name: &'static str,
+    /// It takes a duration: `m.away_over("30d")`.
+    pub takes_duration: bool,
+    /// The type of its value.
+    pub ty: FactType,
+    /// What it says.
+    pub doc: &'static str,
+    get: fn(&MachineFacts, &Ages) -> Json,
+}
+
+/// What a fact about time is measured against.
+struct Ages {
+    now: Timestamp,
+    duration_s: f64,
+}
+
+impl Ages {
+    fn older(&self, than: Option<Timestamp>) -> bool {
+        than.is_some_and(|at| self.now.duration_since(at).as_secs_f64() >= self.duration_s)
+    }
+}
+
+macro_rules! fact {
+    ($name:literal, $ty:ident, $doc:literal, $get:expr) => {
+        FactSpec { name: $name, takes_duration: false, ty: FactType::$ty, doc: $doc, get: $get }
+    };
+    ($name:literal (duration), $ty:ident, $doc:literal, $get:expr) => {
+        FactSpec { name: $name, takes_duration: true, ty: FactType::$ty, doc: $doc, get: $get }
+    };
+}
+
+/// Every observed fact of a machine.
+pub static FACTS: &[FactSpec] = &[
+    fact!("where", Text, "the side that holds the live data: `cloud` or `home`", |m, _| {
+        Json::from(if m.active == Side::Cloud { "cloud" } else { "home" })
+    }),
+    fact!("cloud.exists", Bool, "the machine exists in the cloud", |m, _| m.cloud.exists.into()),
+    fact!("cloud.power", Text, "`on`, `off` or `unknown`", |m, _| word(m.cloud.power)),
+    fact!("cloud.fenced", Bool, "it can only be started by homing", |m, _| m.cloud.fenced.into()),
+    fact!("onprem.exists", Bool, "the machine exists on-prem", |m, _| m.onprem.exists.into()),
+    fact!("onprem.power", Text, "`on`, `off` or `unknown`", |m, _| word(m.onprem.power)),
+    fact!("onprem.fenced", Bool, "it can only be started by homing", |m, _| m.onprem.fenced.into()),
+    fact!("host", Text, "the on-prem host that holds the replica, or would", |m, _| {
+        Json::from(m.host.as_str())
+    }),
+    fact!(
+        "replica",
+        Text,
+        "`absent`, `unknown`, `dirty`, `diverged`, `stale` or `current`",
+        |m, _| word(m.replica)
+    ),
+    fact!("commit", Text, "the last failover is `pending` or `committed`", |m, _| word(m.commit)),
+    fact!("protection", Text, "`onprem_to_cloud` or `none`", |m, _| word(m.protection)),
+    fact!("encrypted", Bool, "its disks are encrypted", |m, _| m.encrypted.into()),
+    fact!("disk_bytes", Int, "all its disks together, bytes", |m, _| m.disk_bytes.into()),
+    fact!(
+        "away_over"(duration),
+        Bool,
+        "it failed over to the cloud at least that long ago",
+        |m, ages| ages.older(m.failed_over_at).into()
+    ),
+    fact!(
+        "synced_within"(duration),
+        Bool,
+        "its replica was verified within that time",
+        |m, ages| (m.synced_at.is_some() && !ages.older(m.synced_at)).into()
+    ),
+];
+
+fn word(value: impl Serialize) -> Json {
+    serde_json::to_value(value).expect("BUG: a fact's word is a plain enum")
+}
+
+/// The spec of a fact by its bare name.
+pub fn find_fact(name: &str) -> Option<&'static FactSpec> {
+    FACTS.iter().find(|spec| spec.name == name)
+}
+
+/// How a plan records a fact that takes a duration: `away_over("30d")`.
+pub fn with_duration(name: &str, duration: &str) -> String {
+    format!("{name}(\"{duration}\")")
+}
+
+impl Facts {
+    /// The value of a machine's fact, written as the plan records it (`replica`, `away_over("30d")`).
+    /// `None`: the machine has not been observed, or there is no such fact.
+    pub fn get(&self, machine: &MachineName, fact: &str) -> Option<Json> {
+        let observed = self.machines.get(machine)?;
+        let (name, duration) = match fact.split_once("(\"") {
+            Some((name, rest)) => (name, Some(rest.strip_suffix("\")")?)),
+            None => (fact, None),
+        };
+        let spec = find_fact(name).filter(|spec| spec.takes_duration == duration.is_some())?;
+        let duration_s = match duration {
+            Some(text) => parse_duration(text).ok()?.as_secs_f64(),
+            None => 0.0,
+        };
+        Some((spec.get)(observed, &Ages { now: self.now?, duration_s }))
+    }
+}
+
+/// Reads facts and remembers which were read (a plan rests on those) and which were not there (compile
+/// again once they have been observed).
+#[derive(Debug)]
+pub struct FactLog<'a> {
+    facts: &'a Facts,
+    read: RefCell<BTreeSet<Fact>>,
+    missing: RefCell<BTreeSet<MachineName>>,
+}
+
+impl<'a> FactLog<'a> {
+    /// Nothing read yet.
+    pub fn new(facts: &'a Facts) -> FactLog<'a> {
+        FactLog { facts, read: RefCell::default(), missing: RefCell::default() }
+    }
+
+    /// The value of a machine's fact by its name in [`FACTS`]; recorded as read, or as missing.
+    pub fn read(&self, machine: &MachineName, fact: &str) -> Option<Json> {
+        if !self.facts.machines.contains_key(machine) {
+            self.missing.borrow_mut().insert(machine.clone());
+            return None;
+        }
+        let value = self.facts.get(machine, fact)?;
+        self.note(Fact::new(machine.as_str(), fact, &value));
+        Some(value)
+    }
+
+    /// Records a fact that was found out elsewhere: a selection, an inventory value, a host.
+    pub fn note(&self, fact: Fact) {
+        self.read.borrow_mut().insert(fact);
+    }
+
+    /// Everything observed, for sentences and estimates: what is read here is not recorded.
+    pub fn peek(&self) -> &'a Facts {
+        self.facts
+    }
+
+    /// What was read, and the machines that were asked for but never observed.
+    pub fn finish(self) -> (BTreeSet<Fact>, BTreeSet<MachineName>) {
+        (self.read.into_inner(), self.missing.into_inner())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A machine that failed over twelve days ago and runs in the cloud, its replica stale.
+    pub(crate) fn away() -> MachineFacts {
+        let side = |power, generation: &str| SideFacts {
+            exists: true,
+            power,
+            fenced: false,
+            generation: generation.into(),
+        };
+        MachineFacts {
+            active: Side::Cloud,
+            cloud: side(Power::On, "c1"),
+            onprem: side(Power::Off, "o1"),
+            host: HostName::new("hv-01").unwrap(),
+            replica: ReplicaState::Stale,
+            dirty: None,
+            commit: CommitState::Committed,
+            protection: Protection::None,
+            encrypted: false,
+            disk_bytes: 64 << 20,
+            failed_over_at: Some("2026-11-10T00:00:00Z".parse().unwrap()),
+            synced_at: None,
+        }
+    }
+
+    #[test]
+    fn facts_are_read_by_the_name_that_the_plan_records() {
+        let name = MachineName::new("web-01").unwrap();
+        let facts = Facts {
+            now: Some("2026-11-22T00:00:00Z".parse().unwrap()),
+            machines: [(name.clone(), away())].into(),
+            ..Facts::default()
+        };
+        let read = |fact: &str| facts.get(&name, fact).map(|value| value.to_string());
+        assert_eq!(read("replica").unwrap(), "\"stale\"");
+        assert_eq!(read("cloud.power").unwrap(), "\"on\"");
+        assert_eq!(read(&with_duration("away_over", "12d")).unwrap(), "true");
+        assert_eq!(read(&with_duration("away_over", "13d")).unwrap(), "false");
+        assert_eq!(read("synced_within(\"1d\")").unwrap(), "false");
+        assert_eq!(read("away_over"), None, "it takes a duration");
+        assert_eq!(read("colour"), None);
+    }
+}

@@ -1,0 +1,14 @@
+//! Nouns of a plan: steps, edges, facts, effects, the inventory. Data and total functions only.
+//!
+//! In: what tracing records and observing finds. Out: a [`Plan`] that can be proved, shown, saved and
+//! run. Refuses to know: files, clocks, Rhai, providers.
+
+pub mod digest;
+pub mod effect;
+pub mod estimate;
+pub mod facts;
+pub mod graph;
+pub mod inventory;
+pub mod policy;
+pub mod settle;
+pub mod step;

@@ -1,0 +1,228 @@
+//! What a primitive must be, and all the powers it has.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::base::{Json, MachineName, RunId, Side, SiteName, StepId, StepKey};
+use crate::diagnostic::Diagnostic;
+use crate::plan::effect::Effect;
+use crate::plan::facts::FactLog;
+use crate::plan::inventory::{Inventory, MachineEntry};
+use crate::primitives::spec::Spec;
+use crate::run::failure::Failure;
+use crate::sites::{Fence, Site};
+
+/// A primitive: spec, meaning, sentence, estimate, work.
+///
+/// **Contract of `run`.** Observe, then act. A repeated attempt after a crash finds what the first one
+/// did and finishes it. Running a finished step again changes nothing. It never blocks the runtime,
+/// honours cancellation at the next safe point, and its outputs are data.
+pub trait Primitive: Send + Sync + 'static {
+    /// Its arguments, typed.
+    type Args: Send + Sync;
+    /// Its outputs; a struct whose fields are the spec's outputs.
+    type Out: Serialize + Send;
+    /// What it says of itself.
+    const SPEC: &'static Spec;
+
+    /// Arguments from a step's `args`, whose options were checked against the spec already; here come
+    /// the checks between options.
+    ///
+    /// # Errors
+    /// What is wrong with them, without places (the caller knows those).
+    fn parse(args: &Json) -> Result<Self::Args, Vec<Diagnostic>>;
+
+    /// What it does to its machine, for the verifier. May read facts (`mode: "auto"`), by name.
+    fn effect(args: &Self::Args, subject: &Subject<'_>) -> Effect;
+
+    /// The sentence of the dry run, in the imperative, without the machine's name where it is obvious.
+    fn describe(args: &Self::Args, subject: &Subject<'_>) -> String;
+
+    /// How long it will take and how much it moves at most, from sizes and rates.
+    fn estimate(args: &Self::Args, subject: &Subject<'_>) -> Cost;
+
+    /// The work.
+    fn run<'a>(
+        args: &'a Self::Args,
+        ctx: &'a dyn Ctx,
+    ) -> impl Future<Output = Result<Self::Out, Failure>> + Send + 'a;
+}
+
+/// What a step is about, at plan time.
+pub struct Subject<'a> {
+    /// Its machine, when it has one.
+    pub machine: Option<&'a MachineName>,
+    /// The inventory.
+    pub inventory: &'a Inventory,
+    /// What is known; every machine that the plan touches has been observed.
+    pub facts: &'a FactLog<'a>,
+}
+
+impl<'a> Subject<'a> {
+    /// The inventory's entry of the machine.
+    pub fn entry(&self) -> Option<&'a MachineEntry> {
+        self.inventory.machines.get(self.machine?)
+    }
+
+    /// A fact of the machine, recorded as read.
+    pub fn fact(&self, name: &str) -> Option<Json> {
+        self.facts.read(self.machine?, name)
+    }
+}
+
+/// What a step will cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Seconds.
+    pub seconds: f64,
+    /// Bytes to move at most.
+    pub bytes: u64,
+}
+
+/// All the powers of a running primitive.
+#[async_trait]
+pub trait Ctx: Send + Sync {
+    /// The run.
+    fn run(&self) -> &RunId;
+
+    /// The step.
+    fn step(&self) -> &StepId;
+
+    /// Stored with whatever the step creates.
+    fn key(&self) -> &StepKey;
+
+    /// The step's machine.
+    fn machine(&self) -> Option<&MachineName>;
+
+    /// The inventory.
+    fn inventory(&self) -> &Inventory;
+
+    /// An opened site.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    fn site(&self, site: &SiteName) -> Result<Arc<dyn Site>, Failure>;
+
+    /// What every mutation at that side of the machine carries.
+    ///
+    /// # Errors
+    /// When this run has not claimed the machine.
+    fn fence(&self, side: Side) -> Result<Fence, Failure>;
+
+    /// The outputs of the step whose handle was passed as the argument `param`.
+    fn input(&self, param: &str) -> Option<Arc<Json>>;
+
+    /// Fires when the attempt should stop at its next safe point.
+    fn cancelled(&self) -> &CancellationToken;
+
+    /// Says how far it is; may be dropped. Also what a stall timeout watches.
+    fn progress(&self, done: u64, total: u64, sent: u64, note: &str);
+
+    /// The cursor that an earlier attempt saved.
+    fn checkpoint(&self) -> Option<Vec<u8>>;
+
+    /// Saves a cursor, durably, before it returns. Blocking: for transfer threads.
+    ///
+    /// # Errors
+    /// When it could not be saved, or another process took the run over: stop at once.
+    fn save(&self, cursor: &[u8]) -> Result<(), Failure>;
+
+    /// Journals what will be deleted, durably, before it returns.
+    ///
+    /// # Errors
+    /// When it could not be journalled: delete nothing.
+    async fn intend(&self, deletes: Json) -> Result<(), Failure>;
+
+    /// What an earlier attempt announced to delete.
+    fn intended(&self) -> Option<Json>;
+}
+
+/// A primitive without its types: what the registry holds.
+pub trait AnyPrimitive: Send + Sync {
+    /// What it says of itself.
+    fn spec(&self) -> &'static Spec;
+
+    /// Whether these arguments make sense together.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    fn check(&self, args: &Json) -> Result<(), Vec<Diagnostic>>;
+
+    /// See [`Primitive::effect`]; `args` were checked.
+    fn effect(&self, args: &Json, subject: &Subject<'_>) -> Effect;
+
+    /// See [`Primitive::describe`]; `args` were checked.
+    fn describe(&self, args: &Json, subject: &Subject<'_>) -> String;
+
+    /// See [`Primitive::estimate`]; `args` were checked.
+    fn estimate(&self, args: &Json, subject: &Subject<'_>) -> Cost;
+
+    /// See [`Primitive::run`].
+    fn run<'a>(
+        &'a self,
+        args: &'a Json,
+        ctx: &'a dyn Ctx,
+    ) -> Pin<Box<dyn Future<Output = Result<Json, Failure>> + Send + 'a>>;
+}
+
+/// Makes an [`AnyPrimitive`] of a [`Primitive`].
+pub struct Erased<P>(std::marker::PhantomData<fn() -> P>);
+
+impl<P: Primitive> Erased<P> {
+    /// For the registry.
+    pub const fn new() -> Self {
+        Erased(std::marker::PhantomData)
+    }
+
+    fn args(args: &Json) -> P::Args {
+        P::parse(args).unwrap_or_else(|wrong| panic!("BUG: unchecked arguments: {wrong:?}"))
+    }
+}
+
+impl<P: Primitive> Default for Erased<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<P: Primitive> AnyPrimitive for Erased<P> {
+    fn spec(&self) -> &'static Spec {
+        P::SPEC
+    }
+
+    fn check(&self, args: &Json) -> Result<(), Vec<Diagnostic>> {
+        P::parse(args).map(drop)
+    }
+
+    fn effect(&self, args: &Json, subject: &Subject<'_>) -> Effect {
+        P::effect(&Self::args(args), subject)
+    }
+
+    fn describe(&self, args: &Json, subject: &Subject<'_>) -> String {
+        P::describe(&Self::args(args), subject)
+    }
+
+    fn estimate(&self, args: &Json, subject: &Subject<'_>) -> Cost {
+        P::estimate(&Self::args(args), subject)
+    }
+
+    fn run<'a>(
+        &'a self,
+        args: &'a Json,
+        ctx: &'a dyn Ctx,
+    ) -> Pin<Box<dyn Future<Output = Result<Json, Failure>> + Send + 'a>> {
+        Box::pin(async move {
+            let args = P::parse(args).map_err(|wrong| {
+                Failure::permanent(format!("its arguments are wrong: {wrong:?}"))
+            })?;
+            let out = P::run(&args, ctx).await?;
+            serde_json::to_value(out)
+                .map_err(|error| Failure::permanent(format!("its outputs are no data: {error}")))
+        })
+    }
+}

@@ -1,0 +1,44 @@
+//! What a person asks of a run, from any process.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::StepId;
+
+/// A request to the process that owns a run; stored in the journal until it is applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "command")]
+pub enum Command {
+    /// Let a gate open.
+    Approve {
+        /// The gate.
+        gate: StepId,
+        /// Why, or a change ticket.
+        comment: Option<String>,
+    },
+    /// Say no at a gate.
+    Reject {
+        /// The gate.
+        gate: StepId,
+        /// Why.
+        comment: Option<String>,
+    },
+    /// Try a failed step again.
+    Retry {
+        /// The step.
+        step: StepId,
+    },
+    /// Stop at safe points, for good.
+    Cancel {
+        /// Why.
+        reason: Option<String>,
+    },
+}
+
+/// Who asked, as far as a machine can tell. Not authenticated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asker {
+    /// The login name.
+    pub who: String,
+    /// The host it was asked from.
+    pub from: String,
+}

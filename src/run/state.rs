@@ -1,0 +1,266 @@
+//! The fold of a run's events: the only state machine. Live run, resume, `status` and reports all use it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{Json, StepId, Timestamp};
+use crate::plan::graph::Plan;
+use crate::plan::settle::{Edge, Passage, Settled, passage};
+use crate::plan::step::StepIx;
+use crate::run::event::{Answer, Event, EventBody};
+use crate::run::failure::Failure;
+use crate::run::outcome::Outcome;
+
+/// Where one step stands. `apply` makes all transitions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Not begun, or asked to be tried again.
+    #[default]
+    Pending,
+    /// An attempt is in flight, or was when its process died.
+    Running,
+    /// Between two attempts.
+    Backoff,
+    /// A gate that waits for a person.
+    Open,
+    /// Its postcondition holds.
+    Succeeded,
+    /// Failed for good.
+    Failed,
+    /// A gate that got a no.
+    Rejected,
+}
+
+/// One step of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StepState {
+    /// Where it stands.
+    pub status: Status,
+    /// Tries begun since the last `retry`.
+    pub attempts: u32,
+    /// First try, or when the gate opened.
+    pub started_at: Option<Timestamp>,
+    /// When it settled.
+    pub ended_at: Option<Timestamp>,
+    /// What it found or made.
+    pub outputs: Option<Arc<Json>>,
+    /// Why its last try failed.
+    pub failure: Option<Failure>,
+    /// What it announced to delete.
+    pub intent: Option<Json>,
+    /// How a gate was answered.
+    pub answer: Option<Answer>,
+    /// When an open gate counts as rejected.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// An event that cannot follow the ones before it: the journal and the plan do not belong together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("event {seq} cannot follow the events before it: {reason}")]
+pub struct Illegal {
+    /// The event.
+    pub seq: u64,
+    /// Why not.
+    pub reason: String,
+}
+
+/// The state of a run: a pure function of its plan and its events.
+#[derive(Clone, Debug)]
+pub struct RunState {
+    /// By step, in plan order.
+    pub steps: Vec<StepState>,
+    /// The last event applied; 0 before the first.
+    pub seq: u64,
+    /// The process that owns it: grows by one with every resume.
+    pub epoch: u32,
+    /// When it began.
+    pub started_at: Option<Timestamp>,
+    /// When its process last left it in order.
+    pub ended_at: Option<Timestamp>,
+    /// How it stood then; `None` while a process owns it, or after one died.
+    pub outcome: Option<Outcome>,
+    /// Gates answered in advance.
+    pub approved: Vec<String>,
+    /// Somebody asked to end it for good.
+    pub cancel_asked: bool,
+    /// Facts that changed, when it is held.
+    pub held: Vec<String>,
+    places: Arc<HashMap<StepId, StepIx>>,
+}
+
+impl RunState {
+    /// A run of `plan` before its first event.
+    pub fn new(plan: &Plan) -> RunState {
+        let places = plan.iter().map(|(ix, step)| (step.id.clone(), ix)).collect();
+        RunState {
+            steps: vec![StepState::default(); plan.steps.len()],
+            seq: 0,
+            epoch: 0,
+            started_at: None,
+            ended_at: None,
+            outcome: None,
+            approved: Vec::new(),
+            cancel_asked: false,
+            held: Vec::new(),
+            places: Arc::new(places),
+        }
+    }
+
+    /// The place of a step by its id.
+    pub fn place(&self, step: &StepId) -> Option<StepIx> {
+        self.places.get(step).copied()
+    }
+
+    /// One step.
+    pub fn step(&self, ix: StepIx) -> &StepState {
+        &self.steps[ix.at()]
+    }
+
+    /// Takes one event in.
+    ///
+    /// # Errors
+    /// [`Illegal`], and then nothing has changed, when the event cannot follow.
+    pub fn apply(&mut self, event: &Event) -> Result<(), Illegal> {
+        let illegal = |reason: String| Illegal { seq: event.seq, reason };
+        if event.seq != self.seq + 1 {
+            return Err(illegal(format!("event {} was expected", self.seq + 1)));
+        }
+        match event.body.step() {
+            Some(id) => {
+                let ix = self.place(id).ok_or_else(|| illegal(format!("no step `{id}`")))?;
+                let before = self.step(ix).status;
+                let Some(after) = next(before, &event.body) else {
+                    return Err(illegal(format!("`{id}` is {before:?}")));
+                };
+                record(&mut self.steps[ix.at()], after, event);
+            }
+            None => self.apply_to_run(event).map_err(illegal)?,
+        }
+        self.seq = event.seq;
+        Ok(())
+    }
+
+    fn apply_to_run(&mut self, event: &Event) -> Result<(), String> {
+        match &event.body {
+            EventBody::RunStarted { approved, .. } => {
+                if self.seq != 0 {
+                    return Err("a run starts once".into());
+                }
+                self.started_at = Some(event.at);
+                self.epoch = 1;
+                self.approved.clone_from(approved);
+            }
+            EventBody::RunResumed { epoch } => {
+                if *epoch != self.epoch + 1 {
+                    return Err(format!("epoch {} was expected", self.epoch + 1));
+                }
+                if self.outcome.is_some_and(Outcome::is_over) {
+                    return Err("the run is over".into());
+                }
+                self.epoch = *epoch;
+                self.outcome = None;
+                self.ended_at = None;
+                self.held.clear();
+            }
+            EventBody::RunHeld { changed } => self.held.clone_from(changed),
+            EventBody::CancelAsked { .. } => self.cancel_asked = true,
+            EventBody::RunEnded { outcome } => {
+                self.outcome = Some(*outcome);
+                self.ended_at = Some(event.at);
+            }
+            _ => return Err("BUG: an event about a step".into()),
+        }
+        Ok(())
+    }
+
+    /// How every step is settled for those that depend on it: `None` while more may come.
+    /// Blocked is derived here and never journalled.
+    pub fn settled(&self, plan: &Plan) -> Vec<Option<Settled>> {
+        let mut settled: Vec<Option<Settled>> = Vec::with_capacity(plan.steps.len());
+        for (ix, step) in plan.iter() {
+            let own = match self.step(ix).status {
+                Status::Succeeded => Some(Settled::Succeeded),
+                Status::Failed if step.optional => Some(Settled::OptionalFailed),
+                Status::Failed => Some(Settled::Failed),
+                Status::Rejected => Some(Settled::Rejected),
+                Status::Running | Status::Backoff | Status::Open => None,
+                Status::Pending => is_blocked(plan, ix, &settled).then_some(Settled::Blocked),
+            };
+            settled.push(own);
+        }
+        settled
+    }
+}
+
+fn is_blocked(plan: &Plan, ix: StepIx, settled: &[Option<Settled>]) -> bool {
+    let step = plan.step(ix);
+    let closed = |edge, before: &StepIx| {
+        settled[before.at()].is_some_and(|outcome| passage(edge, outcome) == Passage::Closed)
+    };
+    step.needs.iter().any(|before| closed(Edge::Needs, before))
+        || step.waits.iter().any(|before| closed(Edge::Waits, before))
+}
+
+/// Every legal transition of a step; all else is refused.
+fn next(before: Status, event: &EventBody) -> Option<Status> {
+    use EventBody as E;
+    match (before, event) {
+        // A resumed process tries an in-flight step again under the same key.
+        (Status::Pending | Status::Backoff | Status::Running, E::AttemptStarted { .. }) => {
+            Some(Status::Running)
+        }
+        (Status::Running, E::AttemptFailed { .. }) => Some(Status::Backoff),
+        (Status::Running, E::StepSucceeded { .. }) => Some(Status::Succeeded),
+        (Status::Pending | Status::Running | Status::Backoff, E::StepFailed { .. }) => {
+            Some(Status::Failed)
+        }
+        // Barriers and timers settle without an attempt.
+        (Status::Pending, E::StepSucceeded { attempt: 0, .. }) => Some(Status::Succeeded),
+        (Status::Failed, E::StepRetried { .. }) => Some(Status::Pending),
+        (Status::Pending, E::GateOpened { .. }) => Some(Status::Open),
+        (Status::Open, E::GateAnswered { answer, .. }) => Some(match answer {
+            Answer::Approved | Answer::ApprovedInAdvance | Answer::WentOn => Status::Succeeded,
+            Answer::Rejected | Answer::TimedOut => Status::Rejected,
+        }),
+        (Status::Running, E::Intent { .. }) => Some(Status::Running),
+        _ => None,
+    }
+}
+
+fn record(step: &mut StepState, after: Status, event: &Event) {
+    step.status = after;
+    match &event.body {
+        EventBody::AttemptStarted { attempt, .. } => {
+            step.attempts = *attempt;
+            step.started_at.get_or_insert(event.at);
+        }
+        EventBody::AttemptFailed { failure, .. } => step.failure = Some(failure.clone()),
+        EventBody::StepSucceeded { outputs, .. } => {
+            step.outputs = Some(Arc::new(outputs.clone()));
+            step.failure = None;
+            step.started_at.get_or_insert(event.at);
+            step.ended_at = Some(event.at);
+        }
+        EventBody::StepFailed { failure, .. } => {
+            step.failure = Some(failure.clone());
+            step.ended_at = Some(event.at);
+        }
+        EventBody::StepRetried { .. } => {
+            step.attempts = 0;
+            step.ended_at = None;
+        }
+        EventBody::GateOpened { expires_at, .. } => {
+            step.started_at = Some(event.at);
+            step.expires_at = *expires_at;
+        }
+        EventBody::GateAnswered { answer, .. } => {
+            step.answer = Some(*answer);
+            step.ended_at = Some(event.at);
+        }
+        EventBody::Intent { deletes, .. } => step.intent = Some(deletes.clone()),
+        _ => {}
+    }
+}
