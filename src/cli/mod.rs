@@ -6,5 +6,10 @@
 pub mod args;
 pub mod draw;
 pub mod exit;
+pub mod explain;
+pub mod init;
 pub mod memory;
+pub mod place;
+pub mod stop;
+pub mod terminal;
 pub mod world;
