@@ -30,6 +30,8 @@ pub mod base;
 pub mod diagnostic;
 pub mod plan;
 pub mod primitives;
+pub mod render;
+pub mod report;
 pub mod run;
 pub mod sites;
 pub mod source;
