@@ -32,6 +32,8 @@ pub mod config;
 pub mod diagnostic;
 pub mod plan;
 pub mod primitives;
+pub mod render;
+pub mod report;
 pub mod run;
 pub mod sites;
 pub mod source;
