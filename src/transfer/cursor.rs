@@ -105,7 +105,8 @@ mod tests {
             Cursor { at: Position { disk: 1, offset: 65536 }, seconds: 1.5, ..Cursor::default() };
         let bytes = cursor.seal(&fingerprint("g1", None));
         assert_eq!(Cursor::open(&bytes, &fingerprint("g1", None)), Some(cursor));
-        for other in [fingerprint("g2", None), fingerprint("g1", Some(&[0..65536, 131072..196608]))] {
+        for other in [fingerprint("g2", None), fingerprint("g1", Some(&[0..65536, 131072..196608]))]
+        {
             assert_eq!(Cursor::open(&bytes, &other), None);
         }
     }
