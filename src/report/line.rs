@@ -208,7 +208,7 @@ fn run_held(changed: &[String], seen: &Seen<'_>) -> Line {
 fn run_ended(outcome: Outcome, at: Timestamp, seen: &Seen<'_>) -> Line {
     let (ink, words) = outcome_words(outcome);
     let took = seen.state.started_at.map_or(0.0, |from| seconds_between(from, at));
-    Line::new(ink, "run", format!("run {} {words} after {}", seen.run, show_seconds(took)))
+    Line::new(ink, "run", format!("run {}, after {}: {words}", seen.run, show_seconds(took)))
 }
 
 /// An outcome in words, with its ink.

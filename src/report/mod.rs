@@ -96,13 +96,13 @@ impl<'a> Reporters<'a> {
             tracing::warn!("a reporter's view of the run is not exact: {illegal}");
         }
         let seen = &self.seen;
-        self.reporters.retain_mut(|reporter| kept(reporter.tell(told, seen)));
+        self.reporters.retain_mut(|reporter| kept(&reporter.tell(told, seen)));
     }
 
     /// Lets clocks go on.
     pub fn tick(&mut self, now: Timestamp) {
         let seen = &self.seen;
-        self.reporters.retain_mut(|reporter| kept(reporter.tick(now, seen)));
+        self.reporters.retain_mut(|reporter| kept(&reporter.tick(now, seen)));
     }
 
     /// The run as it was last told.
@@ -111,8 +111,8 @@ impl<'a> Reporters<'a> {
     }
 }
 
-fn kept(told: io::Result<()>) -> bool {
-    if let Err(error) = &told {
+fn kept(told: &io::Result<()>) -> bool {
+    if let Err(error) = told {
         tracing::warn!("a reporter is gone, the run goes on: {error}");
     }
     told.is_ok()

@@ -68,12 +68,12 @@ impl Data {
     /// For a person.
     pub fn words(self) -> &'static str {
         match self {
-            Data::LiveInCloud => "safe in the cloud; the replica is older",
-            Data::LiveInCloudReplicaDirty => "safe in the cloud; the replica must not boot",
-            Data::OnCloudDisks => "safe on the cloud disks; the replica lacks some",
+            Data::LiveInCloud => "safe in cloud; replica older",
+            Data::LiveInCloudReplicaDirty => "safe in cloud; replica dirty",
+            Data::OnCloudDisks => "safe on cloud disks alone",
             Data::OnBothSides => "safe on both sides",
-            Data::LiveOnprem => "safe on-prem; cloud disks still there",
-            Data::LiveOnpremCommitting => "safe on-prem; cloud side half deleted",
+            Data::LiveOnprem => "safe on-prem; cloud disks kept",
+            Data::LiveOnpremCommitting => "safe on-prem; half committed",
             Data::LiveOnpremUnprotected => "safe on-prem; NOT protected yet",
             Data::LiveOnpremProtected => "safe on-prem and protected",
             Data::Unknown => "UNKNOWN: observe the machine",
@@ -133,6 +133,8 @@ enum Commit {
 
 /// A machine as the run's events leave it.
 struct Walk {
+    /// The side that held the live data when the plan was made.
+    active: Option<Side>,
     cloud: Power,
     onprem: Power,
     dirty: bool,
@@ -142,7 +144,7 @@ struct Walk {
 }
 
 impl Walk {
-    /// As the plan found it, by the one fact about it that a plan may rest on.
+    /// As the plan found it, by the facts that it rests on.
     fn planned(seen: &Seen<'_>, machine: &MachineName) -> Walk {
         let own = |name: &str| {
             let mut facts = seen.plan.facts.iter();
@@ -152,7 +154,13 @@ impl Walk {
         let power = |name: &str| {
             own(name).and_then(|value| serde_json::from_value(value).ok()).unwrap_or(Power::Unknown)
         };
+        let active = own("where").and_then(|side| match side.as_str() {
+            Some("cloud") => Some(Side::Cloud),
+            Some("home") => Some(Side::Onprem),
+            _ => None,
+        });
         Walk {
+            active,
             cloud: power("cloud.power"),
             onprem: power("onprem.power"),
             dirty: false,
@@ -194,6 +202,7 @@ impl Walk {
     }
 
     fn observe(&mut self, facts: &MachineFacts) {
+        self.active = Some(facts.active);
         self.cloud = facts.cloud.power;
         self.onprem = facts.onprem.power;
         self.dirty = facts.dirty.is_some() || facts.replica == ReplicaState::Dirty;
@@ -218,6 +227,10 @@ impl Walk {
                 Data::OnBothSides
             }
             (Power::Off, Power::Off, Commit::No) => Data::OnCloudDisks,
+            // Nobody knows whether it still runs; its twin does not, so no other copy is newer.
+            (Power::Unknown, Power::Off, Commit::No) if self.active == Some(Side::Cloud) => {
+                Data::OnCloudDisks
+            }
             _ => Data::Unknown,
         }
     }

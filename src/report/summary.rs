@@ -32,8 +32,8 @@ pub fn summary(seen: &Seen<'_>, now: Timestamp, style: Style) -> String {
         None => (Ink::Danger, "did not end in order; it can be resumed"),
     };
     let took = seen.state.started_at.map_or(0.0, |from| seconds_between(from, now));
-    let head = format!("\nRun {} {}", seen.run, style.paint(ink, words));
-    let mut page = format!("{head}, {} after it began\n", show_seconds(took));
+    let words = style.paint(ink, words);
+    let mut page = format!("\nRun {}, after {}: {words}\n", seen.run, show_seconds(took));
     let all = standings(seen, None, now);
     if !all.is_empty() {
         page.push_str(&machines(&all, style));

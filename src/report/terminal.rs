@@ -166,7 +166,7 @@ mod tests {
         let term = InMemoryTerm::new(40, 120);
         let sample = Sample::failback(&["web-01"]);
         let run = run_id();
-        let target = ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), 255);
+        let target = ProgressDrawTarget::term_like(Box::new(term.clone()));
         let mut reporters = Reporters::new(&run, &sample.plan, RunState::new(&sample.plan))
             .and(Terminal::new(target, Style { colour: false, width: 120 }));
         story.told.iter().for_each(|told| reporters.tell(told));
