@@ -27,6 +27,8 @@
 //! 10. No primitive or provider is named outside its file and the registry.
 
 pub mod base;
+pub mod cli;
+pub mod config;
 pub mod diagnostic;
 pub mod plan;
 pub mod primitives;
