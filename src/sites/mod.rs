@@ -11,6 +11,11 @@
 //! the fence's step key, so that doing it again after a crash finds and finishes what the first one did.
 //! Doing a finished thing again changes nothing. Every change is durable before the call returns.
 
+mod lab;
+pub mod practice;
+pub mod registry;
+pub mod secret;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
