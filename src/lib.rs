@@ -28,6 +28,8 @@
 
 pub mod base;
 pub mod diagnostic;
+pub mod execute;
+pub mod journal;
 pub mod plan;
 pub mod primitives;
 pub mod run;
