@@ -343,6 +343,7 @@ impl Core {
                 inputs.insert(param.clone(), outputs);
             }
         }
+        let is_stall = (self.manner.is_stall)(step);
         let order = Order {
             run: self.run.clone(),
             step: step.id.clone(),
@@ -352,7 +353,8 @@ impl Core {
             machine: step.machine.clone(),
             args: step.args.clone(),
             inputs,
-            deadline: deadline.filter(|_| !(self.manner.is_stall)(step)),
+            deadline: deadline.filter(|_| !is_stall),
+            time_limit_ms: step.policy.timeout_ms.filter(|_| !is_stall),
             cursor: None,
             intended: stands.intent.clone(),
             tokens: BTreeMap::new(),

@@ -3,7 +3,7 @@
 //! In: a verified plan, a journal, sites. Out: a run that ends in an [`crate::run::outcome::Outcome`] and
 //! survives the death of its process. Refuses to know: what primitives do, what reporters show, exit codes.
 //!
-//! [`core::Core`] decides (pure); [`driver`] is its hands on tokio; [`workers`] make attempts. The core
+//! [`Core`] decides (pure); the driver is its hands on tokio; [`Workers`] make attempts. The core
 //! reads what kind a step is and never its name.
 //!
 //! A gate, a barrier or a step without a machine that has a failed machine before it holds: until people can
@@ -14,9 +14,25 @@
 
 mod attempt;
 mod backoff;
-pub mod core;
+mod claims;
+mod context;
+mod core;
+mod driver;
 mod frontier;
 mod gate;
-pub mod order;
-pub mod outcome;
+mod inject;
+mod launch;
+mod order;
+mod outcome;
 mod ready;
+mod workers;
+
+pub use claims::{give_back, look};
+pub use context::{Announcement, Line, Sites};
+pub use core::{Core, Manner, OnGate};
+pub use driver::{Ended, Recheck};
+pub use inject::{Injection, InvalidInjection};
+pub use launch::{Listener, RunError, RunHandle, Saved, Setup, Speaker, resume, start};
+pub use order::{Action, Input, Order, Report, Why};
+pub use outcome::{danger, half_committed, touched};
+pub use workers::{Attempt, LocalWorkers, Workers};

@@ -33,6 +33,8 @@ pub struct Order {
     pub inputs: BTreeMap<String, Arc<Json>>,
     /// When it will be stopped, if it has a time limit of its own.
     pub deadline: Option<Timestamp>,
+    /// How long the attempt may take, milliseconds; `None` when unlimited or limited by its progress.
+    pub time_limit_ms: Option<u64>,
     /// The cursor that an earlier try saved.
     pub cursor: Option<Vec<u8>>,
     /// What an earlier try announced to delete.

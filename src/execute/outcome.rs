@@ -95,9 +95,9 @@ impl Standing {
 
 /// Machines that a changing step of this run was begun on: the ones it answers for.
 pub fn touched<'a>(plan: &'a Plan, state: &RunState) -> Vec<&'a MachineName> {
-    let begun = plan.iter().filter(|(ix, step)| {
-        step.effect.changes_machine() && state.step(*ix).started_at.is_some()
-    });
+    let begun = plan
+        .iter()
+        .filter(|(ix, step)| step.effect.changes_machine() && state.step(*ix).started_at.is_some());
     let mut machines: Vec<_> = begun.filter_map(|(_, step)| step.machine.as_ref()).collect();
     machines.sort_unstable();
     machines.dedup();

@@ -140,8 +140,10 @@ pub(super) fn append(
         EventBody::RunEnded { outcome } => {
             let word = serde_json::to_value(outcome).expect("BUG: an outcome is a word");
             let word = word.as_str().expect("BUG: an outcome is a word");
-            inside
-                .execute("UPDATE run SET outcome = ?2 WHERE id = ?1", params![run.as_str(), word])?;
+            inside.execute(
+                "UPDATE run SET outcome = ?2 WHERE id = ?1",
+                params![run.as_str(), word],
+            )?;
             if outcome.is_over() {
                 claims::give_back(inside, run)?;
             }
