@@ -33,6 +33,10 @@ impl Core {
     pub(super) fn opened(&mut self, ix: StepIx) {
         let until = self.state.step(ix).expires_at;
         self.set(ix, Phase::Open { until });
+        if until.is_some_and(|until| until <= self.now) {
+            // Its time ran out while no process was there.
+            return self.expire(ix);
+        }
         let step = self.plan.step(ix);
         let named = |name: &str| name == EVERY_GATE || name == step.id.as_str();
         let advance = self.manner.advance.iter().find(|(name, _)| named(name));

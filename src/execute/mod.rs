@@ -36,3 +36,6 @@ pub use launch::{Listener, RunError, RunHandle, Saved, Setup, Speaker, resume, s
 pub use order::{Action, Input, Order, Report, Why};
 pub use outcome::{danger, half_committed, touched};
 pub use workers::{Attempt, LocalWorkers, Workers};
+
+#[cfg(test)]
+mod trial;
