@@ -311,3 +311,165 @@ impl From<Refused> for RunError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use async_trait::async_trait;
+    use camino::Utf8Path;
+
+    use super::*;
+    use crate::base::{Json, MachineName, StepId};
+    use crate::execute::context::{Announcement, Line};
+    use crate::execute::order::Order;
+    use crate::execute::trial::{asker, step};
+    use crate::execute::workers::Attempt;
+    use crate::plan::facts::{FactLog, Facts};
+    use crate::plan::step::{Kind, StepIx};
+    use crate::verify::verify;
+
+    struct Unchanged;
+
+    #[async_trait]
+    impl Recheck for Unchanged {
+        async fn changed(&self, _: &Plan, _: &BTreeSet<MachineName>) -> Vec<String> {
+            Vec::new()
+        }
+    }
+
+    /// Saves a cursor and announces a deletion in its first step; hangs there while told to.
+    #[derive(Default)]
+    struct Workshop {
+        hangs: AtomicBool,
+        seen: Mutex<Vec<(String, u32, Option<Vec<u8>>)>>,
+    }
+
+    struct Shared(Arc<Workshop>);
+
+    impl Workers for Shared {
+        fn run(&self, order: Order, line: Line) -> Attempt {
+            let shop = self.0.clone();
+            Box::pin(async move {
+                let seen = (order.step.to_string(), order.epoch, order.cursor.clone());
+                shop.seen.lock().unwrap().push(seen);
+                if order.step.as_str() != "s0" {
+                    return Ok(Json::Null);
+                }
+                line.saver.save(&order.step, b"half").unwrap();
+                let (durable, answer) = tokio::sync::oneshot::channel();
+                let deletes = serde_json::json!(["disk"]);
+                let step = order.step.clone();
+                let news = Announcement { step, deletes, durable };
+                line.announcements.send(news).await.unwrap();
+                answer.await.unwrap();
+                if shop.hangs.load(Ordering::SeqCst) {
+                    line.cancelled.cancelled().await;
+                    return Err(Failure::cancelled());
+                }
+                Ok(serde_json::json!({ "bytes": 7 }))
+            })
+        }
+    }
+
+    fn ticket() -> VerifiedPlan {
+        let (first, mut gate, mut last) =
+            (step(0, Kind::Act), step(1, Kind::Gate), step(2, Kind::Act));
+        gate.waits = vec![StepIx(0)];
+        last.needs = vec![StepIx(1)];
+        let plan = Plan { script: "t".into(), steps: vec![first, gate, last], ..Plan::default() };
+        let facts = Facts::default();
+        verify(plan, &FactLog::new(&facts), &Inventory::default()).plan.unwrap()
+    }
+
+    fn setup(state: &Utf8Path, shop: &Arc<Workshop>) -> Setup {
+        Setup {
+            journal: Journal::open(state).unwrap(),
+            plan: ticket(),
+            step_s: Vec::new(),
+            inventory: Arc::default(),
+            sites: Arc::new(|_| None),
+            recheck: Arc::new(Unchanged),
+            workers: Some(Arc::new(Shared(shop.clone()))),
+            approve: Vec::new(),
+            on_gate: OnGate::Ask,
+            inject: Vec::new(),
+            by: asker(),
+            interrupt: CancellationToken::new(),
+        }
+    }
+
+    fn saved() -> Saved {
+        Saved { plan_id: PlanId::new("p1").unwrap(), text: "{}".into(), again: false }
+    }
+
+    async fn until(told: &mut Listener, wanted: fn(&EventBody) -> bool) {
+        while let Some(told) = told.next().await.unwrap() {
+            if matches!(&told, Told::Event(event) if wanted(&event.body)) {
+                return;
+            }
+        }
+        panic!("it was never said");
+    }
+
+    #[tokio::test]
+    async fn a_run_is_interrupted_resumed_answered_and_finished() {
+        let temp = tempfile::tempdir().unwrap();
+        let state = Utf8Path::from_path(temp.path()).unwrap();
+        let shop = Arc::new(Workshop { hangs: AtomicBool::new(true), ..Workshop::default() });
+        let begun = setup(state, &shop);
+        let interrupt = begun.interrupt.clone();
+        let mut run = start(begun, saved()).await.unwrap();
+        until(&mut run.told, |body| matches!(body, EventBody::Intent { .. })).await;
+        let busy = resume(setup(state, &shop), &run.id).await.err().unwrap();
+        assert_eq!(busy, RunError::Journal(JournalError::Owned(run.id.clone())));
+        interrupt.cancel();
+        assert_eq!(run.done.await.unwrap().unwrap().outcome, Outcome::Interrupted);
+
+        shop.hangs.store(false, Ordering::SeqCst);
+        let mut again = resume(setup(state, &shop), &run.id).await.unwrap();
+        until(&mut again.told, |body| matches!(body, EventBody::GateOpened { .. })).await;
+        let gate = StepId::new("s1").unwrap();
+        let approve = Command::Approve { gate, comment: Some("CHG-7".into()) };
+        // From outside, without the nudge: the poll notices.
+        Journal::open(state).unwrap().post(&run.id, &approve, &asker()).unwrap();
+        let mut seqs = Vec::new();
+        while let Some(told) = again.told.next().await.unwrap() {
+            let Told::Event(event) = told else { continue };
+            seqs.push(event.seq);
+        }
+        let ended = again.done.await.unwrap().unwrap();
+        assert_eq!(ended.outcome, Outcome::Succeeded);
+        assert!(seqs.windows(2).all(|two| two[1] == two[0] + 1), "{seqs:?}");
+        assert_eq!(*seqs.last().unwrap(), ended.state.seq);
+        let seen = shop.seen.lock().unwrap().clone();
+        let half = Some(b"half".to_vec());
+        let expected = [("s0".into(), 1, None), ("s0".into(), 2, half), ("s2".into(), 2, None)];
+        assert_eq!(seen, expected);
+        let journal = Journal::open(state).unwrap();
+        assert_eq!(journal.verify_chain(&run.id).unwrap().len() as u64, ended.state.seq);
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_sleeps_misses_nothing_and_stops_nothing() {
+        let temp = tempfile::tempdir().unwrap();
+        let state = Utf8Path::from_path(temp.path()).unwrap();
+        let steps = (0..2000).map(|at| step(at, Kind::Barrier)).chain([step(2000, Kind::Act)]);
+        let plan = Plan { script: "t".into(), steps: steps.collect(), ..Plan::default() };
+        let facts = Facts::default();
+        let ticket = verify(plan, &FactLog::new(&facts), &Inventory::default()).plan.unwrap();
+        let shop = Arc::new(Workshop::default());
+        let setup = Setup { plan: ticket, ..setup(state, &shop) };
+        let run = start(setup, saved()).await.unwrap();
+        assert_eq!(run.done.await.unwrap().unwrap().outcome, Outcome::Succeeded);
+        let (mut told, mut last) = (run.told, 0);
+        while let Some(told) = told.next().await.unwrap() {
+            let Told::Event(event) = told else { continue };
+            assert_eq!(event.seq, last + 1);
+            last = event.seq;
+        }
+        assert_eq!(last, 2004, "begun, 2000 barriers, two records of a step, ended");
+    }
+}

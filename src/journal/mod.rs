@@ -310,3 +310,208 @@ fn fresh_id(inside: &Transaction<'_>) -> Result<RunId, JournalError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    struct Folder {
+        _temp: tempfile::TempDir,
+        state: Utf8PathBuf,
+        journal: Journal,
+    }
+
+    fn folder() -> Folder {
+        let temp = tempfile::tempdir().unwrap();
+        let state = Utf8PathBuf::from_path_buf(temp.path().join("state")).unwrap();
+        let journal = Journal::open(&state).unwrap();
+        Folder { _temp: temp, state, journal }
+    }
+
+    fn asker() -> Asker {
+        Asker { who: "op".into(), from: "here".into() }
+    }
+
+    fn new_run(plan_id: &str, machine: &str) -> NewRun {
+        NewRun {
+            plan_id: PlanId::new(plan_id).unwrap(),
+            digest: Digest::new("abc").unwrap(),
+            script: "failback.rhai".into(),
+            plan: "{\"homing_plan\":1}".into(),
+            approved: Vec::new(),
+            by: asker(),
+            machines: vec![MachineName::new(machine).unwrap()],
+            repeat: Repeat::Never,
+        }
+    }
+
+    fn ended(outcome: Outcome) -> EventBody {
+        EventBody::RunEnded { outcome }
+    }
+
+    #[tokio::test]
+    async fn events_are_there_again_in_another_process() {
+        let f = folder();
+        let mut owned = f.journal.create_run(&new_run("p1", "web-01")).unwrap();
+        let id = owned.id().clone();
+        let written = owned.append(ended(Outcome::Waiting)).await.unwrap();
+        assert_eq!((written.seq, owned.history().len()), (2, 1));
+        drop(owned);
+        let journal = Journal::open(&f.state).unwrap();
+        assert_eq!(journal.run(&id).unwrap().outcome, Some(Outcome::Waiting));
+        assert_eq!(journal.events(&id, 2).unwrap(), [written]);
+        let mut again = journal.take(&id).unwrap();
+        assert_eq!((again.epoch(), again.history().len()), (2, 3));
+        assert_eq!(journal.run(&id).unwrap().outcome, None, "somebody works on it");
+        assert_eq!(journal.verify_chain(&id).unwrap().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_run_has_one_owner() {
+        let f = folder();
+        let owned = f.journal.create_run(&new_run("p1", "web-01")).unwrap();
+        let id = owned.id().clone();
+        let other = Journal::open(&f.state).unwrap();
+        assert!(other.is_owned(&id).unwrap());
+        assert_eq!(other.take(&id).err(), Some(JournalError::Owned(id.clone())));
+        drop(owned);
+        assert!(!other.is_owned(&id).unwrap());
+        assert!(other.take(&id).is_ok());
+    }
+
+    #[tokio::test]
+    async fn every_altered_byte_is_found() {
+        let f = folder();
+        let owned = f.journal.create_run(&new_run("p1", "web-01")).unwrap();
+        let id = owned.id().clone();
+        drop(owned);
+        drop(f.journal.take(&id).unwrap());
+        let raw = Connection::open(f.state.join("homing.db")).unwrap();
+        for (alter, restore) in [
+            ("UPDATE run SET plan = plan || ' '", "UPDATE run SET plan = rtrim(plan)"),
+            ("UPDATE run SET digest = 'abd'", "UPDATE run SET digest = 'abc'"),
+            (
+                "UPDATE event SET body = replace(body, 'here', 'hero') WHERE seq = 1",
+                "UPDATE event SET body = replace(body, 'hero', 'here') WHERE seq = 1",
+            ),
+            ("UPDATE run SET head_seq = 3", "UPDATE run SET head_seq = 2"),
+            ("UPDATE event SET seq = 9 WHERE seq = 2", "UPDATE event SET seq = 2 WHERE seq = 9"),
+        ] {
+            raw.execute_batch(alter).unwrap();
+            let refused = f.journal.take(&id).err();
+            assert!(matches!(refused, Some(JournalError::Altered { .. })), "{alter}: {refused:?}");
+            raw.execute_batch(restore).unwrap();
+            f.journal.verify_chain(&id).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stranger_at_the_head_stops_the_owner() {
+        let f = folder();
+        let mut owned = f.journal.create_run(&new_run("p1", "web-01")).unwrap();
+        let id = owned.id().clone();
+        let raw = Connection::open(f.state.join("homing.db")).unwrap();
+        raw.execute_batch("UPDATE run SET epoch = 2").unwrap();
+        let moved = Err(JournalError::HeadMoved(id));
+        assert_eq!(owned.append(ended(Outcome::Failed)).await, moved);
+        raw.execute_batch("UPDATE run SET epoch = 1").unwrap();
+        assert_eq!(
+            owned.append(ended(Outcome::Failed)).await,
+            moved,
+            "it never goes on after that"
+        );
+        let step = StepId::new("web-01.copy.1").unwrap();
+        assert_eq!(owned.saver().save(&step, b"x"), moved.map(drop));
+    }
+
+    #[tokio::test]
+    async fn machines_are_held_until_the_run_is_over() {
+        let f = folder();
+        let mut first = f.journal.create_run(&new_run("p1", "web-01")).unwrap();
+        let busy = f.journal.create_run(&new_run("p2", "web-01")).err().unwrap();
+        assert!(busy.is_busy() && busy.to_string().contains(first.id().as_str()), "{busy}");
+        let web = MachineName::new("web-01").unwrap();
+        first.append(ended(Outcome::Failed)).await.unwrap();
+        assert!(f.journal.machines_claimed([&web]).unwrap().is_some(), "it may be resumed");
+        let id = first.id().clone();
+        drop(first);
+        let mut again = f.journal.take(&id).unwrap();
+        again.append(ended(Outcome::Cancelled)).await.unwrap();
+        assert_eq!(f.journal.machines_claimed([&web]).unwrap(), None);
+        drop(again);
+        assert!(matches!(f.journal.take(&id).err(), Some(JournalError::Over { .. })));
+        let unused = f.journal.create_run(&new_run("p2", "web-01")).unwrap();
+        unused.discard().unwrap();
+        assert_eq!(f.journal.runs().unwrap().len(), 1);
+        assert_eq!(f.journal.machines_claimed([&web]).unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_saved_plan_runs_once_unless_allowed() {
+        let f = folder();
+        let mut first = f.journal.create_run(&new_run("p1", "web-01")).unwrap();
+        let again = |repeat| {
+            let new = NewRun { repeat, ..new_run("p1", "web-02") };
+            f.journal.create_run(&new).map(|owned| owned.discard().unwrap())
+        };
+        for repeat in [Repeat::Never, Repeat::WhenOver] {
+            let refused = again(repeat);
+            assert!(matches!(refused, Err(JournalError::AlreadyRan { open: true, .. })));
+        }
+        first.append(ended(Outcome::Succeeded)).await.unwrap();
+        assert!(matches!(again(Repeat::Never), Err(JournalError::AlreadyRan { open: false, .. })));
+        again(Repeat::WhenOver).unwrap();
+        again(Repeat::Freely).unwrap();
+    }
+
+    #[tokio::test]
+    async fn cursors_and_requests_are_kept() {
+        let f = folder();
+        let mut owned = f.journal.create_run(&new_run("p1", "web-01")).unwrap();
+        let step = StepId::new("web-01.copy.1").unwrap();
+        assert_eq!(owned.checkpoint(&step).unwrap(), None);
+        owned.saver().save(&step, b"one").unwrap();
+        owned.saver().save(&step, b"two").unwrap();
+        assert_eq!(owned.checkpoint(&step).unwrap().unwrap(), b"two");
+        let mut watch = f.journal.watch().unwrap();
+        watch.changed().unwrap();
+        assert!(!watch.changed().unwrap());
+        let cancel = Command::Cancel { reason: None };
+        let other = Journal::open(&f.state).unwrap();
+        let id = other.post(owned.id(), &cancel, &asker()).unwrap();
+        assert!(watch.changed().unwrap());
+        assert_eq!(owned.commands().unwrap()[0].command, cancel);
+        owned.submit(EventBody::CancelAsked { by: asker(), reason: None }, Some(id));
+        owned.acked().await.unwrap();
+        assert_eq!(owned.commands().unwrap(), []);
+        let nobody = RunId::new("r0").unwrap();
+        let refused = other.post(&nobody, &cancel, &asker());
+        assert_eq!(refused, Err(JournalError::NoSuchRun(nobody)));
+    }
+
+    #[test]
+    fn the_folder_is_for_its_owner_alone() {
+        let f = folder();
+        let mode = |path: &Utf8Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&f.state), 0o700);
+        for entry in f.state.read_dir_utf8().unwrap() {
+            let entry = entry.unwrap();
+            assert_eq!(mode(entry.path()) & 0o077, 0, "{}", entry.path());
+        }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_is_a_clean_error() {
+        let f = folder();
+        let below_a_file = f.state.join("homing.db").join("state");
+        let refused = Journal::open(&below_a_file).err().unwrap();
+        assert!(matches!(refused, JournalError::Unwritable(_)), "{refused:?}");
+        assert!(refused.help().contains("--state"));
+        let state = f.state.join("other");
+        std::fs::create_dir(&state).unwrap();
+        std::fs::write(state.join("homing.db"), "no journal at all, but a longer text").unwrap();
+        assert!(matches!(Journal::open(&state).err(), Some(JournalError::Corrupt(_))));
+    }
+}
