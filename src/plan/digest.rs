@@ -73,3 +73,77 @@ impl Encoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::{Json, Side};
+    use crate::plan::effect::Effect;
+    use crate::plan::facts::Fact;
+    use crate::plan::graph::index;
+    use crate::plan::graph::tests::Draft;
+    use crate::plan::policy::Policy;
+    use crate::source::Span;
+
+    /// Two machines side by side, a gate, a commit.
+    fn sample() -> Plan {
+        let mut draft = Draft::default();
+        draft.step("web-01", Effect::Snapshot);
+        draft.step("db-01", Effect::Stop(Side::Cloud));
+        draft.gate("go");
+        draft.step("web-01", Effect::Commit);
+        let mut plan = draft.plan;
+        plan.script = "draft.rhai".into();
+        plan.params.insert("tier".into(), Json::from("web"));
+        plan.facts.insert(Fact::new("web-01", "replica", &Json::from("stale")));
+        plan
+    }
+
+    #[test]
+    fn the_encoding_is_pinned() {
+        // Saved plans carry it: when this changes, `VERSION` must.
+        let golden = "a3d3c5a4ce07330cb5a689c20df32c8a9673e93947f2b188d0d261af6ae773f3";
+        assert_eq!(digest(&sample()).as_str(), golden);
+    }
+
+    #[test]
+    fn places_names_of_files_and_the_order_of_unordered_steps_do_not_matter() {
+        let plan = sample();
+        let mut same = plan.clone();
+        same.script = "elsewhere.rhai".into();
+        for step in &mut same.steps {
+            step.origin.at = Span::point("elsewhere.rhai".into(), 99, 9);
+        }
+        // The two unordered steps written the other way round: every place moves, no meaning does.
+        same.steps.swap(0, 1);
+        for step in &mut same.steps {
+            for edge in step.needs.iter_mut().chain(&mut step.waits) {
+                *edge = [index(1), index(0), index(2)][edge.at()];
+            }
+        }
+        assert_eq!(digest(&same), digest(&plan));
+    }
+
+    #[test]
+    fn everything_that_is_done_differently_shows() {
+        let plan = sample();
+        let changes: [fn(&mut Plan); 9] = [
+            |plan| plan.steps[0].optional = true,
+            |plan| plan.steps[0].primitive = "other",
+            |plan| plan.steps[0].machine = None,
+            |plan| plan.steps[0].args = Arc::new(serde_json::json!({ "mode": "full" })),
+            |plan| plan.steps[0].policy = Arc::new(Policy { timeout_ms: Some(0), ..Policy::ONCE }),
+            |plan| plan.steps[3].needs.clear(),
+            |plan| plan.steps[2].waits.clear(),
+            |plan| plan.facts.clear(),
+            |plan| plan.params.clear(),
+        ];
+        for (at, change) in changes.into_iter().enumerate() {
+            let mut changed = plan.clone();
+            change(&mut changed);
+            assert_ne!(digest(&changed), digest(&plan), "change {at}");
+        }
+    }
+}

@@ -84,3 +84,111 @@ impl Plan {
 pub fn index(at: usize) -> StepIx {
     StepIx(u32::try_from(at).expect("BUG: a plan is capped below u32::MAX steps"))
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::plan::effect::{Effect, Mode};
+    use crate::plan::policy::Policy;
+    use crate::plan::step::{Origin, Reversibility, handle_to_json};
+    use crate::source::Span;
+
+    /// Builds plans without a script: step `n` stands at line `n + 1` of `draft.rhai`.
+    #[derive(Default)]
+    pub(crate) struct Draft {
+        pub plan: Plan,
+        last: HashMap<MachineName, StepIx>,
+        barrier: Option<StepIx>,
+    }
+
+    pub(crate) fn machine(name: &str) -> MachineName {
+        MachineName::new(name).unwrap()
+    }
+
+    impl Draft {
+        /// A step on a machine's chain.
+        pub fn step(&mut self, name: &str, effect: Effect) -> StepIx {
+            let name = machine(name);
+            let mut needs: Vec<StepIx> = self.last.get(&name).copied().into_iter().collect();
+            needs.extend(self.barrier);
+            let id = format!("{name}.act.{}", self.plan.steps.len());
+            let ix = self.push(&id, Kind::Act, Some(name.clone()), effect, needs, Vec::new());
+            self.last.insert(name, ix);
+            ix
+        }
+
+        /// A transfer that was given a snapshot.
+        pub fn transfer_of(&mut self, name: &str, snapshot: StepIx) -> StepIx {
+            let effect = Effect::Transfer { mode: Mode::Delta, from_snapshot: true };
+            let ix = self.step(name, effect);
+            self.give(ix, snapshot);
+            ix
+        }
+
+        /// Gives a step the handle of another.
+        pub fn give(&mut self, ix: StepIx, of: StepIx) {
+            let handle = handle_to_json(&self.plan.step(of).id);
+            let step = &mut self.plan.steps[ix.at()];
+            step.args = Arc::new(serde_json::json!({ "source": handle }));
+            step.needs.push(of);
+            step.needs.sort_unstable();
+            step.needs.dedup();
+        }
+
+        /// A gate over everything so far.
+        pub fn gate(&mut self, name: &str) -> StepIx {
+            let mut waits: Vec<StepIx> = self.last.values().copied().collect();
+            waits.sort_unstable();
+            let needs = self.barrier.into_iter().collect();
+            let ix = self.push(name, Kind::Gate, None, Effect::Approved, needs, waits);
+            self.barrier = Some(ix);
+            ix
+        }
+
+        fn push(
+            &mut self,
+            id: &str,
+            kind: Kind,
+            machine: Option<MachineName>,
+            effect: Effect,
+            mut needs: Vec<StepIx>,
+            waits: Vec<StepIx>,
+        ) -> StepIx {
+            needs.sort_unstable();
+            needs.dedup();
+            let ix = index(self.plan.steps.len());
+            let line = ix.0 + 1;
+            let reversibility = match effect {
+                Effect::Commit => Reversibility::Irreversible,
+                _ => Reversibility::Reversible,
+            };
+            self.plan.steps.push(Step {
+                id: StepId::new(id).unwrap(),
+                primitive: "act",
+                kind,
+                machine,
+                args: Arc::new(serde_json::json!({})),
+                needs,
+                waits,
+                effect,
+                reversibility,
+                optional: false,
+                policy: Arc::new(Policy::ONCE),
+                origin: Origin { at: Span::point("draft.rhai".into(), line, 1), via: [].into() },
+            });
+            ix
+        }
+    }
+
+    #[test]
+    fn a_plan_of_gates_alone_has_nothing_to_do() {
+        let mut draft = Draft::default();
+        draft.gate("go");
+        assert!(draft.plan.nothing_to_do());
+        draft.step("web-01", Effect::Snapshot);
+        assert!(!draft.plan.nothing_to_do());
+        assert_eq!(draft.plan.dependents()[0], [StepIx(1)]);
+    }
+}

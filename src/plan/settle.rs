@@ -51,3 +51,26 @@ pub fn passage(edge: Edge, outcome: Settled) -> Passage {
         (Edge::Needs, Settled::Failed | Settled::Blocked | Settled::Excluded) => Passage::Closed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_as_the_design_says() {
+        use Passage::{Casualty, Closed, Open};
+        let table = [
+            (Settled::Succeeded, Open, Open),
+            (Settled::SkippedByPerson, Open, Open),
+            (Settled::OptionalFailed, Open, Open),
+            (Settled::Failed, Closed, Casualty),
+            (Settled::Blocked, Closed, Casualty),
+            (Settled::Excluded, Closed, Open),
+            (Settled::Rejected, Closed, Closed),
+        ];
+        for (outcome, needs, waits) in table {
+            assert_eq!(passage(Edge::Needs, outcome), needs, "{outcome:?}");
+            assert_eq!(passage(Edge::Waits, outcome), waits, "{outcome:?}");
+        }
+    }
+}

@@ -178,6 +178,8 @@ fn gate(review: &Review<'_>, ix: StepIx, down: &[&MachineName]) -> String {
         || "waits without limit".to_owned(),
         |ms| format!("waits at most {}", show_seconds(ms as f64 / 1000.0)),
     );
+    let asked = step.args.get("message").and_then(|text| text.as_str());
+    let asked = asked.unwrap_or_else(|| review.sentence(ix));
     let silence = match step.args.get("on_timeout").and_then(|word| word.as_str()) {
         Some("go_on") => "no answer counts as YES",
         _ => "no answer counts as no",
@@ -191,7 +193,7 @@ fn gate(review: &Review<'_>, ix: StepIx, down: &[&MachineName]) -> String {
         if who.is_empty() { "whoever may write the state folder".into() } else { who.join(", ") };
     let mut text = format!(
         "{} ({}); {limit} for {who}, {silence}",
-        review.sentence(ix).trim_end_matches('.'),
+        asked.trim_end_matches('.'),
         place(step),
     );
     if !down.is_empty() {

@@ -12,6 +12,8 @@
 //! Doing a finished thing again changes nothing. Every change is durable before the call returns.
 
 pub mod look;
+pub mod narrow;
+pub mod sync;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

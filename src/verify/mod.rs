@@ -72,3 +72,6 @@ pub fn verify(mut plan: Plan, facts: &FactLog<'_>, inventory: &Inventory) -> Ver
     let warnings = warnings.collect();
     Verdict { plan: Some(VerifiedPlan { plan, digest, warnings }), diagnostics }
 }
+
+#[cfg(test)]
+mod tests;
