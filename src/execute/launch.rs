@@ -344,8 +344,11 @@ mod tests {
     #[derive(Default)]
     struct Workshop {
         hangs: AtomicBool,
-        seen: Mutex<Vec<(String, u32, Option<Vec<u8>>)>>,
+        seen: Mutex<Vec<Seen>>,
     }
+
+    /// Step, epoch, cursor.
+    type Seen = (String, u32, Option<Vec<u8>>);
 
     struct Shared(Arc<Workshop>);
 

@@ -38,9 +38,8 @@ const COLUMNS: &str =
 fn row(row: &Row<'_>) -> rusqlite::Result<Result<RunRow, String>> {
     let (id, created_at): (String, String) = (row.get(0)?, row.get(4)?);
     let outcome: Option<String> = row.get(8)?;
-    let (run, created_at) = match (RunId::new(&id), created_at.parse::<Timestamp>()) {
-        (Ok(run), Ok(at)) => (run, at),
-        _ => return Ok(Err(format!("run `{id}` has no id or date"))),
+    let (Ok(run), Ok(created_at)) = (RunId::new(&id), created_at.parse::<Timestamp>()) else {
+        return Ok(Err(format!("run `{id}` has no id or date")));
     };
     let outcome = match outcome.map(|word| serde_json::from_value(word.into())).transpose() {
         Ok(outcome) => outcome,
