@@ -30,6 +30,8 @@ pub mod base;
 pub mod cli;
 pub mod config;
 pub mod diagnostic;
+pub mod execute;
+pub mod journal;
 pub mod plan;
 pub mod primitives;
 pub mod render;
