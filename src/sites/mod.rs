@@ -11,6 +11,8 @@
 //! the fence's step key, so that doing it again after a crash finds and finishes what the first one did.
 //! Doing a finished thing again changes nothing. Every change is durable before the call returns.
 
+pub mod look;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

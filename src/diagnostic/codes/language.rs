@@ -49,11 +49,15 @@ pub(super) const CODES: &[CodeText] = &[
         code: "H107",
         title: "known only while the plan runs",
         text: "A script is evaluated once, when the plan is made. What a step will find out (bytes sent, a check's answer) is not known then. Decide on facts, or ask a person with a gate.",
-        wrong: Some(r#"let last = transfer_delta(vm("web-01"));
-if last.bytes_sent > 0 { approve("much"); }"#),
-        right: Some(r#"let web = vm("web-01");
+        wrong: Some(
+            r#"let last = transfer_delta(vm("web-01"));
+if last.bytes_sent > 0 { approve("much"); }"#,
+        ),
+        right: Some(
+            r#"let web = vm("web-01");
 transfer_delta(web);
-if web.away_over("30d") { approve("much"); }"#),
+if web.away_over("30d") { approve("much"); }"#,
+        ),
     },
     CodeText {
         code: "H108",
@@ -101,10 +105,14 @@ if web.away_over("30d") { approve("much"); }"#),
         code: "H114",
         title: "a step is not a value",
         text: "Steps, groups and sets of machines are ordered and passed on; they are not compared, printed or computed with. The interpreter would answer `false` without a word.",
-        wrong: Some(r#"let s = snapshot(vm("web-01"));
-if s == 3 { }"#),
-        right: Some(r#"let s = snapshot(vm("web-01"));
-transfer_delta(s);"#),
+        wrong: Some(
+            r#"let s = snapshot(vm("web-01"));
+if s == 3 { }"#,
+        ),
+        right: Some(
+            r#"let s = snapshot(vm("web-01"));
+transfer_delta(s);"#,
+        ),
     },
     CodeText {
         code: "H115",
@@ -129,8 +137,8 @@ transfer_delta(s);"#),
     },
     CodeText {
         code: "H118",
-        title: "options that do not go together",
-        text: "Each is right, but not with the other; or one parameter is declared in two ways.",
+        title: "a parameter declared twice",
+        text: "One parameter is declared in two ways. Declare it once, and pass its value on.",
         wrong: None,
         right: None,
     },
@@ -138,10 +146,14 @@ transfer_delta(s);"#),
         code: "H119",
         title: "an id is used twice",
         text: "Ids of steps and names of gates are how people speak of them: each has one meaning. In a loop put the machine's name into it.",
-        wrong: Some(r#"approve("a", #{ name: "go" });
-approve("b", #{ name: "go" });"#),
-        right: Some(r#"approve("a", #{ name: "go" });
-approve("b", #{ name: "go-on" });"#),
+        wrong: Some(
+            r#"approve("a", #{ name: "go" });
+approve("b", #{ name: "go" });"#,
+        ),
+        right: Some(
+            r#"approve("a", #{ name: "go" });
+approve("b", #{ name: "go-on" });"#,
+        ),
     },
     CodeText {
         code: "H120",
@@ -168,8 +180,10 @@ approve("b", #{ name: "go-on" });"#),
         code: "H123",
         title: "an import that is computed",
         text: "An import names its module as a plain text, so that what a plan is made of can be seen without running it.",
-        wrong: Some(r#"let name = "std/failback";
-import name as f;"#),
+        wrong: Some(
+            r#"let name = "std/failback";
+import name as f;"#,
+        ),
         right: Some(r#"import "std/failback" as f;"#),
     },
     CodeText {
@@ -255,5 +269,12 @@ import name as f;"#),
         text: "Only modules of the standard library with a `fn main()` run without a script.",
         wrong: None,
         right: None,
+    },
+    CodeText {
+        code: "H190",
+        title: "arguments that do not go together",
+        text: "Each argument is of the right type, but together they mean nothing: two ways where one is wanted, an option that needs another, an address that cannot be one. The help says what to write instead.",
+        wrong: Some("check(vm(\"web-01\"), #{ tcp: 443, ledger: true });"),
+        right: Some("check(vm(\"web-01\"), #{ tcp: 443 });"),
     },
 ];

@@ -2,4 +2,110 @@
 
 use super::CodeText;
 
-pub(super) const CODES: &[CodeText] = &[];
+pub(super) const CODES: &[CodeText] = &[
+    CodeText {
+        code: "H303",
+        title: "a dirty replica",
+        text: "Before the first byte is written to a replica a durable mark is set beside it; it is cleared only when the transfer has verified. While it is set the disks are a mixture of two moments, and booting them may not work.\n\nResume the run that the mark names, or run a plan that transfers again before it starts the machine.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H304",
+        title: "a diverged replica",
+        text: "These disks were booted or written outside a transfer, or by another transfer than the one named: they are no copy of the other side.\n\nRun a plan that transfers again: it compares checksums, or copies in full.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H312",
+        title: "the twin runs",
+        text: "The other side of the machine runs, or nobody can say that it does not. Two running sides take different writes, and one of the two is lost.\n\nShut the other side down, transfer what it wrote, then start.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H313",
+        title: "the source booted after the final transfer",
+        text: "The replica is a verified copy of the stopped source, but the source has booted or was written since: its newer writes would be lost.\n\nShut it down and transfer again; then start.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H314",
+        title: "the replica is not final",
+        text: "The replica is a verified copy of a moment when the source still ran. What the source wrote after that moment would be lost.\n\nShut the source down and transfer from its stopped disks; then start.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H315",
+        title: "commit without a boot from a final transfer",
+        text: "The on-prem side did not come to run by homing booting it from a verified final transfer, so the cloud side may be the only good copy. Nothing is deleted.\n\nShut the cloud side down, transfer, start on-prem, check; then commit.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H316",
+        title: "commit while on-prem does not run",
+        text: "Nothing shows that the on-prem side can run. Nothing is deleted.\n\nStart it and check it; or go back by starting the cloud side.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H317",
+        title: "commit while the cloud side runs",
+        text: "Both sides run, or may be running, and both may take writes. Homing deletes neither.\n\nDecide by hand which side is right and shut the other one down.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H318",
+        title: "the cloud side changed since the final transfer",
+        text: "The cloud side booted or was written after the final transfer: it may hold writes that on-prem lacks. Homing does not delete it.\n\nLook at what it wrote first; then switch over again, with a final transfer.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H319",
+        title: "reverse replication before the commit",
+        text: "Until the commit the cloud side is the way back: replicating over it would destroy it.\n\nCommit first, then protect.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H320",
+        title: "reverse replication would send everything",
+        text: "There is no usable base of the machine in the cloud, so all of its disks would have to be sent.\n\nIf that is meant, write `reverse_replicate(m, #{ allow_initial: true })`.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H322",
+        title: "no way back after the commit",
+        text: "The switch of this machine to on-prem is committed: its cloud side is deleted, or about to be. From here there is only forward.\n\nStart the on-prem side; to go to the cloud again, fail over anew from its current state.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H323",
+        title: "a command that is not on the allow-list",
+        text: "Scripts start only programs that the inventory lists under `[commands.*]`, argument by argument; `*` stands for any one argument.\n\nAdd the command there, or use a listed one.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H324",
+        title: "the replica is on another host",
+        text: "The step names a host, and the replica is not there. Nothing was started.\n\nLeave `host` out, or create the machine on that host and transfer there first.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H325",
+        title: "nothing there to work on",
+        text: "The machine, or the disks that this step needs, do not exist on that side.\n\nOn-prem: create the machine and transfer to it. In the cloud: look at the site, somebody deleted it outside homing.",
+        wrong: None,
+        right: None,
+    },
+];

@@ -1,0 +1,8 @@
+//! The product as its users meet it: the binary, real disks, real processes, real signals.
+
+mod bad_input;
+mod dirty;
+mod gates;
+mod kill;
+mod main_job;
+mod support;
