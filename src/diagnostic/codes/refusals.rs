@@ -115,4 +115,18 @@ pub(super) const CODES: &[CodeText] = &[
         wrong: None,
         right: None,
     },
+    CodeText {
+        code: "H327",
+        title: "a site that cannot be asked",
+        text: "A plan rests on what its machines are now, and the site of one of them did not answer. Nothing was changed.\n\nSee that the site can be reached, and that its entry in the inventory is right; then try again.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H328",
+        title: "a script that asks for ever more machines",
+        text: "Homing compiles a script, observes the machines that it asked for, and compiles it again. This one chose further machines by the facts of the ones before, more often than that is done.\n\nSelect machines by their tags, and read their facts once.",
+        wrong: None,
+        right: None,
+    },
 ];
