@@ -2,21 +2,100 @@
 
 use super::CodeText;
 
+const fn code(code: &'static str, title: &'static str, text: &'static str) -> CodeText {
+    CodeText { code, title, text, wrong: None, right: None }
+}
+
 pub(super) const CODES: &[CodeText] = &[
-    CodeText {
-        code: "H303",
-        title: "a dirty replica",
-        text: "Before the first byte is written to a replica a durable mark is set beside it; it is cleared only when the transfer has verified. While it is set the disks are a mixture of two moments, and booting them may not work.\n\nResume the run that the mark names, or run a plan that transfers again before it starts the machine.",
-        wrong: None,
-        right: None,
-    },
-    CodeText {
-        code: "H304",
-        title: "a diverged replica",
-        text: "These disks were booted or written outside a transfer, or by another transfer than the one named: they are no copy of the other side.\n\nRun a plan that transfers again: it compares checksums, or copies in full.",
-        wrong: None,
-        right: None,
-    },
+    code(
+        "H301",
+        "another run holds the machine",
+        "Before a run changes a machine it claims it at the machine's sites. Another run has done so and \
+         is not over: waiting at a gate, interrupted, failed and resumable, or at work right now, perhaps \
+         on another computer. Two runs on one machine could start it on both sides.\n\nNothing was \
+         changed. `homing runs` lists open runs; `homing resume RUN` finishes the one that holds it, \
+         `homing cancel RUN` ends it for good and gives the machine back.",
+    ),
+    code(
+        "H302",
+        "this process lost the machine",
+        "Every change that a run makes carries the token of its claim, and the site's claim has another \
+         one by now: the run was resumed by another process, or cancelled, or another run took the \
+         machine. What this process still wants to do was decided on old knowledge.\n\nNothing was \
+         changed. Let this process end; `homing status RUN` shows where the run stands, `homing resume \
+         RUN` takes it up.",
+    ),
+    code(
+        "H303",
+        "the replica is dirty",
+        "A transfer into this replica began and was never verified, so it may be a mixture of two \
+         moments: a machine that boots from it may not come up, or come up with corrupted data. The mark \
+         lies at the replica's own site, so it holds for every run and every computer.\n\nThe machine was \
+         not started; its data is safe on the other side. `homing resume RUN` with the run that the \
+         message names finishes the transfer from its checkpoint. If that run is over, plan a new \
+         transfer: it clears the mark once it has verified.",
+    ),
+    code(
+        "H304",
+        "the disks are not the verified final state",
+        "A machine boots from a replica only as a verified transfer of its *stopped* twin left it. These \
+         disks are something else: they were booted or written since, they were synchronized by another \
+         transfer than the one that this step builds on, that transfer read a running machine, or no \
+         transfer was named at all.\n\nThe machine was not started. Shut the twin down, transfer again, \
+         start then: `homing plan` on the script shows what that does.",
+    ),
+    code(
+        "H305",
+        "a running machine's disks were to be read as they are",
+        "Disks that are written to while they are copied give a copy of no moment at all.\n\nNothing was \
+         read. Transfer from a `snapshot`, or shut the machine down first. If the plan did shut it down, \
+         somebody has started it since: find out who before you go on.",
+    ),
+    code(
+        "H306",
+        "a running machine was to be overwritten",
+        "A transfer was to write to the disks of a machine that runs there. It would destroy live \
+         data.\n\nNothing was written. If it should not run there, shut it down on that side; `homing \
+         status` shows where every machine runs. Then look at both sides before anything is transferred: \
+         a machine that ran on both sides has two histories, and only a person can choose.",
+    ),
+    code(
+        "H307",
+        "another transfer owns the replica",
+        "The replica's mark is not this transfer's: it was never begun, it is verified already, or a \
+         later one took the replica over. Its checkpoint says nothing about these blocks any more.\n\n\
+         Nothing was written under the wrong mark. Run the transfer again from its start.",
+    ),
+    code(
+        "H308",
+        "the key does not open the disks",
+        "The disks are encrypted, and no key was given, or one that they were not encrypted with.\n\n\
+         Nothing was read or written. Name the right key in the plan (`key: \"NAME\"`), and see in the \
+         inventory that `[key.NAME]` says where that secret comes from.",
+    ),
+    code(
+        "H309",
+        "the host is unknown or not connected",
+        "The machine lives, or was to be created, on a host that its site does not have or cannot reach \
+         now.\n\nNothing was changed. Connect the host and `homing resume RUN`; or bring the machine to \
+         another host, where it gets new disks and a full transfer.",
+    ),
+    code(
+        "H310",
+        "the virtual switch is missing on the host",
+        "A machine created on another host keeps the name of its network. The host has no virtual switch \
+         of that name: the machine would come up without a network.\n\nNothing was created. Create the \
+         switch on that host, or name another one, then `homing resume RUN`.",
+    ),
+    code(
+        "H311",
+        "the machine to delete is not the one that was meant",
+        "Deleting is for good, so it is done only to a machine that is off and unchanged since the step \
+         announced it. This one runs, or was booted or written since: it may hold the only copy of \
+         something.\n\nNothing was deleted. `homing status` shows where the machine runs. If both sides \
+         have written since the switch, a person has to choose; if somebody only looked, shut it down and \
+         plan again.",
+    ),
     CodeText {
         code: "H312",
         title: "the twin runs",
