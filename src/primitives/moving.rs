@@ -14,6 +14,7 @@ use crate::primitives::keys;
 use crate::primitives::sides::{Sides, active};
 use crate::primitives::snapshot::Taken;
 use crate::run::failure::Failure;
+use crate::sites::secret::Secret;
 use crate::sites::sync::{self, End, Order, Report, Synced};
 use crate::sites::{SideView, look, narrow};
 use crate::transfer::limiter::Limiter;
@@ -187,7 +188,7 @@ async fn synchronize(
         to: end(from.other(), passive)?,
         snapshot: what.snapshot.as_ref().map(|taken| &taken.id),
         mode,
-        key: key.as_deref(),
+        key: key.as_ref().map(Secret::bytes),
         limiters: limiters(sides, what.bandwidth, ctx),
         mark: DirtyMark {
             sync: SyncId::of(ctx.key()),

@@ -15,7 +15,7 @@ use homing::sites::registry::{self, Sites, Tools};
 use homing::sites::{
     At, Boot, Booted, Claim, Fence, NewMachine, ReplicaMark, SideView, Site, Source, SyncStamp,
 };
-use homing::transfer::blocks::{BlockSource, Manifest};
+use homing::transfer::blocks::Manifest;
 use serde_json::json;
 
 const MIB: u64 = 1 << 20;

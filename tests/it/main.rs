@@ -6,4 +6,5 @@ mod gates;
 mod kill;
 mod lab;
 mod main_job;
+mod primitives;
 mod support;

@@ -166,4 +166,14 @@ pub(super) const CODES: &[CodeText] = &[
         "a snapshot of the wrong side",
         "The snapshot was taken of the side that held the live data then; the machine was switched over since. Transferring it would overwrite newer data with older.\n\nTake a new snapshot and transfer that.",
     ),
+    code(
+        "H327",
+        "a site that cannot be asked",
+        "A plan rests on what its machines are now, and the site of one of them did not answer. Nothing was changed.\n\nSee that the site can be reached, and that its entry in the inventory is right; then try again.",
+    ),
+    code(
+        "H328",
+        "a script that asks for ever more machines",
+        "Homing compiles a script, observes the machines that it asked for, and compiles it again. This one chose further machines by the facts of the ones before, more often than that is done.\n\nSelect machines by their tags, and read their facts once.",
+    ),
 ];
