@@ -56,6 +56,7 @@ fn main() -> io::Result<()> {
         ("delta 1 %, compare", false),
         ("delta 1 %, rsync", false),
         ("full", true),
+        ("full, rare checkpoint", true),
         ("full, cp", true),
     ]
     .map(|(name, is_full)| Row { name, is_full, seconds: Vec::new() })
