@@ -27,9 +27,13 @@
 //! 10. No primitive or provider is named outside its file and the registry.
 
 pub mod base;
+pub mod cli;
+pub mod config;
 pub mod diagnostic;
 pub mod plan;
 pub mod primitives;
+pub mod render;
+pub mod report;
 pub mod run;
 pub mod sites;
 pub mod source;

@@ -36,7 +36,11 @@ const BANNED: &[(&str, &[&str], &str)] = &[
     ("clap", &["cli"], "only cli knows argv"),
     ("ExitCode", &["cli", "main"], "only cli knows exit codes"),
     ("rusqlite", &["journal"], "only the journal knows its store"),
-    ("std :: fs", &["cli", "config", "watch", "journal", "sites"], "no I/O on this floor"),
+    (
+        "std :: fs",
+        &["cli", "config", "watch", "journal", "sites", "transfer"],
+        "no I/O on this floor",
+    ),
     ("std :: process", &["cli", "main", "sites", "primitives"], "no processes on this floor"),
     (
         "Timestamp :: now",

@@ -135,6 +135,9 @@ pub struct HostFacts {
     pub free_bytes: u64,
 }
 
+/// The one fact of a host that plans rest on, with subject `site/host`: homing reaches it.
+pub const HOST_CONNECTED: &str = "connected";
+
 /// A host at its site.
 pub type HostKey = (SiteName, HostName);
 
@@ -287,6 +290,8 @@ impl Facts {
 #[derive(Debug)]
 pub struct FactLog<'a> {
     facts: &'a Facts,
+    /// By subject and fact: what a saved plan rests on, which goes before what is observed now.
+    stored: BTreeMap<String, BTreeMap<String, Json>>,
     read: RefCell<BTreeSet<Fact>>,
     missing: RefCell<BTreeSet<MachineName>>,
 }
@@ -294,11 +299,32 @@ pub struct FactLog<'a> {
 impl<'a> FactLog<'a> {
     /// Nothing read yet.
     pub fn new(facts: &'a Facts) -> FactLog<'a> {
-        FactLog { facts, read: RefCell::default(), missing: RefCell::default() }
+        let stored = BTreeMap::new();
+        FactLog { facts, stored, read: RefCell::default(), missing: RefCell::default() }
+    }
+
+    /// Nothing read yet; the facts that a saved plan rests on keep the value they have there, so that it
+    /// is proved as it was reviewed. Whether they still hold is asked separately.
+    pub fn resting_on(facts: &'a Facts, plan_facts: &BTreeSet<Fact>) -> FactLog<'a> {
+        let mut stored: BTreeMap<String, BTreeMap<String, Json>> = BTreeMap::new();
+        for fact in plan_facts {
+            if let Ok(value) = serde_json::from_str(&fact.value) {
+                stored.entry(fact.subject.clone()).or_default().insert(fact.fact.clone(), value);
+            }
+        }
+        FactLog { stored, ..FactLog::new(facts) }
+    }
+
+    fn stored(&self, subject: &str, fact: &str) -> Option<&Json> {
+        self.stored.get(subject)?.get(fact)
     }
 
     /// The value of a machine's fact by its name in [`FACTS`]; recorded as read, or as missing.
     pub fn read(&self, machine: &MachineName, fact: &str) -> Option<Json> {
+        if let Some(value) = self.stored(machine.as_str(), fact) {
+            self.note(Fact::new(machine.as_str(), fact, value));
+            return Some(value.clone());
+        }
         if !self.facts.machines.contains_key(machine) {
             self.missing.borrow_mut().insert(machine.clone());
             return None;
@@ -308,7 +334,19 @@ impl<'a> FactLog<'a> {
         Some(value)
     }
 
-    /// Records a fact that was found out elsewhere: a selection, an inventory value, a host.
+    /// Whether homing reaches a host; recorded as read. `None`: its site knows no such host, or was not
+    /// observed.
+    pub fn host_connected(&self, host: &HostKey) -> Option<bool> {
+        let subject = format!("{}/{}", host.0, host.1);
+        let connected = match self.stored(&subject, HOST_CONNECTED) {
+            Some(value) => value.as_bool()?,
+            None => self.facts.hosts.get(host)?.connected,
+        };
+        self.note(Fact::new(subject, HOST_CONNECTED, &connected.into()));
+        Some(connected)
+    }
+
+    /// Records a fact that was found out elsewhere: a selection, an inventory value.
     pub fn note(&self, fact: Fact) {
         self.read.borrow_mut().insert(fact);
     }
@@ -316,6 +354,16 @@ impl<'a> FactLog<'a> {
     /// Everything observed, for sentences and estimates: what is read here is not recorded.
     pub fn peek(&self) -> &'a Facts {
         self.facts
+    }
+
+    /// What was read so far.
+    pub fn recorded(&self) -> BTreeSet<Fact> {
+        self.read.borrow().clone()
+    }
+
+    /// The machines that were asked for so far but never observed.
+    pub fn missing(&self) -> BTreeSet<MachineName> {
+        self.missing.borrow().clone()
     }
 
     /// What was read, and the machines that were asked for but never observed.

@@ -159,7 +159,8 @@ impl Term {
         Ok(Term { key, value, negated })
     }
 
-    fn fits(&self, tags: &BTreeMap<String, String>) -> bool {
+    /// Whether tags satisfy it.
+    pub fn fits(&self, tags: &BTreeMap<String, String>) -> bool {
         (tags.get(&self.key) == Some(&self.value)) != self.negated
     }
 }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -116,6 +117,12 @@ pub trait Ctx: Send + Sync {
 
     /// The outputs of the step whose handle was passed as the argument `param`.
     fn input(&self, param: &str) -> Option<Arc<Json>>;
+
+    /// How long this attempt may take before it is cut off; `None`: unlimited. A poll ends a little
+    /// earlier by itself and says what it saw.
+    fn time_limit(&self) -> Option<Duration> {
+        None
+    }
 
     /// Fires when the attempt should stop at its next safe point.
     fn cancelled(&self) -> &CancellationToken;

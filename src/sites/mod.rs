@@ -12,6 +12,7 @@
 //! Doing a finished thing again changes nothing. Every change is durable before the call returns.
 
 mod lab;
+pub mod look;
 pub mod practice;
 pub mod registry;
 pub mod secret;

@@ -55,5 +55,22 @@ pub struct Manifest {
     /// The disk's size.
     pub bytes: u64,
     /// BLAKE3 of each block of [`BLOCK_BYTES`], first 16 bytes; the last block may be short.
-    pub hashes: Vec<[u8; 16]>,
+    pub hashes: Vec<BlockHash>,
+}
+
+/// The hash of one block as a [`Manifest`] holds it: the first 16 bytes of its BLAKE3.
+pub type BlockHash = [u8; 16];
+
+/// Hashes one block.
+pub fn block_hash(block: &[u8]) -> BlockHash {
+    let mut short = BlockHash::default();
+    short.copy_from_slice(&blake3::hash(block).as_bytes()[..16]);
+    short
+}
+
+impl Manifest {
+    /// Whether it can be the manifest of a disk of `bytes`.
+    pub fn fits(&self, bytes: u64) -> bool {
+        self.bytes == bytes && self.hashes.len() as u64 == bytes.div_ceil(BLOCK_BYTES)
+    }
 }

@@ -1,3 +1,9 @@
-//! One binary for all integration tests: they run real processes.
+//! The product as its users meet it: the binary, real disks, real processes, real signals.
 
+mod bad_input;
+mod dirty;
+mod gates;
+mod kill;
 mod lab;
+mod main_job;
+mod support;

@@ -1,0 +1,369 @@
+//! The command line, as data. Nothing else.
+
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::base::RunId;
+
+/// Brings virtual machines home after a disaster: recovery plans as code, proved, reviewed, run, resumable.
+#[derive(Debug, Parser)]
+#[command(name = "homing", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "\
+Exit codes: 0 succeeded, 1 failed (every machine up), 2 usage or inventory, 3 the plan has errors,
+4 waiting at a gate, 5 stale, 6 busy, 7 succeeded with exceptions, 8 interrupted or cancelled,
+9 failed and a machine is down or half done, 10 a gate was rejected, 70 a bug, 74 journal not writable.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Options that every command takes.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// The inventory; else `homing.toml` beside the script or above it.
+    #[arg(long, global = true, env = "HOMING_CONFIG", value_name = "FILE")]
+    pub config: Option<Utf8PathBuf>,
+    /// The state folder (journal, locks); else `.homing` beside the inventory.
+    #[arg(long, global = true, env = "HOMING_STATE", value_name = "FOLDER")]
+    pub state: Option<Utf8PathBuf>,
+    /// Colours.
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto)]
+    pub color: Colour,
+    /// Say more (twice: everything).
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Say only what went wrong.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal.
+    Auto,
+    /// Yes.
+    Always,
+    /// No.
+    Never,
+}
+
+/// How to print what a command lists or shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs; stable.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Find every mistake in a script without running anything.
+    #[command(after_help = "Example: homing check scripts/failback.rhai -p tier=web")]
+    Check(CheckArgs),
+    /// Show what a script would do: the dry run.
+    #[command(after_help = "Example: homing plan scripts/failback.rhai --out plan.json")]
+    Plan(PlanArgs),
+    /// Run a script, or a saved plan exactly as it was reviewed.
+    #[command(after_help = "\
+Examples: homing run scripts/failback.rhai
+          homing run plan.json --approve complete
+          homing run scripts/failback.rhai --on-gate exit     (cron, systemd: exit 4 at a gate)")]
+    Run(RunArgs),
+    /// Go on with a run that waits, failed, was interrupted or killed.
+    #[command(after_help = "Example: homing resume r-20261122-k3f9")]
+    Resume(ResumeArgs),
+    /// Open a gate of a run, from any terminal.
+    #[command(after_help = "Example: homing approve r-20261122-k3f9 complete --comment CHG-4711")]
+    Approve(AnswerArgs),
+    /// Say no at a gate of a run.
+    #[command(
+        after_help = "Example: homing reject r-20261122-k3f9 commit --comment \"tests failed\""
+    )]
+    Reject(AnswerArgs),
+    /// End a run for good, at safe points.
+    #[command(after_help = "Example: homing cancel r-20261122-k3f9 --reason \"wrong weekend\"")]
+    Cancel(CancelArgs),
+    /// Try a failed step again.
+    #[command(after_help = "Example: homing retry r-20261122-k3f9 web-01.start_onprem_vm.1")]
+    Retry(RetryArgs),
+    /// Where every machine runs, whether its data is safe, what to type next.
+    #[command(after_help = "Example: homing status")]
+    Status(StatusArgs),
+    /// List runs.
+    #[command(after_help = "Example: homing runs --format json")]
+    Runs(ListArgs),
+    /// Show one run, step by step.
+    #[command(after_help = "Example: homing show r-20261122-k3f9")]
+    Show(RunAndFormat),
+    /// Print a run's events.
+    #[command(after_help = "Example: homing logs r-20261122-k3f9 --follow")]
+    Logs(LogsArgs),
+    /// Explain a code, with a wrong and a right example.
+    #[command(after_help = "Example: homing explain H003")]
+    Explain(ExplainArgs),
+    /// The language reference: what a script can call.
+    #[command(after_help = "Example: homing primitives transfer_delta")]
+    Primitives(PrimitivesArgs),
+    /// The practice ground: real disks and real processes in a folder.
+    #[command(subcommand)]
+    Lab(LabCommand),
+    /// Write a commented inventory and a first script.
+    #[command(after_help = "Example: homing init my-plans")]
+    Init(InitArgs),
+    /// Check and plan again on every save, and show what changed.
+    #[command(after_help = "Example: homing watch scripts/failback.rhai")]
+    Watch(CompileArgs),
+    /// Print completions for a shell.
+    #[command(after_help = "Example: homing completions bash > /etc/bash_completion.d/homing")]
+    Completions(CompletionsArgs),
+    /// Print the manual page.
+    #[command(after_help = "Example: homing man | man -l -")]
+    Man,
+}
+
+/// A script and its parameters.
+#[derive(Debug, Clone, Args)]
+pub struct CompileArgs {
+    /// A script, a module of the standard library (`std/failback`), or for `run` a saved plan.
+    #[arg(value_name = "SCRIPT")]
+    pub script: Utf8PathBuf,
+    /// A parameter of the script; `homing check --params` lists them.
+    #[arg(short, long = "param", value_name = "NAME=VALUE")]
+    pub param: Vec<String>,
+    /// Warnings refuse the plan too.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// `check`
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// What to check.
+    #[command(flatten)]
+    pub compile: CompileArgs,
+    /// List the script's parameters.
+    #[arg(long)]
+    pub params: bool,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// `plan`
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// What to plan.
+    #[command(flatten)]
+    pub compile: CompileArgs,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Save the plan: `homing run FILE` runs exactly that, once.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<Utf8PathBuf>,
+    /// List every step of every machine, however many there are.
+    #[arg(long)]
+    pub full: bool,
+}
+
+/// What a run is told before it begins.
+#[derive(Debug, Clone, Args)]
+pub struct RunOptions {
+    /// Answer a gate in advance; `all` answers every one.
+    #[arg(long, value_name = "NAME|all")]
+    pub approve: Vec<String>,
+    /// What to do at a gate; without a terminal the default is `exit`.
+    #[arg(long, value_enum)]
+    pub on_gate: Option<OnGate>,
+    /// What to print on standard output.
+    #[arg(long, value_enum, default_value_t = Output::Auto)]
+    pub output: Output,
+    /// Make a step fail, to see what happens: `web-01.transfer_delta=fail:2`, `=permanent`, `=stall`, `=kill`.
+    #[arg(long, value_name = "STEP=FAULT")]
+    pub inject: Vec<String>,
+}
+
+/// `run`
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// What to run.
+    #[command(flatten)]
+    pub compile: CompileArgs,
+    /// How to run it.
+    #[command(flatten)]
+    pub options: RunOptions,
+    /// Refuse unless the script still means this.
+    #[arg(long, value_name = "DIGEST")]
+    pub expect: Option<String>,
+    /// Run a saved plan that already ran and is over.
+    #[arg(long)]
+    pub again: bool,
+    /// Resume the open run on these machines if there is one.
+    #[arg(long)]
+    pub resume_or_run: bool,
+}
+
+/// `resume`
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// The run; the newest open one when left out.
+    pub run: Option<RunId>,
+    /// How to run it.
+    #[command(flatten)]
+    pub options: RunOptions,
+}
+
+/// What to do at a gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnGate {
+    /// Ask on the terminal; `homing approve` from elsewhere counts too.
+    Ask,
+    /// Wait for `homing approve` from elsewhere.
+    Wait,
+    /// End with exit code 4 once nothing else can run.
+    Exit,
+}
+
+/// What to print while running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// A live view on a terminal, else plain lines.
+    Auto,
+    /// Plain lines.
+    Plain,
+    /// One event per line, as JSON.
+    Jsonl,
+}
+
+/// `approve`, `reject`
+#[derive(Debug, Args)]
+pub struct AnswerArgs {
+    /// The run.
+    pub run: RunId,
+    /// The gate's name.
+    pub gate: String,
+    /// Why, or a change ticket; it is journalled.
+    #[arg(long)]
+    pub comment: Option<String>,
+}
+
+/// `cancel`
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    /// The run.
+    pub run: RunId,
+    /// Why; it is journalled.
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
+/// `retry`
+#[derive(Debug, Args)]
+pub struct RetryArgs {
+    /// The run.
+    pub run: RunId,
+    /// The failed step.
+    pub step: String,
+}
+
+/// `status`
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The run; the newest open one when left out, else the newest.
+    pub run: Option<RunId>,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// `runs`
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// `show`
+#[derive(Debug, Args)]
+pub struct RunAndFormat {
+    /// The run.
+    pub run: RunId,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// `logs`
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// The run.
+    pub run: RunId,
+    /// Go on until the run's process leaves it.
+    #[arg(long)]
+    pub follow: bool,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// `explain`
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// A code, like `H003`; all of them when left out.
+    pub code: Option<String>,
+}
+
+/// `primitives`
+#[derive(Debug, Args)]
+pub struct PrimitivesArgs {
+    /// One of them.
+    pub name: Option<String>,
+    /// The whole reference as Markdown.
+    #[arg(long)]
+    pub markdown: bool,
+}
+
+/// `lab`
+#[derive(Debug, Subcommand)]
+pub enum LabCommand {
+    /// Create the lab: failed over and committed, running in the cloud, a stale replica at home.
+    #[command(after_help = "Example: homing lab init")]
+    Init,
+    /// What runs where.
+    #[command(after_help = "Example: homing lab status")]
+    Status(ListArgs),
+    /// Measure what a failback promises: acknowledged writes lost, downtime, never on both sides.
+    #[command(after_help = "Example: homing lab verify --format json")]
+    Verify(ListArgs),
+    /// Stop every lab machine and delete the lab.
+    #[command(after_help = "Example: homing lab reset --yes")]
+    Reset {
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// `init`
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Where; it is created.
+    #[arg(default_value = ".")]
+    pub folder: Utf8PathBuf,
+}
+
+/// `completions`
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell.
+    pub shell: clap_complete::Shell,
+}

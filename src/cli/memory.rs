@@ -1,0 +1,41 @@
+//! How much memory the process has allocated: what stops a script that eats it.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+static ALLOCATED_BYTES: AtomicU64 = AtomicU64::new(0);
+
+/// The system's allocator, counting.
+#[derive(Debug)]
+pub struct Counting;
+
+/// Bytes allocated right now; 0 where [`Counting`] is not the allocator.
+pub fn allocated_bytes() -> u64 {
+    ALLOCATED_BYTES.load(Ordering::Relaxed)
+}
+
+#[expect(
+    unsafe_code,
+    reason = "an allocator is unsafe by its trait; every call goes to the system's"
+)]
+// SAFETY: hands every request to `System` unchanged and only counts beside it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATED_BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
+        // SAFETY: the caller's promises are `System`'s conditions.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        ALLOCATED_BYTES.fetch_sub(layout.size() as u64, Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { System.dealloc(at, layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        ALLOCATED_BYTES.fetch_add(bytes as u64, Ordering::Relaxed);
+        ALLOCATED_BYTES.fetch_sub(layout.size() as u64, Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { System.realloc(at, layout, bytes) }
+    }
+}

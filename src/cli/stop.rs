@@ -1,0 +1,54 @@
+//! Why a command ended without doing what it was asked, and how it says so.
+
+use crate::cli::draw::draw;
+use crate::cli::exit::Exit;
+use crate::cli::terminal::Terminal;
+use crate::diagnostic::Diagnostic;
+use crate::source::Texts;
+
+/// The end of a command that could not do its work.
+#[derive(Debug)]
+pub struct Stop {
+    /// How the process ends.
+    pub exit: Exit,
+    diagnostics: Vec<Diagnostic>,
+    texts: Texts,
+    message: Option<String>,
+    help: Option<String>,
+}
+
+impl Stop {
+    /// With one sentence.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Stop {
+        let message = Some(message.into());
+        Stop { exit, diagnostics: Vec::new(), texts: Texts::default(), message, help: None }
+    }
+
+    /// With diagnostics, drawn over their texts.
+    pub fn diagnosed(exit: Exit, diagnostics: Vec<Diagnostic>, texts: Texts) -> Stop {
+        Stop { exit, diagnostics, texts, message: None, help: None }
+    }
+
+    /// The same, with a way out.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Stop {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// What goes to standard error.
+    pub fn show(&self, terminal: &Terminal) -> String {
+        let mut out = draw(&self.diagnostics, &self.texts, terminal.colour, terminal.width);
+        if let Some(message) = &self.message {
+            out.push_str("homing: ");
+            out.push_str(message);
+            out.push('\n');
+        }
+        if let Some(help) = &self.help {
+            out.push_str("  ");
+            out.push_str(&help.replace('\n', "\n  "));
+            out.push('\n');
+        }
+        out
+    }
+}

@@ -1,0 +1,341 @@
+//! `check(m | target)`: proves that something lives.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::base::{Json, Side};
+use crate::diagnostic::Diagnostic;
+use crate::plan::effect::Effect;
+use crate::plan::policy::Policy;
+use crate::plan::step::{Kind, Reversibility};
+use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
+use crate::primitives::cost;
+use crate::primitives::http::{self, Url};
+use crate::primitives::options::Options;
+use crate::primitives::sides::{MACHINE_OR_NONE, Sides, active};
+use crate::primitives::spec::{Opt, OptType, Output, Param, Spec, Takes, Yields};
+use crate::run::failure::Failure;
+
+const fn opt(name: &'static str, ty: OptType, default: &'static str, doc: &'static str) -> Opt {
+    Opt { name, ty, default, required: false, doc }
+}
+
+/// How long a check tries when neither the script nor a policy says.
+const PATIENCE_DEFAULT: Duration = Duration::from_secs(300);
+const EVERY_DEFAULT: Duration = Duration::from_secs(1);
+/// Longest wait for one probe's answer.
+const PROBE_PATIENCE: Duration = Duration::from_secs(5);
+
+static SPEC: Spec = Spec {
+    name: "check",
+    doc: "Probes until the machine (or an address) answers, or `timeout` has passed.\n\nWithout a probe it asks the provider for the machine's sign of life. `tcp` and `http` need the machine's `address` in the inventory. The step fails when nothing answers in time; with `assert: false` it succeeds and says so in `ok`.",
+    kind: Kind::Poll,
+    params: &[
+        MACHINE_OR_NONE,
+        Param {
+            name: "target",
+            takes: Takes::Text,
+            optional: true,
+            doc: "instead of a machine: `host:port` or `http://host:port/path`",
+        },
+    ],
+    options: &[
+        opt("assert", OptType::Bool, "true", "fail when nothing answers in time"),
+        opt("every", OptType::Duration, "1s", "the pause between two probes"),
+        opt("hold", OptType::Duration, "0s", "it must go on answering for this long"),
+        opt(
+            "http",
+            OptType::Text,
+            "none",
+            "GET this path at the machine's address, e.g. `:8080/health`",
+        ),
+        opt(
+            "ledger",
+            OptType::Bool,
+            "false",
+            "ask the machine's own application (the default probe does too)",
+        ),
+        opt(
+            "side",
+            OptType::OneOf(&["cloud", "onprem"]),
+            "the side that holds the live data",
+            "the side to ask",
+        ),
+        opt(
+            "status",
+            OptType::Int { min: 100, max: 599 },
+            "any 2xx",
+            "the HTTP status that counts",
+        ),
+        opt(
+            "tcp",
+            OptType::Int { min: 1, max: 65_535 },
+            "none",
+            "connect to this port at the machine's address",
+        ),
+    ],
+    outputs: &[
+        Output { name: "detail", ty: "text", doc: "what answered, or why nothing did" },
+        Output { name: "ok", ty: "bool", doc: "it answered" },
+    ],
+    yields: Yields::Step,
+    reversibility: Reversibility::Reversible,
+    policy: Policy { attempts: 1, first_ms: 0, max_ms: 0, timeout_ms: Some(300_000) },
+    timeout_is_stall: false,
+    optional: false,
+    example: "check(web, #{ tcp: 443, timeout: \"5m\" });",
+};
+
+/// See [`SPEC`].
+pub(super) struct Check;
+
+/// What to ask, and for how long.
+pub(super) struct Args {
+    probe: Probe,
+    side: Option<Side>,
+    every: Duration,
+    hold: Duration,
+    asserts: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Probe {
+    SignOfLife,
+    /// A port at the machine's address.
+    Port(u32),
+    /// A path (perhaps with a port before it) at the machine's address.
+    Path(String, Option<u32>),
+    /// `host:port`.
+    Address(String),
+    Web(Url, Option<u32>),
+}
+
+/// What it found.
+#[derive(Serialize)]
+pub(super) struct Checked {
+    detail: String,
+    ok: bool,
+}
+
+impl Primitive for Check {
+    type Args = Args;
+    type Out = Checked;
+    const SPEC: &'static Spec = &SPEC;
+
+    fn parse(args: &Json) -> Result<Args, Vec<Diagnostic>> {
+        let mut options = Options::new(args);
+        let probe = probe(&mut options);
+        let side = match options.text("side").as_deref() {
+            Some("cloud") => Some(Side::Cloud),
+            Some("onprem") => Some(Side::Onprem),
+            _ => None,
+        };
+        let parsed = Args {
+            probe,
+            side,
+            every: options
+                .duration("every")
+                .unwrap_or(EVERY_DEFAULT)
+                .max(Duration::from_millis(10)),
+            hold: options.duration("hold").unwrap_or_default(),
+            asserts: options.flag("assert").unwrap_or(true),
+        };
+        options.finish(parsed)
+    }
+
+    fn effect(args: &Args, subject: &Subject<'_>) -> Effect {
+        match subject.machine {
+            Some(_) => Effect::Check { side: args.side, asserts: args.asserts },
+            None => Effect::Nothing,
+        }
+    }
+
+    fn describe(args: &Args, _: &Subject<'_>) -> String {
+        let what = match &args.probe {
+            Probe::SignOfLife => "its application gives a sign of life".to_owned(),
+            Probe::Port(port) => format!("port {port} answers"),
+            Probe::Path(path, _) => format!("http {path} answers"),
+            Probe::Address(address) => format!("{address} answers"),
+            Probe::Web(url, _) => format!("{url} answers"),
+        };
+        let side = args.side.map_or(String::new(), |side| format!(" on its {side} side"));
+        let hold = if args.hold.is_zero() {
+            String::new()
+        } else {
+            format!(", and goes on for {}", humantime::format_duration(args.hold))
+        };
+        let unless = if args.asserts { "" } else { " (only noted, never a failure)" };
+        format!("check that {what}{side}{hold}{unless}")
+    }
+
+    fn estimate(args: &Args, _: &Subject<'_>) -> Cost {
+        Cost { seconds: cost::CALL.seconds + args.hold.as_secs_f64(), bytes: 0 }
+    }
+
+    async fn run(args: &Args, ctx: &dyn Ctx) -> Result<Checked, Failure> {
+        let limit = ctx.time_limit().unwrap_or(PATIENCE_DEFAULT);
+        // Ends a little before the engine would, so that it can still say what it saw.
+        let deadline =
+            Instant::now() + limit.saturating_sub(Duration::from_secs(1).min(limit / 10));
+        let (ok, detail) = tokio::select! {
+            seen = until(args, ctx, deadline) => seen?,
+            () = ctx.cancelled().cancelled() => return Err(Failure::cancelled()),
+        };
+        if !ok && args.asserts {
+            let limit = humantime::format_duration(limit);
+            return Err(Failure::timed_out(format!("no good answer within {limit}: {detail}"))
+                .help("look at the machine; `homing retry RUN STEP` checks again, a longer `timeout` waits longer"));
+        }
+        Ok(Checked { detail, ok })
+    }
+}
+
+fn probe(options: &mut Options<'_>) -> Probe {
+    let status = options.int("status");
+    let mut probes = Vec::new();
+    if let Some(port) = options.int("tcp") {
+        probes.push(Probe::Port(port));
+    }
+    if let Some(path) = options.text("http") {
+        if !path.starts_with(['/', ':']) {
+            options.refuse(
+                format!("`{path}` is no path"),
+                "write it like `/health` or `:8080/health`",
+            );
+        }
+        probes.push(Probe::Path(path, status));
+    }
+    if options.flag("ledger") == Some(true) {
+        probes.push(Probe::SignOfLife);
+    }
+    if let Some(target) = options.text("target") {
+        probes.push(target_probe(&target, status, options));
+    }
+    if probes.len() > 1 {
+        options.refuse("a check asks one thing", "write one `check` for each probe");
+    }
+    let probe = probes.pop().unwrap_or(Probe::SignOfLife);
+    if status.is_some() && !matches!(probe, Probe::Path(..) | Probe::Web(..)) {
+        options.refuse(
+            "`status` needs an http probe",
+            "give `http: \"/health\"`, or leave `status` out",
+        );
+    }
+    probe
+}
+
+fn target_probe(target: &str, status: Option<u32>, options: &mut Options<'_>) -> Probe {
+    if target.contains("://") {
+        match Url::parse(target) {
+            Ok(url) => return Probe::Web(url, status),
+            Err(why) => options.refuse(why, "or `host:port` to see whether something listens"),
+        }
+    } else if !target.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+        options
+            .refuse(format!("`{target}` is no address"), "write `host:port` or `http://host/path`");
+    }
+    Probe::Address(target.to_owned())
+}
+
+/// Probes until it has answered for as long as it must, or the deadline.
+async fn until(args: &Args, ctx: &dyn Ctx, deadline: Instant) -> Result<(bool, String), Failure> {
+    let sides = ctx.machine().map(|_| Sides::open(ctx)).transpose()?;
+    let mut answers_since: Option<Instant> = None;
+    loop {
+        let patience = PROBE_PATIENCE.min(deadline.saturating_duration_since(Instant::now()));
+        let asked = once(args, sides.as_ref(), patience);
+        let seen = tokio::time::timeout(PROBE_PATIENCE + args.every, asked).await;
+        let seen = seen.unwrap_or_else(|_| Err(Failure::transient("no answer")));
+        let detail = match seen {
+            Ok(detail) => {
+                let since = *answers_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= args.hold {
+                    return Ok((true, detail));
+                }
+                detail
+            }
+            Err(failure) if failure.may_retry() => {
+                answers_since = None;
+                failure.message
+            }
+            Err(failure) => return Err(failure),
+        };
+        ctx.progress(0, 0, 0, &detail);
+        if Instant::now() + args.every >= deadline {
+            return Ok((false, detail));
+        }
+        tokio::time::sleep(args.every).await;
+    }
+}
+
+async fn once(
+    args: &Args,
+    sides: Option<&Sides<'_>>,
+    patience: Duration,
+) -> Result<String, Failure> {
+    match (&args.probe, sides) {
+        (Probe::Address(address), _) => connect(address, patience).await,
+        (Probe::Web(url, status), _) => get(url, *status, patience).await,
+        (Probe::SignOfLife, Some(sides)) => {
+            let side = side(args, sides).await?;
+            sides.power(side)?.sign_of_life(sides.at(side), patience).await
+        }
+        (Probe::Port(port), Some(sides)) => {
+            let address = address(args, sides).await?;
+            connect(&format!("{address}:{port}"), patience).await
+        }
+        (Probe::Path(path, status), Some(sides)) => {
+            let address = address(args, sides).await?;
+            let (port, path) = path.split_at(path.find('/').unwrap_or(path.len()));
+            let path = if path.is_empty() { "/" } else { path };
+            let url = Url::new(&format!("{address}{port}"), path).map_err(Failure::permanent)?;
+            get(&url, *status, patience).await
+        }
+        (_, None) => Err(Failure::permanent("a check needs a machine or an address")),
+    }
+}
+
+/// The side asked: given, or the one that holds the live data now.
+async fn side(args: &Args, sides: &Sides<'_>) -> Result<Side, Failure> {
+    if let Some(side) = args.side {
+        return Ok(side);
+    }
+    let (cloud, onprem) = sides.look_both().await?;
+    Ok(active(&cloud, &onprem))
+}
+
+async fn address(args: &Args, sides: &Sides<'_>) -> Result<String, Failure> {
+    let side = side(args, sides).await?;
+    let known = &sides.entry.address;
+    let address = match side {
+        Side::Cloud => &known.cloud,
+        Side::Onprem => &known.onprem,
+    };
+    address.clone().ok_or_else(|| {
+        let machine = sides.machine;
+        Failure::permanent(format!("the inventory has no `{side}` address of `{machine}`"))
+            .help(format!("add `address = {{ {side} = \"..\" }}` to [machine.{machine}], or check without `tcp` and `http`"))
+    })
+}
+
+async fn connect(address: &str, patience: Duration) -> Result<String, Failure> {
+    match tokio::time::timeout(patience, TcpStream::connect(address)).await {
+        Ok(Ok(_)) => Ok(format!("{address} accepts connections")),
+        Ok(Err(error)) => Err(Failure::transient(format!("{address}: {error}"))),
+        Err(_) => Err(Failure::transient(format!("{address} does not answer"))),
+    }
+}
+
+async fn get(url: &Url, wanted: Option<u32>, patience: Duration) -> Result<String, Failure> {
+    let status = match tokio::time::timeout(patience, http::request("GET", url, "")).await {
+        Ok(Ok(status)) => u32::from(status),
+        Ok(Err(why)) => return Err(Failure::transient(why)),
+        Err(_) => return Err(Failure::transient(format!("{url} does not answer"))),
+    };
+    let is_good = wanted.map_or((200..300).contains(&status), |wanted| wanted == status);
+    let seen = format!("{url} answers {status}");
+    if is_good { Ok(seen) } else { Err(Failure::transient(seen)) }
+}

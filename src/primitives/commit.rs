@@ -1,0 +1,168 @@
+//! `commit(m)`: failback's point of no return.
+
+use serde::Serialize;
+
+use crate::base::{Json, Side};
+use crate::diagnostic::Diagnostic;
+use crate::plan::effect::Effect;
+use crate::plan::facts::Power;
+use crate::plan::policy::Policy;
+use crate::plan::step::{Kind, Reversibility};
+use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
+use crate::primitives::cost;
+use crate::primitives::sides::{MACHINE, Sides, active};
+use crate::primitives::spec::{Output, Spec, Yields};
+use crate::run::failure::Failure;
+use crate::sites::SideView;
+
+static SPEC: Spec = Spec {
+    name: "commit",
+    doc: "Commits the failback: deletes the cloud machine, its disks and its snapshots, and keeps the base that reverse replication needs.\n\n**Irreversible.** It refuses unless homing booted the on-prem side from a verified final transfer, that side runs, the cloud side is off and has not booted since. What it will delete is journalled before the first deletion; afterwards there is only forward.",
+    kind: Kind::Act,
+    params: &[MACHINE],
+    options: &[],
+    outputs: &[Output {
+        name: "deleted",
+        ty: "bool",
+        doc: "the cloud machine was there and is deleted (`false`: it was gone already)",
+    }],
+    yields: Yields::Step,
+    reversibility: Reversibility::Irreversible,
+    policy: Policy { attempts: 10, first_ms: 2_000, max_ms: 60_000, timeout_ms: Some(1_800_000) },
+    timeout_is_stall: false,
+    optional: false,
+    example: "commit(web);",
+};
+
+/// See [`SPEC`].
+pub(super) struct Commit;
+
+/// What became of the cloud side.
+#[derive(Serialize)]
+pub(super) struct Committed {
+    deleted: bool,
+}
+
+/// Where a commit's own announcement keeps the generation that it was allowed to delete.
+const GENERATION: &str = "generation";
+
+impl Primitive for Commit {
+    type Args = ();
+    type Out = Committed;
+    const SPEC: &'static Spec = &SPEC;
+
+    fn parse(_: &Json) -> Result<(), Vec<Diagnostic>> {
+        Ok(())
+    }
+
+    fn effect((): &(), _: &Subject<'_>) -> Effect {
+        Effect::Commit
+    }
+
+    fn describe((): &(), _: &Subject<'_>) -> String {
+        "DELETE the cloud machine, its disks and snapshots for good; keep the base for protection"
+            .to_owned()
+    }
+
+    fn estimate((): &(), _: &Subject<'_>) -> Cost {
+        cost::STOP
+    }
+
+    async fn run(_: &(), ctx: &dyn Ctx) -> Result<Committed, Failure> {
+        let sides = Sides::open(ctx)?;
+        let (cloud, onprem) = sides.look_both().await?;
+        let generation = match announced(ctx, &cloud, &onprem) {
+            Some(generation) => generation,
+            None => announce(&sides, &cloud, &onprem, ctx).await?,
+        };
+        // The mark first: from the first deletion on, every other run must see that the cloud side is
+        // no way back.
+        let home = sides.machines(Side::Onprem)?;
+        home.set_committed(sides.at(Side::Onprem), &sides.fence(Side::Onprem)?).await?;
+        if cloud.exists {
+            ctx.progress(0, 0, 0, "deleting the cloud machine");
+            let away = sides.machines(Side::Cloud)?;
+            away.delete(sides.at(Side::Cloud), &generation, &sides.fence(Side::Cloud)?).await?;
+        }
+        Ok(Committed { deleted: cloud.exists || ctx.intended().is_some() })
+    }
+}
+
+/// The generation that an earlier attempt (or an earlier run, by the mark at the site) may delete:
+/// then there is only forward.
+fn announced(ctx: &dyn Ctx, cloud: &SideView, onprem: &SideView) -> Option<String> {
+    let intended = ctx.intended();
+    let of_step = intended.as_ref().and_then(|deletes| deletes.get(GENERATION)?.as_str());
+    let of_site = || {
+        let booted = onprem.booted.as_ref().filter(|_| onprem.committed)?;
+        Some(booted.source_generation.as_str())
+    };
+    let done = || (onprem.committed && !cloud.exists).then_some("");
+    of_step.or_else(of_site).or_else(done).map(str::to_owned)
+}
+
+/// Checks everything, then journals what will be deleted.
+async fn announce(
+    sides: &Sides<'_>,
+    cloud: &SideView,
+    onprem: &SideView,
+    ctx: &dyn Ctx,
+) -> Result<String, Failure> {
+    may_commit(sides, cloud, onprem)?;
+    let deletes = if cloud.exists {
+        sides.machines(Side::Cloud)?.inventory_of(sides.at(Side::Cloud)).await?
+    } else {
+        Json::Null
+    };
+    let intent = serde_json::json!({
+        "machine": sides.machine.as_str(),
+        "site": sides.site(Side::Cloud).name().as_str(),
+        GENERATION: cloud.generation,
+        "deletes": deletes,
+    });
+    ctx.intend(intent).await?;
+    Ok(cloud.generation.clone())
+}
+
+fn may_commit(sides: &Sides<'_>, cloud: &SideView, onprem: &SideView) -> Result<(), Failure> {
+    let machine = sides.machine;
+    let refuse = |code, what: String, help: &str| {
+        Err(Failure::refused(code, format!("{what}; nothing was deleted")).help(help))
+    };
+    let booted = onprem.booted.as_ref().filter(|_| active(cloud, onprem) == Side::Onprem);
+    let Some(booted) = booted else {
+        return refuse(
+            "H315",
+            format!(
+                "`{machine}` was not booted on-prem by homing from a verified final transfer: its cloud side may be the only good copy"
+            ),
+            "shut the cloud side down, transfer from its stopped disks, start on-prem, check; then commit",
+        );
+    };
+    if onprem.power != Power::On {
+        return refuse(
+            "H316",
+            format!("the on-prem side of `{machine}` does not run: nothing shows that it can"),
+            "`start_onprem_vm(m)` and `check(m)`; or go back with `start_azure_vm(m)`",
+        );
+    }
+    if cloud.exists && cloud.power != Power::Off {
+        return refuse(
+            "H317",
+            format!(
+                "the cloud side of `{machine}` runs, or may be running, beside the on-prem side: BOTH MAY TAKE WRITES"
+            ),
+            "decide by hand which side is right and shut the other one down; homing deletes neither",
+        );
+    }
+    if cloud.exists && cloud.generation != booted.source_generation {
+        return refuse(
+            "H318",
+            format!(
+                "the cloud side of `{machine}` booted or was written after the final transfer: it may hold writes that on-prem lacks"
+            ),
+            "look at what it wrote before anything is deleted; homing will not delete it",
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! `notify(#{ text, command | webhook })`: tells someone.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::base::Json;
+use crate::diagnostic::Diagnostic;
+use crate::plan::effect::Effect;
+use crate::plan::inventory::Inventory;
+use crate::plan::policy::Policy;
+use crate::plan::step::{Kind, Reversibility};
+use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
+use crate::primitives::cost;
+use crate::primitives::delete_snapshot::Done;
+use crate::primitives::http::{self, Url};
+use crate::primitives::options::Options;
+use crate::primitives::sides::MACHINE_OR_NONE;
+use crate::primitives::spec::{Opt, OptType, Spec, Yields};
+use crate::run::failure::Failure;
+
+const fn opt(name: &'static str, ty: OptType, default: &'static str, doc: &'static str) -> Opt {
+    Opt { name, ty, default, required: false, doc }
+}
+
+static SPEC: Spec = Spec {
+    name: "notify",
+    doc: "Tells someone, by a command or a webhook; never holds back what follows, and its failure is an exception only.\n\nA command must be on the inventory's allow-list (`[commands.*]`, `*` stands for any one argument) and is never given to a shell; the text is in its environment as `HOMING_TEXT`.",
+    kind: Kind::Notify,
+    params: &[MACHINE_OR_NONE],
+    options: &[
+        opt("command", OptType::Texts, "none", "the command and its arguments"),
+        Opt { name: "text", ty: OptType::Text, default: "", required: true, doc: "what to say" },
+        opt(
+            "webhook",
+            OptType::Text,
+            "none",
+            "an `http://` address that gets `{\"text\": ..}` by POST",
+        ),
+    ],
+    outputs: &[],
+    yields: Yields::Step,
+    reversibility: Reversibility::Reversible,
+    policy: Policy { attempts: 3, first_ms: 1_000, max_ms: 10_000, timeout_ms: Some(30_000) },
+    timeout_is_stall: false,
+    optional: true,
+    example: "notify(#{ text: \"tier web is home\", command: [\"/usr/local/bin/page\", \"ops\"] });",
+};
+
+/// See [`SPEC`].
+pub(super) struct Notify;
+
+/// What to say, and how.
+pub(super) struct Args {
+    text: String,
+    way: Way,
+}
+
+enum Way {
+    Command(Vec<String>),
+    Webhook(Url),
+    /// `parse` refused it already.
+    Neither,
+}
+
+impl Primitive for Notify {
+    type Args = Args;
+    type Out = Done;
+    const SPEC: &'static Spec = &SPEC;
+
+    fn parse(args: &Json) -> Result<Args, Vec<Diagnostic>> {
+        let mut options = Options::new(args);
+        let text = options.text("text").unwrap_or_default();
+        let way = match (options.texts("command"), options.text("webhook")) {
+            (Some(argv), None) if !argv.is_empty() => Way::Command(argv),
+            (None, Some(url)) => match Url::parse(&url) {
+                Ok(url) => Way::Webhook(url),
+                Err(why) => {
+                    options.refuse(
+                        why,
+                        "or call a program of the inventory's allow-list with `command`",
+                    );
+                    Way::Neither
+                }
+            },
+            _ => {
+                options.refuse(
+                    "a notification goes one way",
+                    "give either `command: [\"..\"]` or `webhook: \"http://..\"`",
+                );
+                Way::Neither
+            }
+        };
+        options.finish(Args { text, way })
+    }
+
+    fn effect(_: &Args, _: &Subject<'_>) -> Effect {
+        Effect::Nothing
+    }
+
+    fn describe(args: &Args, _: &Subject<'_>) -> String {
+        match &args.way {
+            Way::Command(argv) => format!("tell {}: {}", argv.join(" "), args.text),
+            Way::Webhook(url) => format!("tell {url}: {}", args.text),
+            Way::Neither => args.text.clone(),
+        }
+    }
+
+    fn estimate(_: &Args, _: &Subject<'_>) -> Cost {
+        cost::CALL
+    }
+
+    async fn run(args: &Args, ctx: &dyn Ctx) -> Result<Done, Failure> {
+        match &args.way {
+            Way::Command(argv) => call(argv, &args.text, ctx).await?,
+            Way::Webhook(url) => {
+                let body = serde_json::json!({ "text": args.text, "run": ctx.run().as_str() });
+                post(url, &body.to_string()).await?;
+            }
+            Way::Neither => return Err(Failure::permanent("no way to tell anyone was given")),
+        }
+        Ok(Done {})
+    }
+}
+
+async fn call(argv: &[String], text: &str, ctx: &dyn Ctx) -> Result<(), Failure> {
+    allowed(ctx.inventory(), argv)?;
+    let child = tokio::process::Command::new(&argv[0])
+        .args(&argv[1..])
+        .env("HOMING_TEXT", text)
+        .env("HOMING_RUN", ctx.run().as_str())
+        .env("HOMING_KEY", ctx.key().as_str())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .status();
+    let ended = tokio::select! {
+        ended = child => ended,
+        () = ctx.cancelled().cancelled() => return Err(Failure::cancelled()),
+    };
+    let shown = argv.join(" ");
+    match ended {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::transient(format!("`{shown}` ended with {status}"))),
+        Err(error) => Err(Failure::permanent(format!("`{shown}` cannot be started: {error}"))),
+    }
+}
+
+/// No command that the inventory does not list, whatever a script says.
+fn allowed(inventory: &Inventory, argv: &[String]) -> Result<(), Failure> {
+    let fits = |pattern: &[String]| {
+        pattern.len() == argv.len()
+            && pattern.iter().zip(argv).all(|(allowed, word)| allowed == "*" || allowed == word)
+    };
+    if inventory.commands.values().any(|entry| fits(&entry.argv)) {
+        return Ok(());
+    }
+    let listed: Vec<&str> = inventory.commands.keys().map(String::as_str).collect();
+    Err(Failure::refused(
+        "H323",
+        format!("`{}` is not on the inventory's allow-list; it was not started", argv.join(" ")),
+    )
+    .help(format!(
+        "add it as [commands.NAME] argv = [..] (`*` stands for any one argument); listed are: {}",
+        if listed.is_empty() { "none".to_owned() } else { listed.join(", ") }
+    )))
+}
+
+/// Longest wait for a webhook's answer.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+
+async fn post(url: &Url, body: &str) -> Result<(), Failure> {
+    match tokio::time::timeout(ANSWER_PATIENCE, http::request("POST", url, body)).await {
+        Ok(Ok(200..=299)) => Ok(()),
+        Ok(Ok(429)) => Err(Failure::throttled(format!("{url} asks for patience"), 5)),
+        Ok(Ok(status)) => Err(Failure::transient(format!("{url} answered {status}"))),
+        Ok(Err(why)) => Err(Failure::transient(why)),
+        Err(_) => Err(Failure::timed_out(format!("{url} did not answer"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::inventory::CommandEntry;
+
+    #[test]
+    fn only_listed_commands_are_allowed_and_a_star_is_one_argument() {
+        let argv = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let entry = CommandEntry { argv: argv(&["/bin/page", "*"]) };
+        let inventory =
+            Inventory { commands: [("page".to_owned(), entry)].into(), ..Inventory::default() };
+        assert!(allowed(&inventory, &argv(&["/bin/page", "ops"])).is_ok());
+        for bad in [&["/bin/page"][..], &["/bin/page", "a", "b"], &["/bin/sh", "ops"]] {
+            let refused = allowed(&inventory, &argv(bad)).unwrap_err();
+            assert_eq!(refused.code.as_deref(), Some("H323"), "{bad:?}");
+        }
+    }
+}

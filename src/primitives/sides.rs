@@ -1,0 +1,93 @@
+//! A running step's machine with its two sites: what every machine primitive starts from.
+
+use std::sync::Arc;
+
+use crate::base::{MachineName, Side};
+use crate::plan::inventory::MachineEntry;
+use crate::primitives::contract::Ctx;
+use crate::primitives::spec::{Param, Takes};
+use crate::run::failure::Failure;
+use crate::sites::{At, Disks, Fence, Machines, PowerSwitch, SideView, Site};
+
+/// The first argument of every primitive that acts on a machine.
+pub(super) const MACHINE: Param =
+    Param { name: "machine", takes: Takes::Machine, optional: false, doc: "the machine" };
+
+/// The same where it may be left out: the step then is a barrier in its scope.
+pub(super) const MACHINE_OR_NONE: Param = Param {
+    name: "machine",
+    takes: Takes::Machine,
+    optional: true,
+    doc: "the machine whose chain it joins; left out, the step is a barrier in its scope",
+};
+
+/// The step's machine and its two opened sites.
+pub(super) struct Sides<'a> {
+    pub(super) machine: &'a MachineName,
+    pub(super) entry: &'a MachineEntry,
+    ctx: &'a dyn Ctx,
+    cloud: Arc<dyn Site>,
+    onprem: Arc<dyn Site>,
+}
+
+impl<'a> Sides<'a> {
+    /// Opens both sites of the step's machine.
+    pub(super) fn open(ctx: &'a dyn Ctx) -> Result<Sides<'a>, Failure> {
+        let machine = ctx.machine().expect("BUG: the spec says that this step has a machine");
+        let entry = ctx.inventory().machines.get(machine).ok_or_else(|| {
+            Failure::permanent(format!("the inventory has no machine `{machine}`"))
+                .help("the inventory changed since the plan was made: put the machine back, or plan again")
+        })?;
+        let cloud = ctx.site(&entry.cloud)?;
+        let onprem = ctx.site(&entry.onprem)?;
+        Ok(Sides { machine, entry, ctx, cloud, onprem })
+    }
+
+    pub(super) fn at(&self, side: Side) -> At<'_> {
+        At { machine: self.machine, side, entry: self.entry }
+    }
+
+    pub(super) fn site(&self, side: Side) -> &dyn Site {
+        match side {
+            Side::Cloud => self.cloud.as_ref(),
+            Side::Onprem => self.onprem.as_ref(),
+        }
+    }
+
+    pub(super) async fn look(&self, side: Side) -> Result<SideView, Failure> {
+        self.site(side).look(self.at(side)).await
+    }
+
+    /// Both sides, cloud first.
+    pub(super) async fn look_both(&self) -> Result<(SideView, SideView), Failure> {
+        tokio::try_join!(self.look(Side::Cloud), self.look(Side::Onprem))
+    }
+
+    pub(super) fn fence(&self, side: Side) -> Result<Fence, Failure> {
+        self.ctx.fence(side)
+    }
+
+    pub(super) fn power(&self, side: Side) -> Result<&dyn PowerSwitch, Failure> {
+        self.site(side).power().ok_or_else(|| self.cannot(side, "turn machines on and off"))
+    }
+
+    pub(super) fn disks(&self, side: Side) -> Result<&dyn Disks, Failure> {
+        self.site(side).disks().ok_or_else(|| self.cannot(side, "read and write disks"))
+    }
+
+    pub(super) fn machines(&self, side: Side) -> Result<&dyn Machines, Failure> {
+        self.site(side).machines().ok_or_else(|| self.cannot(side, "create and delete machines"))
+    }
+
+    fn cannot(&self, side: Side, what: &str) -> Failure {
+        let site = self.site(side).name();
+        Failure::permanent(format!("the provider of site `{site}` cannot {what}")).help(
+            "nothing was changed; use another provider for that site, or do this step by hand",
+        )
+    }
+}
+
+/// The side that holds the live data: the one with the higher turn.
+pub(super) fn active(cloud: &SideView, onprem: &SideView) -> Side {
+    crate::sites::look::active(cloud, onprem)
+}

@@ -1,0 +1,192 @@
+//! `transfer_delta(snapshot | m)`: brings the replica up to its source.
+
+use std::num::NonZeroU64;
+
+use crate::base::Json;
+use crate::base::units::show_bytes;
+use crate::diagnostic::Diagnostic;
+use crate::plan::effect::{Effect, Mode};
+use crate::plan::policy::Policy;
+use crate::plan::step::{Kind, Reversibility};
+use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
+use crate::primitives::cost;
+use crate::primitives::moving::{self, Moved, What};
+use crate::primitives::options::Options;
+use crate::primitives::spec::{Opt, OptType, Output, Param, Spec, Takes, Yields};
+use crate::run::failure::Failure;
+
+const fn opt(name: &'static str, ty: OptType, default: &'static str, doc: &'static str) -> Opt {
+    Opt { name, ty, default, required: false, doc }
+}
+
+static SPEC: Spec = Spec {
+    name: "transfer_delta",
+    doc: "Brings the replica, the disks of the side that does not run, up to a snapshot or to the stopped machine, and verifies it.\n\nOf a machine given by itself the disks are read as they are: it must be off. Before the first byte is written the replica is marked dirty at its own site; nothing boots it until the transfer has verified. An interrupted transfer goes on from its checkpoint. `timeout` is the longest time without progress.",
+    kind: Kind::Act,
+    params: &[Param {
+        name: FROM,
+        takes: Takes::MachineOrSnapshot,
+        optional: false,
+        doc: "a snapshot's handle, or the machine itself, which must be off",
+    }],
+    options: &[
+        opt("bandwidth", OptType::Rate, "the sites' own", "most bytes per second, e.g. `200MiB/s`"),
+        opt(
+            "in_downtime",
+            OptType::Bool,
+            "false",
+            "a full transfer while the machine is down is meant so",
+        ),
+        opt("key", OptType::Key, "the machine's", "the inventory's key that opens encrypted disks"),
+        opt(
+            "mode",
+            OptType::OneOf(&["auto", "delta", "full"]),
+            "auto",
+            "`delta` sends only what changed (change tracking, manifest or checksums); `full` sends everything and compares nothing; `auto` is full when there is no replica, or the machine has been away for 30 days and was not synchronized within them",
+        ),
+    ],
+    outputs: &[
+        Output { name: "blocks_changed", ty: "int", doc: "blocks of 64 KiB written" },
+        Output { name: "bytes_scanned", ty: "bytes", doc: "looked at" },
+        Output { name: "bytes_sent", ty: "bytes", doc: "written to the replica" },
+        Output { name: "duration", ty: "seconds", doc: "time spent moving, all attempts together" },
+        Output { name: "method", ty: "text", doc: "`tracking`, `manifest`, `checksums` or `full`" },
+        Output { name: "mode", ty: "text", doc: "`delta` or `full`" },
+        Output { name: "rate", ty: "bytes", doc: "bytes scanned per second" },
+    ],
+    yields: Yields::Step,
+    reversibility: Reversibility::Reversible,
+    policy: Policy { attempts: 8, first_ms: 2_000, max_ms: 120_000, timeout_ms: Some(600_000) },
+    timeout_is_stall: true,
+    optional: false,
+    example: "transfer_delta(snapshot(web), #{ mode: \"auto\", bandwidth: \"200MiB/s\" });",
+};
+
+const FROM: &str = "from";
+
+/// See [`SPEC`].
+pub(super) struct TransferDelta;
+
+/// What to move, and how.
+pub(super) struct Args {
+    from_snapshot: bool,
+    /// `None`: auto.
+    mode: Option<Mode>,
+    bandwidth: Option<u64>,
+    key: Option<String>,
+    in_downtime: bool,
+}
+
+impl Primitive for TransferDelta {
+    type Args = Args;
+    type Out = Moved;
+    const SPEC: &'static Spec = &SPEC;
+
+    fn parse(args: &Json) -> Result<Args, Vec<Diagnostic>> {
+        let mut options = Options::new(args);
+        let mode = match options.text("mode").as_deref() {
+            Some("delta") => Some(Mode::Delta),
+            Some("full") => Some(Mode::Full),
+            Some("auto") | None => None,
+            Some(other) => {
+                options.refuse(format!("no mode is called `{other}`"), "`auto`, `delta` or `full`");
+                None
+            }
+        };
+        let parsed = Args {
+            from_snapshot: options.handle(FROM),
+            mode,
+            bandwidth: options.rate("bandwidth"),
+            key: options.text("key"),
+            in_downtime: options.flag("in_downtime").unwrap_or(false),
+        };
+        options.finish(parsed)
+    }
+
+    fn effect(args: &Args, subject: &Subject<'_>) -> Effect {
+        let (mode, _) = resolve(args.mode, |fact| subject.fact(fact));
+        Effect::Transfer { mode, from_snapshot: args.from_snapshot }
+    }
+
+    fn describe(args: &Args, subject: &Subject<'_>) -> String {
+        let (mode, why) = resolve(args.mode, |fact| peek(subject, fact));
+        let what = match mode {
+            Mode::Delta => "send what changed",
+            Mode::Full => "send everything",
+        };
+        let from = if args.from_snapshot { "in the snapshot" } else { "on the stopped disks" };
+        let size = show_bytes(cost::disk_bytes(subject));
+        let limit = args
+            .bandwidth
+            .map_or(String::new(), |rate| format!(", {}/s at most", show_bytes(rate)));
+        let meant = if args.in_downtime { ", in the downtime if need be" } else { "" };
+        format!("{what} {from} to the replica ({why}; {size} of disks{limit}{meant})")
+    }
+
+    fn estimate(args: &Args, subject: &Subject<'_>) -> Cost {
+        let (mode, _) = resolve(args.mode, |fact| peek(subject, fact));
+        cost::transfer(subject, mode, args.bandwidth)
+    }
+
+    async fn run(args: &Args, ctx: &dyn Ctx) -> Result<Moved, Failure> {
+        let what = What {
+            snapshot: if args.from_snapshot { Some(FROM) } else { None },
+            bandwidth: args.bandwidth.and_then(NonZeroU64::new),
+            key: args.key.as_deref(),
+        };
+        moving::bring_up(&what, ctx, |facts| resolve(args.mode, facts).0).await
+    }
+}
+
+/// A fact for a sentence: read, not recorded.
+fn peek(subject: &Subject<'_>, fact: &str) -> Option<Json> {
+    subject.facts.peek().get(subject.machine?, fact)
+}
+
+/// The rule of `auto`, with its reason. Plan and run both ask it, of the facts they see; only a replica
+/// that an earlier step has brought up to date by then makes a run do less than its plan said.
+fn resolve(mode: Option<Mode>, fact: impl Fn(&str) -> Option<Json>) -> (Mode, &'static str) {
+    if let Some(mode) = mode {
+        return (mode, "as the script says");
+    }
+    if fact("replica").is_some_and(|replica| replica == "absent") {
+        return (Mode::Full, "auto: there is no replica yet");
+    }
+    let holds = |name| fact(name).is_some_and(|value| value == true);
+    if holds(AWAY_LONG) && !holds(SYNCED_LATELY) {
+        return (Mode::Full, "auto: away for 30 days or more and not synchronized since");
+    }
+    (Mode::Delta, "auto: there is a replica to compare with")
+}
+
+/// Site Recovery's advice: after a month elsewhere comparing costs more than it saves.
+const AWAY_LONG: &str = "away_over(\"30d\")";
+const SYNCED_LATELY: &str = "synced_within(\"30d\")";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn auto(replica: &str, away: bool, synced: bool) -> Mode {
+        let facts = move |name: &str| {
+            Some(match name {
+                "replica" => Json::from(replica),
+                AWAY_LONG => away.into(),
+                SYNCED_LATELY => synced.into(),
+                other => panic!("{other}"),
+            })
+        };
+        resolve(None, facts).0
+    }
+
+    #[test]
+    fn auto_is_full_only_without_a_usable_replica() {
+        assert_eq!(auto("absent", false, false), Mode::Full);
+        assert_eq!(auto("stale", true, false), Mode::Full);
+        assert_eq!(auto("stale", true, true), Mode::Delta, "an earlier step synchronized it");
+        for replica in ["stale", "dirty", "diverged", "current"] {
+            assert_eq!(auto(replica, false, false), Mode::Delta, "{replica}");
+        }
+        assert_eq!(resolve(Some(Mode::Delta), |_| Some("absent".into())).0, Mode::Delta);
+    }
+}

@@ -1,0 +1,336 @@
+//! The reference: primitives, facts and codes, from the tables that also bind, check and prove.
+//!
+//! One page, two ways to draw it: for a terminal, and as Markdown.
+
+use crate::base::units::show_seconds;
+use crate::diagnostic::codes::CodeText;
+use crate::plan::facts::{FACTS, FactType};
+use crate::plan::policy::Policy;
+use crate::plan::step::Reversibility;
+use crate::primitives::spec::{COMMON_OPTIONS, Opt, OptType, Spec, Takes};
+use crate::render::style::{Ink, Style};
+use crate::render::table::Table;
+
+/// One heading with what stands below it.
+struct Section {
+    heading: &'static str,
+    body: Body,
+}
+
+/// What stands below a heading.
+enum Body {
+    Text(String),
+    Script(String),
+    Table(Table),
+}
+
+/// A page about one thing.
+struct Page {
+    title: String,
+    sections: Vec<Section>,
+}
+
+/// `homing primitives`: one line each, then the machine's properties. Ends with a line break.
+pub fn primitives<'a>(specs: impl IntoIterator<Item = &'a Spec>, style: Style) -> String {
+    overview(specs).text(style)
+}
+
+/// `homing primitives NAME`: all of one. Ends with a line break.
+pub fn primitive(spec: &Spec, style: Style) -> String {
+    page(spec).text(style)
+}
+
+/// `homing primitives --markdown`: the overview and every page. Ends with a line break.
+pub fn markdown<'a>(specs: impl IntoIterator<Item = &'a Spec> + Clone) -> String {
+    let pages = specs.clone().into_iter().map(page);
+    let all: Vec<String> =
+        std::iter::once(overview(specs)).chain(pages).map(|page| page.markdown()).collect();
+    all.join("\n")
+}
+
+/// `homing explain H003`. Ends with a line break.
+pub fn code(code: &CodeText, style: Style) -> String {
+    let mut sections = vec![Section { heading: "", body: Body::Text(code.text.to_owned()) }];
+    for (heading, script) in [("Wrong", code.wrong), ("Right", code.right)] {
+        sections
+            .extend(script.map(|text| Section { heading, body: Body::Script(text.to_owned()) }));
+    }
+    Page { title: format!("{}: {}", code.code, code.title), sections }.text(style)
+}
+
+/// `homing explain` without a code: all codes. Ends with a line break.
+pub fn codes<'a>(codes: impl IntoIterator<Item = &'a CodeText>, style: Style) -> String {
+    let rows = codes.into_iter().map(|code| vec![code.code.to_owned(), code.title.to_owned()]);
+    let table = Table { header: vec!["code", "title"], rows: rows.collect(), amounts: &[] };
+    table.text(style)
+}
+
+fn overview<'a>(specs: impl IntoIterator<Item = &'a Spec>) -> Page {
+    let row = |spec: &Spec| {
+        vec![
+            signature(spec),
+            reversibility(spec.reversibility).to_owned(),
+            summary(spec).to_owned(),
+        ]
+    };
+    let primitives = Table {
+        header: vec!["primitive", "way back", "what it does"],
+        rows: specs.into_iter().map(row).collect(),
+        amounts: &[],
+    };
+    Page {
+        title: "Primitives".to_owned(),
+        sections: vec![
+            Section { heading: "", body: Body::Table(primitives) },
+            Section { heading: "Properties of a machine", body: Body::Table(properties()) },
+        ],
+    }
+}
+
+fn properties() -> Table {
+    let rows = FACTS.iter().map(|fact| {
+        let argument = if fact.takes_duration { "(duration)" } else { "" };
+        let ty = match fact.ty {
+            FactType::Bool => "bool",
+            FactType::Int => "int",
+            FactType::Text => "text",
+        };
+        vec![format!("m.{}{argument}", fact.name), ty.to_owned(), fact.doc.to_owned()]
+    });
+    Table { header: vec!["property", "type", "what it says"], rows: rows.collect(), amounts: &[] }
+}
+
+fn page(spec: &Spec) -> Page {
+    let text = |heading, text: String| Section { heading, body: Body::Text(text) };
+    let table = |heading, table: Table| Section { heading, body: Body::Table(table) };
+    let sections = vec![
+        text("", spec.doc.to_owned()),
+        Section { heading: "Example", body: Body::Script(spec.example.to_owned()) },
+        table("Arguments", arguments(spec)),
+        table("Options", options(spec.options)),
+        table("Options of every step", options(COMMON_OPTIONS)),
+        table("Outputs", outputs(spec)),
+        text("Way back", reversibility(spec.reversibility).to_owned()),
+        text("Tries", policy(&spec.policy, spec.timeout_is_stall)),
+    ];
+    let told = |section: &Section| match &section.body {
+        Body::Table(table) => !table.rows.is_empty(),
+        Body::Text(text) | Body::Script(text) => !text.is_empty(),
+    };
+    Page { title: signature(spec), sections: sections.into_iter().filter(told).collect() }
+}
+
+fn signature(spec: &Spec) -> String {
+    let mut arguments: Vec<String> = spec
+        .params
+        .iter()
+        .map(
+            |param| {
+                if param.optional { format!("[{}]", param.name) } else { param.name.to_owned() }
+            },
+        )
+        .collect();
+    if !spec.options.is_empty() {
+        arguments.push("#{ .. }".to_owned());
+    }
+    format!("{}({})", spec.name, arguments.join(", "))
+}
+
+fn summary(spec: &Spec) -> &str {
+    spec.doc.lines().next().unwrap_or_default()
+}
+
+fn arguments(spec: &Spec) -> Table {
+    let rows = spec.params.iter().map(|param| {
+        let name = if param.optional { format!("[{}]", param.name) } else { param.name.to_owned() };
+        vec![name, takes(param.takes).to_owned(), param.doc.to_owned()]
+    });
+    Table { header: vec!["argument", "takes", "what it is"], rows: rows.collect(), amounts: &[] }
+}
+
+fn options(options: &[Opt]) -> Table {
+    let rows = options.iter().map(|option| {
+        let default = if option.required { "required" } else { option.default };
+        vec![
+            option.name.to_owned(),
+            option_type(option.ty),
+            default.to_owned(),
+            option.doc.to_owned(),
+        ]
+    });
+    let header = vec!["option", "type", "default", "what it does"];
+    Table { header, rows: rows.collect(), amounts: &[] }
+}
+
+fn outputs(spec: &Spec) -> Table {
+    let rows = spec
+        .outputs
+        .iter()
+        .map(|output| vec![output.name.to_owned(), output.ty.to_owned(), output.doc.to_owned()]);
+    Table { header: vec!["output", "type", "what it says"], rows: rows.collect(), amounts: &[] }
+}
+
+fn takes(takes: Takes) -> &'static str {
+    match takes {
+        Takes::Machine => "machine",
+        Takes::Snapshot => "snapshot",
+        Takes::MachineOrSnapshot => "machine or snapshot",
+        Takes::Text => "text",
+        Takes::Duration => "duration",
+        Takes::Handles => "list of handles",
+    }
+}
+
+fn option_type(ty: OptType) -> String {
+    let word = match ty {
+        OptType::OneOf(words) => return words.join(" or "),
+        OptType::Int { min, max: i64::MAX } => return format!("int, {min} or more"),
+        OptType::Int { min, max } => return format!("int, {min} to {max}"),
+        OptType::Bool => "bool",
+        OptType::Text => "text",
+        OptType::Texts => "list of texts",
+        OptType::Name => "name",
+        OptType::Duration => "duration",
+        OptType::Size => "size",
+        OptType::Rate => "rate",
+        OptType::Host => "host",
+        OptType::Key => "key of the inventory",
+        OptType::Retry => "#{ attempts, first, max }",
+    };
+    word.to_owned()
+}
+
+fn reversibility(reversibility: Reversibility) -> &'static str {
+    match reversibility {
+        Reversibility::Reversible => "reversible",
+        Reversibility::Compensable => "compensable",
+        Reversibility::Irreversible => "IRREVERSIBLE",
+    }
+}
+
+fn policy(policy: &Policy, timeout_is_stall: bool) -> String {
+    let seconds = |ms: u64| show_seconds(ms as f64 / 1000.0);
+    let tries = match policy.attempts {
+        1 => "one try".to_owned(),
+        n => format!(
+            "{n} tries, {} to {} apart at most",
+            seconds(policy.first_ms),
+            seconds(policy.max_ms)
+        ),
+    };
+    let limit = match policy.timeout_ms {
+        None => "no time limit".to_owned(),
+        Some(ms) if timeout_is_stall => format!("given up after {} without progress", seconds(ms)),
+        Some(ms) => format!("given up after {}", seconds(ms)),
+    };
+    format!("{tries}; {limit}")
+}
+
+impl Page {
+    fn text(&self, style: Style) -> String {
+        let mut page = format!("{}\n", style.paint(Ink::Title, &self.title));
+        for section in &self.sections {
+            page.push_str(&style.heading(section.heading).replace("\n\n", "\n"));
+            match &section.body {
+                Body::Text(text) => {
+                    for line in text.lines() {
+                        page.push_str(&format!("{}\n", style.fill("  ", "  ", line).trim_end()));
+                    }
+                }
+                Body::Script(script) => page.push_str(&indented(script, "    ")),
+                Body::Table(table) => page.push_str(&table.text(style)),
+            }
+        }
+        page
+    }
+
+    fn markdown(&self) -> String {
+        let mut page = format!("## `{}`\n", self.title);
+        for section in &self.sections {
+            if !section.heading.is_empty() {
+                page.push_str(&format!("\n### {}\n", section.heading));
+            }
+            page.push_str(&match &section.body {
+                Body::Text(text) => format!("\n{}\n", text.trim_end()),
+                Body::Script(script) => format!("\n```rhai\n{}\n```\n", script.trim_end()),
+                Body::Table(table) => format!("\n{}", table.markdown()),
+            });
+        }
+        page
+    }
+}
+
+fn indented(text: &str, by: &str) -> String {
+    text.lines().map(|line| format!("{}\n", format!("{by}{line}").trim_end())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::step::Kind;
+    use crate::primitives::spec::{Output, Param, Yields};
+
+    static SPEC: Spec = Spec {
+        name: "polish",
+        doc: "Polishes a machine until it shines.\n\nThe machine keeps running meanwhile.",
+        kind: Kind::Act,
+        params: &[Param {
+            name: "m",
+            takes: Takes::Machine,
+            optional: false,
+            doc: "the machine to polish",
+        }],
+        options: &[
+            Opt {
+                name: "cloth",
+                ty: OptType::OneOf(&["wool", "silk"]),
+                default: "wool",
+                required: false,
+                doc: "what to polish with; silk takes longer but leaves fewer marks on old machines",
+            },
+            Opt {
+                name: "rounds",
+                ty: OptType::Int { min: 1, max: 9 },
+                default: "",
+                required: true,
+                doc: "how often",
+            },
+        ],
+        outputs: &[Output { name: "shine", ty: "int", doc: "how bright it is" }],
+        yields: Yields::Step,
+        reversibility: Reversibility::Compensable,
+        policy: Policy { attempts: 3, first_ms: 1000, max_ms: 60_000, timeout_ms: Some(300_000) },
+        timeout_is_stall: true,
+        optional: false,
+        example: "polish(vm(\"web-01\"), #{ rounds: 2 });",
+    };
+
+    #[test]
+    fn a_primitive_is_explained_from_its_spec() {
+        insta::assert_snapshot!(primitive(&SPEC, Style::PLAIN));
+    }
+
+    #[test]
+    fn the_overview_lists_primitives_and_properties() {
+        let shown = primitives([&SPEC], Style::PLAIN);
+        assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+        insta::assert_snapshot!(shown);
+    }
+
+    #[test]
+    fn markdown_holds_the_same() {
+        insta::assert_snapshot!(markdown([&SPEC]));
+    }
+
+    #[test]
+    fn a_code_is_explained_with_wrong_and_right() {
+        let explained = CodeText {
+            code: "H003",
+            title: "dirty boot",
+            text: "A path starts a machine from a replica whose transfer may not have finished.",
+            wrong: Some("start_onprem_vm(m);\n"),
+            right: Some("transfer_delta(m);\nstart_onprem_vm(m);"),
+        };
+        insta::assert_snapshot!(code(&explained, Style::PLAIN));
+    }
+}

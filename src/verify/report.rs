@@ -1,0 +1,103 @@
+//! Findings become diagnostics: at the script's lines, one per mistake however many machines it hits.
+
+use std::collections::HashMap;
+
+use crate::diagnostic::Diagnostic;
+use crate::plan::graph::Plan;
+use crate::plan::step::{Step, StepIx};
+use crate::source::Span;
+use crate::verify::rules::Broken;
+
+/// One rule broken by one step.
+pub(super) struct Finding {
+    step: StepIx,
+    code: &'static str,
+    message: String,
+    help: String,
+    because: Vec<(StepIx, String)>,
+}
+
+impl Finding {
+    /// A broken rule.
+    pub fn broken(step: StepIx, broken: Broken) -> Finding {
+        let Broken { code, message, help, because, .. } = broken;
+        Finding { step, code, message, help, because }
+    }
+
+    /// A prerequisite that does not hold, with its way out.
+    pub fn plain(step: StepIx, (message, help): (String, &str)) -> Finding {
+        Finding { step, code: "H009", message, help: help.to_owned(), because: Vec::new() }
+    }
+}
+
+/// What was found, in the order of the steps; a step breaks a rule once, on however many paths.
+#[derive(Default)]
+pub(super) struct Findings(Vec<Finding>);
+
+impl Findings {
+    /// Takes one in.
+    pub fn add(&mut self, finding: Finding) {
+        let same = |known: &&Finding| known.step == finding.step;
+        let mut of_this_step = self.0.iter().rev().take_while(same);
+        if !of_this_step.any(|known| known.code == finding.code && known.message == finding.message)
+        {
+            self.0.push(finding);
+        }
+    }
+
+    /// As diagnostics. The same mistake at the same place (a loop over machines) is told once, with the
+    /// other machines named.
+    pub fn diagnostics(self, plan: &Plan) -> Vec<Diagnostic> {
+        let mut told: Vec<(Finding, Vec<StepIx>)> = Vec::new();
+        let mut places: HashMap<(&'static str, &Span, &[Span], String), usize> = HashMap::new();
+        for finding in self.0 {
+            let step = plan.step(finding.step);
+            let says = without_name(&finding.message, step);
+            let key = (finding.code, &step.origin.at, &*step.origin.via, says);
+            match places.get(&key) {
+                Some(first) => told[*first].1.push(finding.step),
+                None => {
+                    places.insert(key, told.len());
+                    told.push((finding, Vec::new()));
+                }
+            }
+        }
+        told.into_iter().map(|(finding, others)| draw(plan, finding, &others)).collect()
+    }
+}
+
+/// What is said whatever the machine's name: equal for the turns of a loop.
+fn without_name(message: &str, step: &Step) -> String {
+    match &step.machine {
+        Some(machine) => message.replace(&format!("`{machine}`"), "`_`"),
+        None => message.to_owned(),
+    }
+}
+
+/// Machines named in full in one report.
+const NAMED_MAX: usize = 3;
+
+fn draw(plan: &Plan, finding: Finding, others: &[StepIx]) -> Diagnostic {
+    let step = plan.step(finding.step);
+    let mut message = finding.message;
+    if !others.is_empty() {
+        let names = others.iter().take(NAMED_MAX).filter_map(|at| plan.step(*at).machine.as_ref());
+        let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+        let more = match others.len().saturating_sub(NAMED_MAX) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        message = format!("{message}; the same for {}{more}", names.join(", "));
+    }
+    let mut diagnostic =
+        Diagnostic::error(finding.code, message).help(finding.help).at(step.origin.at.clone());
+    for frame in step.origin.via.iter() {
+        diagnostic = diagnostic.related(format!("`{}` is called here", step.id), frame.clone());
+    }
+    for (cause, what) in finding.because {
+        let cause = plan.step(cause);
+        let text = format!("`{}`: {what}", cause.id);
+        diagnostic = diagnostic.related(text, cause.origin.at.clone());
+    }
+    diagnostic
+}

@@ -1,0 +1,40 @@
+//! H001: a machine never runs on both sides.
+
+use crate::plan::effect::Effect;
+use crate::plan::facts::ReplicaState;
+use crate::verify::rules::{Broken, Look, noun, place};
+use crate::verify::state::{Cause, Known, Twin};
+
+/// A side starts while its twin may be running.
+pub(super) fn split_brain(look: &Look<'_>) -> Option<Broken> {
+    let Effect::Start(side) = look.act.effect else { return None };
+    let other = side.other();
+    let twin = look.state.side(other);
+    if !twin.value.may_run() {
+        return None;
+    }
+    let how = match (twin.value, twin.cause) {
+        (Twin::On, _) => format!("while it runs {}", place(other)),
+        (_, Cause::Observed) => {
+            format!(
+                "while nobody can say whether it runs {}, which counts as running",
+                place(other)
+            )
+        }
+        _ => format!("while it may still run {}", place(other)),
+    };
+    let machine = look.machine;
+    let message = format!("split brain: `{machine}` starts {} {how}", place(side));
+    let help = format!(
+        "turn the {} side off first, in a step that this one depends on and that is not `optional`",
+        noun(other)
+    );
+    let mut repaired = look.state.with_side(other, Known::assumed(Twin::Off));
+    // Had it been stopped in time, the last transfer would have been of a stopped machine.
+    if repaired.replica.value == ReplicaState::Stale {
+        repaired.replica = Known::assumed(ReplicaState::Current);
+    }
+    let running = format!("from here it runs {}", place(other));
+    let unsure = format!("if this fails, it may run {}", place(other));
+    Some(Broken::new("H001", repaired, message, help).because(twin.cause, &running, &unsure))
+}

@@ -1,0 +1,108 @@
+//! H002, H003, H008: what a replica must be before it is booted, or written by changes alone.
+
+use crate::base::Side;
+use crate::plan::effect::Effect;
+use crate::plan::facts::ReplicaState;
+use crate::verify::rules::{Broken, Look, noun, place};
+use crate::verify::state::{Cause, Known, State};
+use crate::verify::step::is_delta;
+
+/// The passive side boots from its replica: it must be a verified copy of the stopped machine.
+pub(super) fn fit_to_boot(look: &Look<'_>) -> Option<Broken> {
+    let Effect::Start(side) = look.act.effect else { return None };
+    if side == look.state.active {
+        return None;
+    }
+    let mut repaired = *look.state;
+    repaired.replica = Known::assumed(ReplicaState::Current);
+    match look.state.replica.value {
+        ReplicaState::Current => None,
+        ReplicaState::Stale => Some(lost_writes(look, side, repaired)),
+        ReplicaState::Dirty
+        | ReplicaState::Diverged
+        | ReplicaState::Unknown
+        | ReplicaState::Absent => Some(dirty_boot(look, side, repaired)),
+    }
+}
+
+fn lost_writes(look: &Look<'_>, side: Side, repaired: State) -> Broken {
+    let cause = look.state.replica.cause;
+    let (machine, source) = (look.machine, place(side.other()));
+    let switched = matches!(
+        cause,
+        Cause::Done(at) | Cause::Failed(at)
+            if matches!(look.ground.plan.step(at).effect, Effect::Start(_))
+    );
+    let when = match cause {
+        Cause::Observed => " (nothing in this plan brings them up to date)",
+        _ => "",
+    };
+    let message = format!(
+        "lost writes: `{machine}` starts {} from disks older than its last writes {source}{when}",
+        place(side)
+    );
+    let help = format!(
+        "after the {} side is off and before this step, transfer the final changes from the stopped \
+         machine, in a step that is not `optional`",
+        noun(side.other())
+    );
+    let done = if switched {
+        format!("from here it writes {source}, and nothing brings those writes back")
+    } else {
+        "this copies an earlier moment; what is written later is not in it".to_owned()
+    };
+    let failed = format!("even if this fails, it may have written {source}");
+    Broken::new("H002", repaired, message, help).because(cause, &done, &failed)
+}
+
+fn dirty_boot(look: &Look<'_>, side: Side, repaired: State) -> Broken {
+    let replica = look.state.replica;
+    let mark = look.dirty_mark().filter(|_| replica.cause == Cause::Observed);
+    let again = "transfer again before this step, in a step that is not `optional`";
+    let (why, help) = match (replica.value, mark) {
+        (ReplicaState::Dirty, Some(mark)) => (
+            format!(
+                "a replica that step `{}` of run `{}` began to write and never verified",
+                mark.step, mark.run
+            ),
+            format!("finish that transfer with `homing resume {}`, or {again}", mark.run),
+        ),
+        (ReplicaState::Dirty, None) => (
+            "a replica whose transfer may not have finished; it may not boot".to_owned(),
+            format!("start only where the transfer succeeded, or {again}"),
+        ),
+        (ReplicaState::Diverged, _) => (
+            "a replica that was booted or written outside a transfer".to_owned(),
+            format!("its blocks may be anything: {again}"),
+        ),
+        (ReplicaState::Absent, _) => (
+            "a replica that does not exist".to_owned(),
+            format!("there is nothing to boot: {again}"),
+        ),
+        _ => (
+            "a replica of which its site cannot say what it holds".to_owned(),
+            format!("look at its site, or {again}"),
+        ),
+    };
+    let message = format!("dirty boot: `{}` starts {} from {why}", look.machine, place(side));
+    let failed = "if this fails, the replica is left half written, and the plan goes on";
+    Broken::new("H003", repaired, message, help).because(replica.cause, "left so here", failed)
+}
+
+/// A transfer of changes needs something that changed.
+pub(super) fn delta_onto_nothing(look: &Look<'_>) -> Option<Broken> {
+    if !is_delta(look.act.effect) || look.state.replica.value != ReplicaState::Absent {
+        return None;
+    }
+    let passive = look.state.active.other();
+    let message = format!(
+        "`{}` has no replica {} that changes could be applied to",
+        look.machine,
+        place(passive)
+    );
+    let mut repaired = *look.state;
+    repaired.replica = Known::assumed(ReplicaState::Stale);
+    let help = "let `mode` be \"auto\" or \"full\"; where the machine itself is missing there, create it \
+                before";
+    Some(Broken::new("H008", repaired, message, help))
+}

@@ -1,0 +1,62 @@
+//! Gates across processes, and two operators at once.
+
+use crate::support::Ground;
+
+#[test]
+fn without_a_terminal_a_gate_ends_the_process_and_another_shell_opens_it() {
+    let ground = Ground::new();
+    ground.homing(&["run", "failback.rhai"]).exit(4).says(&["homing approve", "complete"]);
+    let run = ground.newest_run();
+    ground.homing(&["resume", &run]).exit(4);
+    ground.homing(&["approve", &run, "nothing"]).exit(2).says(&["complete"]);
+    ground.homing(&["approve", &run, "complete", "--comment", "CHG-1"]).exit(0);
+    ground.homing(&["resume", &run]).exit(4).says(&["commit"]);
+    ground.homing(&["approve", &run, "commit"]).exit(0);
+    ground.homing(&["resume", &run]).exit(0);
+    ground.nothing_ran_twice(&run);
+    let answered = ground.events(&run);
+    let answer = answered.iter().find(|e| e["event"] == "gate_answered").unwrap();
+    assert_eq!(answer["comment"], "CHG-1");
+    ground.homing(&["resume", &run]).exit(2).says(&["over"]);
+}
+
+#[test]
+fn a_rejected_gate_ends_the_run_with_10() {
+    let ground = Ground::new();
+    ground.homing(&["run", "failback.rhai"]).exit(4);
+    let run = ground.newest_run();
+    ground.homing(&["reject", &run, "complete"]).exit(0);
+    ground.homing(&["resume", &run]).exit(10);
+    for machine in ground.verified() {
+        assert_eq!(machine["running_on"], "azure", "{machine}");
+    }
+    // It is over: its machines are free.
+    ground.homing(&["run", "failback.rhai", "--approve", "all"]).exit(0);
+}
+
+#[test]
+fn a_second_run_on_the_same_machines_is_busy() {
+    let ground = Ground::new();
+    ground.homing(&["run", "failback.rhai"]).exit(4);
+    let run = ground.newest_run();
+    ground.homing(&["run", "failback-one.rhai", "-p", "machine=db-01"]).exit(6).says(&[&run]);
+    // Another laptop: its own state folder, the same machines.
+    let other = ["run", "failback-one.rhai", "-p", "machine=db-01", "--state", "other"];
+    ground.homing(&other).exit(6).says(&[&run]);
+    ground.homing(&["cancel", &run]).exit(0);
+    ground.homing(&["resume", &run]).exit(8);
+    ground.homing(&["run", "failback-one.rhai", "-p", "machine=db-01"]).exit(4);
+}
+
+#[test]
+fn a_gate_is_opened_while_the_process_waits() {
+    let ground = Ground::new();
+    let mut running =
+        ground.start(&["run", "failback.rhai", "--on-gate", "wait", "--output", "jsonl"]);
+    for gate in ["complete", "commit"] {
+        let opened = running.until_event("gate_opened", gate);
+        let run = opened["run"].as_str().unwrap();
+        ground.homing(&["approve", run, gate]).exit(0);
+    }
+    assert_eq!(running.end(), 0);
+}

@@ -1,0 +1,258 @@
+//! A practice ground in a temporary folder, and the binary to work on it.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use serde_json::Value;
+
+/// What one call of the binary said.
+#[derive(Debug)]
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Said {
+    /// Fails the test unless the exit code is this one.
+    #[track_caller]
+    pub fn exit(self, code: i32) -> Said {
+        assert_eq!(self.code, code, "--- stdout\n{}\n--- stderr\n{}", self.out, self.err);
+        self
+    }
+
+    /// Fails the test unless stderr holds every part.
+    #[track_caller]
+    pub fn says(self, parts: &[&str]) -> Said {
+        for part in parts {
+            assert!(self.err.contains(part), "no `{part}` in\n{}", self.err);
+        }
+        self
+    }
+
+    /// Standard output as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out)
+            .unwrap_or_else(|e| panic!("{e}: {}\n{}", self.out, self.err))
+    }
+
+    /// Standard output as one JSON value per line.
+    #[track_caller]
+    pub fn lines(&self) -> Vec<Value> {
+        self.out.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+}
+
+/// Three machines in a lab: `db-01`, and `web-01` and `web-02` that need it.
+pub struct Ground {
+    folder: tempfile::TempDir,
+}
+
+/// The inventory of a ground: small disks; `BANDWIDTH` keeps a transfer in flight long enough to be hit.
+const INVENTORY: &str = r#"
+[site.azure]
+provider = "lab"
+path = ".homing/lab/azure"
+bandwidth = "BANDWIDTH"
+
+[site.dc1]
+provider = "lab"
+path = ".homing/lab/dc1"
+hosts = { hv-01 = { switches = ["prod"] }, hv-02 = { switches = ["prod"] } }
+
+[machine.db-01]
+cloud = "azure"
+onprem = "dc1/hv-01"
+disks = ["8MiB", "4MiB"]
+tags = { tier = "db" }
+lab = { writes_per_second = 100, failed_over = "12 days ago" }
+
+[machine.web-01]
+cloud = "azure"
+onprem = "dc1/hv-01"
+disks = ["8MiB"]
+tags = { tier = "web" }
+needs = ["db-01"]
+lab = { writes_per_second = 100, failed_over = "12 days ago" }
+
+[machine.web-02]
+cloud = "azure"
+onprem = "dc1/hv-02"
+disks = ["8MiB"]
+tags = { tier = "web" }
+needs = ["db-01"]
+lab = { writes_per_second = 100, failed_over = "12 days ago" }
+"#;
+
+impl Ground {
+    /// The scripts of the repository beside a small inventory.
+    pub fn new() -> Ground {
+        Ground::with_bandwidth("400MiB/s")
+    }
+
+    /// The same with a slower link.
+    pub fn with_bandwidth(bandwidth: &str) -> Ground {
+        let folder = tempfile::tempdir().unwrap();
+        let ground = Ground { folder };
+        ground.write("homing.toml", &INVENTORY.replace("BANDWIDTH", bandwidth));
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
+        for entry in fs::read_dir(scripts).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "rhai") {
+                fs::copy(&path, ground.path().join(path.file_name().unwrap())).unwrap();
+            }
+        }
+        ground
+    }
+
+    /// Its folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file into it.
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// The text of a file in it.
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path().join(name)).unwrap()
+    }
+
+    /// Changes a file in it.
+    #[track_caller]
+    pub fn edit(&self, name: &str, from: &str, to: &str) {
+        let text = self.read(name);
+        assert!(text.contains(from), "no `{from}` in {name}");
+        self.write(name, &text.replacen(from, to, 1));
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_homing"));
+        command.args(args).current_dir(self.path()).stdin(Stdio::null());
+        for name in ["HOMING_CONFIG", "HOMING_STATE", "NO_COLOR", "COLUMNS"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// Calls the binary and waits.
+    pub fn homing(&self, args: &[&str]) -> Said {
+        let output = self.command(args).output().unwrap();
+        Said {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Calls the binary and goes on; its standard output is read line by line.
+    pub fn start(&self, args: &[&str]) -> Running {
+        let log = fs::File::create(self.path().join("stderr.txt")).unwrap();
+        let mut child = self.command(args).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Running { child, out, heard: Vec::new() }
+    }
+
+    /// The lab, measured: one entry per machine. Fails the test when anything was lost.
+    #[track_caller]
+    pub fn verified(&self) -> Vec<Value> {
+        let said = self.homing(&["lab", "verify", "--format", "json"]).exit(0);
+        said.json()["machines"].as_array().unwrap().clone()
+    }
+
+    /// The id of the newest run.
+    #[track_caller]
+    pub fn newest_run(&self) -> String {
+        let said = self.homing(&["runs", "--format", "json"]).exit(0);
+        let runs = said.json();
+        let newest =
+            runs.as_array().unwrap().iter().max_by_key(|run| run["started_at"].to_string());
+        newest.expect("a run")["run"].as_str().unwrap().to_owned()
+    }
+
+    /// All durable events of a run.
+    #[track_caller]
+    pub fn events(&self, run: &str) -> Vec<Value> {
+        self.homing(&["logs", run, "--format", "json"]).exit(0).lines()
+    }
+
+    /// Fails the test when a step was tried again after it had succeeded.
+    #[track_caller]
+    pub fn nothing_ran_twice(&self, run: &str) {
+        let mut done = std::collections::BTreeSet::new();
+        for event in self.events(run) {
+            let step = event["step"].to_string();
+            match event["event"].as_str().unwrap() {
+                "step_succeeded" => assert!(done.insert(step.clone()), "{step} succeeded twice"),
+                "attempt_started" => assert!(!done.contains(&step), "{step} ran again"),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        // Guests outlive the binary by design: end those of this ground.
+        let _ = self.command(&["lab", "reset", "--yes"]).output();
+    }
+}
+
+/// The binary at work.
+pub struct Running {
+    child: Child,
+    out: BufReader<ChildStdout>,
+    heard: Vec<Value>,
+}
+
+impl Running {
+    /// Reads events until one fits; `None` when the process ended before.
+    pub fn until(&mut self, fits: impl Fn(&Value) -> bool) -> Option<Value> {
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if self.out.read_line(&mut line).unwrap() == 0 {
+                return None;
+            }
+            let event: Value = serde_json::from_str(&line).expect(&line);
+            self.heard.push(event.clone());
+            if fits(&event) {
+                return Some(event);
+            }
+        }
+    }
+
+    /// The same, by the event's name and a part of its step.
+    #[track_caller]
+    pub fn until_event(&mut self, event: &str, step: &str) -> Value {
+        let found = self.until(|e| {
+            e["event"] == event && e["step"].as_str().is_none_or(|id| id.contains(step))
+        });
+        found.unwrap_or_else(|| panic!("it ended before {event} {step}: {:#?}", self.heard))
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for its end and returns the exit code.
+    pub fn end(mut self) -> i32 {
+        while self.until(|_| false).is_some() {}
+        self.child.wait().unwrap().code().unwrap_or(-1)
+    }
+}
