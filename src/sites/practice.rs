@@ -81,7 +81,7 @@ pub struct LabMachine {
     pub cloud: Stand,
     /// Its on-prem side.
     pub onprem: Stand,
-    /// What the passive side's disks are worth: `absent`, `dirty`, `diverged`, `stale` or `current`.
+    /// What the passive side's disks are worth, in the words of the fact `replica`.
     pub replica: String,
     /// Which way it is protected: `onprem_to_cloud` or `none`.
     pub protected: String,

@@ -1,7 +1,7 @@
 //! The lab through its public interface, with real guest processes.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,8 +76,15 @@ fn inventory(folder: &Path, machines: &[&str], key: Option<&str>) -> Inventory {
 
 impl Lab {
     fn new(machines: &[&str], key: Option<&str>) -> Lab {
+        Lab::with_faults(machines, key, &json!({}))
+    }
+
+    /// With faults on purpose in the cloud.
+    fn with_faults(machines: &[&str], key: Option<&str>, faults: &serde_json::Value) -> Lab {
         let folder = tempfile::tempdir().unwrap();
-        let inventory = inventory(folder.path(), machines, key);
+        let mut inventory = inventory(folder.path(), machines, key);
+        let azure = inventory.sites.get_mut(&site_name("azure")).unwrap();
+        azure.settings["faults"] = faults.clone();
         let sites =
             registry::open(&inventory, &tools()).unwrap_or_else(|wrong| panic!("{wrong:?}"));
         let practice = registry::practice(&inventory, &tools()).unwrap();
@@ -286,7 +293,7 @@ fn a_failback_by_hand_loses_nothing() {
         assert_eq!((measured.cloud, measured.onprem), (Stand::Deleted, Stand::Running));
         assert!(measured.downtime_s.unwrap() > 0.0);
         assert_eq!(measured.running_on, Some(site_name("dc1")));
-        assert_eq!(measured.replica, "stale");
+        assert_eq!(measured.replica, "diverged", "a base, until the first reverse transfer");
     });
     assert!(!lab.path("azure/disks").exists(), "reset");
 }
@@ -334,20 +341,6 @@ fn what_may_not_boot_does_not() {
         let other = Booted { sync: SyncId::new("other").unwrap(), ..web.booted(&stamp) };
         assert_eq!(code(web.start(Side::Onprem, 3, Some(other)).await), "H304");
 
-        // Torn: one block as it was before.
-        let disk = lab.path("dc1/hosts/hv-01/web-01/disk0.raw");
-        let mut file = std::fs::File::options().read(true).write(true).open(disk).unwrap();
-        let mut block = vec![0; 1 << 16];
-        file.read_exact(&mut block).unwrap();
-        file.seek(SeekFrom::Start(0)).unwrap();
-        file.write_all(&[0; 1 << 16]).unwrap();
-        let torn = web.start(Side::Onprem, 3, Some(web.booted(&stamp))).await.unwrap_err();
-        assert!(torn.message.contains("does not boot"), "{torn:?}");
-        let view = web.look(Side::Onprem).await;
-        assert_eq!((view.power, view.turn), (Power::Off, 1), "the live data is still in the cloud");
-        file.seek(SeekFrom::Start(0)).unwrap();
-        file.write_all(&block).unwrap();
-
         // Dirty.
         let fence = web.fence(Side::Onprem, "another");
         let dc1 = lab.site(Side::Onprem);
@@ -365,6 +358,19 @@ fn what_may_not_boot_does_not() {
         assert_eq!(code(stale.map(drop)), "H307");
         let measured = lab.verify().await;
         assert_eq!((measured.lost, measured.replica.as_str()), (Some(0), "dirty"));
+
+        // Torn: verified by a transfer, then one block as it was before.
+        let stamp = web.copy(Side::Onprem, "copy.2", &source, None).await;
+        let disk = lab.path("dc1/hosts/hv-01/web-01/disk0.raw");
+        let mut file = std::fs::File::options().write(true).open(disk).unwrap();
+        file.write_all(&[0; 1 << 16]).unwrap();
+        let torn = web.start(Side::Onprem, 3, Some(web.booted(&stamp))).await.unwrap_err();
+        assert!(torn.message.contains("does not boot"), "{torn:?}");
+        let view = web.look(Side::Onprem).await;
+        assert_eq!((view.power, view.turn), (Power::Off, 1), "the live data is still in the cloud");
+        let measured = lab.verify().await;
+        assert_eq!((measured.lost, measured.replica.as_str()), (Some(0), "diverged"));
+        assert_eq!(code(web.start(Side::Onprem, 3, Some(web.booted(&stamp))).await), "H304");
     });
 }
 
@@ -507,5 +513,50 @@ fn another_host_gets_a_machine_of_its_own() {
         assert_eq!((home.power, home.host.unwrap().as_str()), (Power::On, "hv-02"));
         assert!(lab.path("dc1/hosts/hv-02/web-01/disk0.raw").exists());
         assert_eq!(lab.verify().await.lost, Some(0));
+    });
+}
+
+#[test]
+fn faults_on_purpose_fail_what_is_tried_again_and_lose_nothing() {
+    let faults = json!({ "seed": 5, "error_rate": 0.4, "throttle": 0.2, "kill": 0.3 });
+    let lab = Lab::with_faults(&["web-01"], None, &faults);
+    with(&lab, async {
+        let mut web = lab.machine("web-01", "r1");
+        web.claim().await.unwrap();
+        let turn = web.look(Side::Cloud).await.turn;
+        let (mut failed, mut killed) = (0, 0);
+        for _ in 0..12 {
+            match web.start(Side::Cloud, turn, None).await {
+                Ok(view) => assert_eq!(view.power, Power::On),
+                Err(failure) => {
+                    assert!(failure.may_retry(), "{failure:?}");
+                    failed += 1;
+                }
+            }
+            killed += usize::from(web.look(Side::Cloud).await.power == Power::Off);
+            let measured = lab.verify().await;
+            assert_eq!((measured.lost, measured.overlap), (Some(0), false), "{measured:?}");
+        }
+        assert!(failed > 2 && killed > 0, "{failed} failed, {killed} killed");
+    });
+}
+
+#[test]
+fn three_machines_of_64_mib_are_there_quickly() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut inventory = inventory(folder.path(), &["db-01", "web-01", "web-02"], None);
+    inventory.machines.values_mut().for_each(|entry| entry.disks = vec![64 * MIB]);
+    let practice = registry::practice(&inventory, &tools()).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let begun = std::time::Instant::now();
+        practice.init().await.unwrap();
+        let created = begun.elapsed();
+        let report = practice.verify().await.unwrap();
+        println!("created in {created:?}, verified after {:?}", begun.elapsed());
+        assert!(report.is_good(), "{report:?}");
+        // Not a benchmark: a bound that only a mistake would break on a busy computer.
+        assert!(created < Duration::from_secs(30), "{created:?}");
+        practice.reset().await.unwrap();
     });
 }

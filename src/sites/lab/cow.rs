@@ -278,7 +278,7 @@ mod tests {
                 assert!(buffer.iter().all(|byte| *byte == 1));
             }
         });
-        assert_eq!(list(folder).unwrap(), [kept.clone()]);
+        assert_eq!(list(folder).unwrap(), std::slice::from_ref(&kept));
         remove(folder, &kept.snapshot.id).unwrap();
         remove(folder, &kept.snapshot.id).unwrap();
         assert_eq!(find(folder, &kept.snapshot.id).unwrap(), None);

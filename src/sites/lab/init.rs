@@ -38,7 +38,7 @@ pub(super) fn create(cloud: &Seat, onprem: &Seat) -> Result<bool, Failure> {
         None => build(cloud, onprem)?,
     };
     if !cloud.is_running(&state)? {
-        launch::launch(cloud, &state, || Ok(()))?;
+        launch::launch(cloud, &state, || Ok(()), || Ok(()))?;
     }
     cloud.save(&State { first_boot_due: false, ..state })?;
     Ok(true)

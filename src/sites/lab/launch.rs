@@ -26,11 +26,12 @@ const DEATH_TIME: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(2);
 
 /// Boots the machine of this seat. `commit` makes the boot durable: it is called after the guest proved
-/// its disks and before it writes anything; when it fails, or this process dies, nothing was written.
+/// its disks and before it writes anything; when it fails, or this process dies, nothing was written. `distrust` is called when they are not whole.
 pub(super) fn launch(
     seat: &Seat,
     state: &State,
     commit: impl FnOnce() -> Result<(), Failure>,
+    distrust: impl FnOnce() -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let order = Order {
         machine: seat.machine.clone(),
@@ -45,6 +46,7 @@ pub(super) fn launch(
     match hear(&mut guest)? {
         Word::Verified(_) => {}
         Word::Refused(reason) => {
+            distrust()?;
             let message =
                 format!("{} does not boot on {}: {reason}", seat.machine, seat.place.name);
             return Err(Failure::permanent(message).help("transfer to it again"));
@@ -100,10 +102,13 @@ pub(super) fn stop(seat: &Seat, state: &State, grace: Duration) -> Result<bool, 
     if !seat.is_running(state)? {
         return Ok(false);
     }
-    // A guest that does not answer is not asked again: that is what the plug is for.
-    let asked = seat.ask(state, &Request::Stop, grace).is_ok();
     let folder = seat.folder(state);
-    if asked && gone_by(&folder, deadline.max(Instant::now() + LOOK * 50))? {
+    // It may be gone before its answer is: what counts is its lock. One that cannot be asked at all is
+    // not waited for: that is what the plug is for.
+    let asked = control::ask(&folder, &Request::Stop, grace);
+    let unasked = asked.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+    let deadline = if unasked { Instant::now() } else { deadline.max(Instant::now() + LOOK * 50) };
+    if gone_by(&folder, deadline)? {
         return Ok(false);
     }
     pull_plug(&folder).map(|()| true)

@@ -188,10 +188,9 @@ impl Ledger {
         let mut found = HashMap::new();
         let mut first = 0;
         for (disk, places) in disks.iter().zip(&self.places) {
-            let whole = [0..disk.bytes()];
-            let ranges = disk.data_ranges()?;
-            for range in ranges.as_deref().unwrap_or(&whole) {
-                self.scan_range(disk.as_ref(), range, first, &mut found)?;
+            let whole = 0..disk.bytes();
+            for range in disk.data_ranges()?.unwrap_or_else(|| vec![whole]) {
+                self.scan_range(disk.as_ref(), &range, first, &mut found)?;
             }
             first += places;
         }

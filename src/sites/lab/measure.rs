@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
+
 use crate::base::{RunId, Side, SnapshotId, StepKey, Timestamp};
-use crate::plan::facts::{Power, Protection};
+use crate::plan::facts::Power;
 use crate::run::failure::Failure;
 use crate::sites::lab::client;
 use crate::sites::lab::cow::Kept;
@@ -11,7 +13,7 @@ use crate::sites::lab::files;
 use crate::sites::lab::ledger::{Ledger, Proof, Record, Unproved};
 use crate::sites::lab::seat::{Seat, io};
 use crate::sites::practice::{LabMachine, Stand};
-use crate::sites::{ReplicaMark, SideView, Source};
+use crate::sites::{SideView, Source, look};
 
 /// Who takes the snapshots that are only there to be proved.
 const VERIFIER: &str = "lab-verify";
@@ -21,7 +23,7 @@ const LEFT_OVER_S: i64 = 600;
 /// Measures one machine; with `prove`, its live disks too.
 pub(super) fn measure(cloud: &Seat, onprem: &Seat, prove: bool) -> Result<LabMachine, Failure> {
     let (there, home) = (cloud.look()?, onprem.look()?);
-    let live_is_home = home.turn > there.turn;
+    let live_is_home = look::active(&there, &home) == Side::Onprem;
     let (live, passive) = if live_is_home { (&home, &there) } else { (&there, &home) };
     let seat = if live_is_home { onprem } else { cloud };
     // Read before the disks: whatever it says was written by then.
@@ -39,10 +41,6 @@ pub(super) fn measure(cloud: &Seat, onprem: &Seat, prove: bool) -> Result<LabMac
         (true, true) => Some(seat),
         (false, false) => None,
     };
-    let protected = match live.protection {
-        Protection::OnpremToCloud => "onprem_to_cloud",
-        Protection::None => "none",
-    };
     Ok(LabMachine {
         machine: cloud.machine.clone(),
         acknowledged: told.len() as u64,
@@ -53,9 +51,15 @@ pub(super) fn measure(cloud: &Seat, onprem: &Seat, prove: bool) -> Result<LabMac
         overlap: (runs(&there) && runs(&home)) || overlaps(&acks),
         cloud: stand(&there),
         onprem: stand(&home),
-        replica: worth(passive, live).to_owned(),
-        protected: protected.to_owned(),
+        replica: word(&look::replica(live, passive).0),
+        protected: word(&live.protection),
     })
+}
+
+/// A plain enum as facts write it.
+fn word(value: &impl Serialize) -> String {
+    let word = serde_json::to_value(value).expect("BUG: a plain enum");
+    word.as_str().expect("BUG: a plain enum").to_owned()
 }
 
 fn stand(view: &SideView) -> Stand {
@@ -64,27 +68,6 @@ fn stand(view: &SideView) -> Stand {
         (_, true) => Stand::Off,
         (_, false) if view.has_disks || view.turn > 0 => Stand::Deleted,
         (_, false) => Stand::Absent,
-    }
-}
-
-/// What the passive side's disks are worth.
-fn worth(passive: &SideView, live: &SideView) -> &'static str {
-    match &passive.replica {
-        _ if !passive.has_disks => "absent",
-        Some(ReplicaMark::Dirty { .. }) => "dirty",
-        Some(ReplicaMark::Synced { own_generation, .. })
-            if *own_generation != passive.generation =>
-        {
-            "diverged"
-        }
-        Some(ReplicaMark::Synced { stamp, .. }) => {
-            let same = stamp.source_generation == live.generation;
-            if stamp.is_final && same && live.power == Power::Off { "current" } else { "stale" }
-        }
-        None => {
-            let left = live.booted.as_ref().map(|booted| &booted.source_generation);
-            if left == Some(&passive.generation) { "stale" } else { "diverged" }
-        }
     }
 }
 

@@ -50,7 +50,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::base::SiteName;
+use crate::base::{HostName, SiteName};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::inventory::{Inventory, MachineEntry};
 use crate::sites::Site;
@@ -81,7 +81,7 @@ pub(in crate::sites) fn check_machines(inventory: &Inventory) -> Vec<Diagnostic>
         if !site.hosts.contains_key(&entry.host) {
             let message =
                 format!("`machine.{name}`: `{}` has no host `{}`", entry.onprem, entry.host);
-            let known: Vec<&str> = site.hosts.keys().map(|host| host.as_str()).collect();
+            let known: Vec<&str> = site.hosts.keys().map(HostName::as_str).collect();
             let help = match did_you_mean(entry.host.as_str(), known.iter().copied()) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("its `hosts` are: {}", known.join(", ")),

@@ -8,7 +8,7 @@ use crate::base::Timestamp;
 use crate::run::failure::Failure;
 use crate::sites::lab::guest::control::Request;
 use crate::sites::lab::launch;
-use crate::sites::lab::seat::{Seat, io};
+use crate::sites::lab::seat::{Seat, io, key_check};
 use crate::sites::lab::site::{LabSite, blocking};
 use crate::sites::lab::state::State;
 use crate::sites::lab::{files, tracking};
@@ -74,7 +74,8 @@ impl Seat {
             self.may_boot(&state, boot)?;
             // Whatever the guest makes of the disks, they are no longer what the manifest says.
             io(files::remove(&self.manifest_path(&state)))?;
-            launch::launch(self, &state, || self.commit_boot(&state, boot))?;
+            let commit = || self.commit_boot(&state, boot);
+            launch::launch(self, &state, commit, || self.distrust(&state))?;
         }
         self.look()
     }
@@ -94,6 +95,12 @@ impl Seat {
             Err(Failure::refused("H304", message)
                 .help("transfer to it again, from the stopped twin"))
         };
+        if let (Some(check), Some(key)) = (&state.key_check, self.key()?)
+            && *check != key_check(&self.machine, &key)
+        {
+            let message = format!("the key of the inventory does not open the disks of {here}");
+            return Err(Failure::refused("H308", message).help("mend the inventory's key"));
+        }
         match (&state.replica, &boot.from) {
             (Some(ReplicaMark::Dirty { mark, .. }), _) => {
                 let message = format!(
@@ -148,6 +155,14 @@ impl Seat {
             io(tracking::begin(&folder, &io(files::random())?, base, &state.disks))?;
         }
         self.save(&state)
+    }
+
+    /// Disks that do not boot are not what the last transfer left: the next one compares them.
+    fn distrust(&self, state: &State) -> Result<(), Failure> {
+        if state.replica.is_none() {
+            return Ok(());
+        }
+        self.save(&State { generation: self.new_generation()?, ..state.clone() })
     }
 
     /// Another one than ever before.
