@@ -80,7 +80,7 @@ fn head(asked: &Asked<'_, '_>, style: Style) -> String {
     let done = seen.state.steps.iter().filter(|step| step.status == Status::Succeeded).count();
     let title = format!("Run {} {}", seen.run, style.paint(ink, words));
     let steps = format!("{done} of {} done", count(seen.state.steps.len(), "step"));
-    let mut page = format!("{title}\n") + &style.field("Script", &seen.plan.script);
+    let mut page = format!("{title}\n") + style.field("Script", &seen.plan.script).as_str();
     page.push_str(&style.field("Steps", &steps));
     if asked.observed.is_none() {
         let text = "not observed now: what the run did and what the plan knew";
@@ -102,7 +102,7 @@ pub(super) fn machines(all: &[Standing], style: Style) -> String {
     let header = vec!["machine", "runs", "data", "downtime", "no return", "steps"];
     let table = Table { header, rows, amounts: &[3, 5] };
     let hidden = order.len().saturating_sub(MACHINES_MAX);
-    let mut page = style.heading("Machines") + &table.text(style);
+    let mut page = style.heading("Machines") + table.text(style).as_str();
     if hidden > 0 {
         page.push_str(&format!(" and {hidden} more: `homing status --format json` has them\n"));
     }
@@ -146,7 +146,7 @@ pub(super) fn failures(seen: &Seen<'_>, style: Style) -> String {
             page.push_str(&style.field("", help));
         }
     }
-    if page.is_empty() { page } else { style.heading("Failures") + &page }
+    if page.is_empty() { page } else { style.heading("Failures") + page.as_str() }
 }
 
 fn next(asked: &Asked<'_, '_>, style: Style) -> String {
@@ -162,7 +162,7 @@ pub(super) fn next_commands(commands: &[String], style: Style) -> String {
     let lines = shown.map(|line| format!("  {}\n", style.paint(Ink::Command, line)));
     let hidden = commands.len().saturating_sub(COMMANDS_MAX);
     let rest = if hidden > 0 { format!("  and {hidden} more like these\n") } else { String::new() };
-    style.heading("Next") + &lines.collect::<String>() + &rest
+    style.heading("Next") + lines.collect::<String>().as_str() + rest.as_str()
 }
 
 /// What a person may type next, most useful first. `owned`: a process owns the run at this moment.
