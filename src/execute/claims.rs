@@ -151,3 +151,113 @@ where
     }
     tasks.join_all().await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::base::{HostName, SiteName};
+    use crate::plan::facts::HostFacts;
+    use crate::plan::inventory::Addresses;
+    use crate::sites::{Claim, Claims, Disks, Machines, PowerSwitch};
+
+    /// A site that can only be claimed.
+    struct Leases {
+        name: SiteName,
+        held: Mutex<BTreeMap<MachineName, RunId>>,
+    }
+
+    #[async_trait]
+    impl Site for Leases {
+        fn name(&self) -> &SiteName {
+            &self.name
+        }
+        async fn look(&self, _: At<'_>) -> Result<SideView, Failure> {
+            Err(Failure::transient("it does not look"))
+        }
+        async fn hosts(&self) -> Result<BTreeMap<HostName, HostFacts>, Failure> {
+            Ok(BTreeMap::new())
+        }
+        fn claims(&self) -> Option<&dyn Claims> {
+            Some(self)
+        }
+        fn power(&self) -> Option<&dyn PowerSwitch> {
+            None
+        }
+        fn disks(&self) -> Option<&dyn Disks> {
+            None
+        }
+        fn machines(&self) -> Option<&dyn Machines> {
+            None
+        }
+    }
+
+    #[async_trait]
+    impl Claims for Leases {
+        async fn claim(&self, at: At<'_>, run: &RunId) -> Result<Claim, Failure> {
+            let mut held = self.held.lock().unwrap();
+            let holder = held.entry(at.machine.clone()).or_insert_with(|| run.clone());
+            if holder != run {
+                return Err(Failure::permanent(format!("held by {holder}")));
+            }
+            Ok(Claim { run: run.clone(), token: 7 })
+        }
+        async fn unclaim(&self, at: At<'_>, run: &RunId) -> Result<(), Failure> {
+            let mut held = self.held.lock().unwrap();
+            if held.get(at.machine) == Some(run) {
+                held.remove(at.machine);
+            }
+            Ok(())
+        }
+    }
+
+    fn leases(name: &str) -> Arc<Leases> {
+        Arc::new(Leases { name: SiteName::new(name).unwrap(), held: Mutex::default() })
+    }
+
+    #[tokio::test]
+    async fn both_sides_of_all_machines_or_nothing() {
+        let (azure, dc1) = (leases("azure"), leases("dc1"));
+        let entry = MachineEntry {
+            cloud: azure.name.clone(),
+            onprem: dc1.name.clone(),
+            host: HostName::new("hv-01").unwrap(),
+            disks: Vec::new(),
+            tags: BTreeMap::new(),
+            needs: Vec::new(),
+            rto_s: None,
+            key: None,
+            address: Addresses::default(),
+            settings: BTreeMap::new(),
+        };
+        let names: Vec<_> = (0..40).map(|n| MachineName::new(format!("m{n}")).unwrap()).collect();
+        let inventory = Inventory {
+            machines: names.iter().map(|name| (name.clone(), entry.clone())).collect(),
+            ..Inventory::default()
+        };
+        let by_name = [azure.clone(), dc1.clone()];
+        let sites: Sites = Arc::new(move |name| {
+            let found = by_name.iter().find(|site| site.name == *name)?;
+            Some(found.clone() as Arc<dyn Site>)
+        });
+        let machines: BTreeSet<_> = names.iter().collect();
+        let (mine, other) = (RunId::new("r1").unwrap(), RunId::new("r2").unwrap());
+        let held = || (azure.held.lock().unwrap().len(), dc1.held.lock().unwrap().len());
+
+        let tokens = take(&sites, &inventory, &machines, &mine, true).await.unwrap();
+        assert_eq!(held(), (40, 40));
+        assert!(tokens.values().all(|sides| sides.len() == 2 && sides[&Side::Cloud] == 7));
+        give_back(&sites, &inventory, names.iter(), &mine).await;
+        assert_eq!(held(), (0, 0));
+
+        dc1.held.lock().unwrap().insert(names[3].clone(), other.clone());
+        let refused = take(&sites, &inventory, &machines, &mine, true).await.unwrap_err();
+        assert!(refused.failure.message.contains("r2"), "{refused:?}");
+        assert_eq!(held(), (0, 1), "what was taken is given back, what is another's is left");
+        take(&sites, &inventory, &machines, &mine, false).await.unwrap_err();
+        assert_eq!(held(), (40, 40), "a run that held them before keeps them");
+    }
+}

@@ -118,4 +118,39 @@ mod tests {
             assert!(bad.parse::<Injection>().is_err(), "{bad}");
         }
     }
+
+    fn order(attempt: u32) -> Order {
+        Order {
+            run: crate::base::RunId::new("r1").unwrap(),
+            step: crate::base::StepId::new("web-01.copy.2").unwrap(),
+            epoch: 1,
+            attempt,
+            primitive: "copy".into(),
+            machine: Some(crate::base::MachineName::new("web-01").unwrap()),
+            args: std::sync::Arc::default(),
+            inputs: std::collections::BTreeMap::new(),
+            deadline: None,
+            time_limit_ms: None,
+            cursor: None,
+            intended: None,
+            tokens: std::collections::BTreeMap::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn faults_hit_the_steps_they_name_and_no_others() {
+        let free = CancellationToken::new();
+        let strike = async |text: &str, attempt: u32| {
+            let injection: Injection = text.parse().unwrap();
+            injection.strike(&order(attempt), &free).await.map_err(|failure| failure.may_retry())
+        };
+        assert_eq!(strike("web-01.copy=fail:2", 2).await, Err(true));
+        assert_eq!(strike("web-01.copy=fail:2", 3).await, Ok(()));
+        assert_eq!(strike("web-01.copy.2=permanent", 9).await, Err(false));
+        for other in ["web-01.copy.1=permanent", "web-0.copy=permanent", "web-01=permanent"] {
+            assert_eq!(strike(other, 1).await, Ok(()), "{other}");
+        }
+        free.cancel();
+        assert_eq!(strike("web-01.copy=stall", 1).await, Err(false), "it ended when it was asked");
+    }
 }

@@ -145,3 +145,87 @@ pub fn danger(
     });
     dirty.then(|| format!("the replica of {machine} is dirty"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::SyncId;
+    use crate::plan::facts::{DirtyMark, Protection};
+
+    fn view(power: Power) -> SideView {
+        SideView {
+            exists: true,
+            has_disks: true,
+            power,
+            fenced: false,
+            generation: "g".into(),
+            turn: 0,
+            booted: None,
+            replica: None,
+            committed: true,
+            protection: Protection::None,
+            host: None,
+            disk_bytes: 0,
+            encrypted: false,
+            failed_over_at: None,
+            claim: None,
+        }
+    }
+
+    fn judged(cloud: Result<SideView, Failure>, onprem: SideView) -> Option<String> {
+        let machine = MachineName::new("web-01").unwrap();
+        danger(&machine, &[(Side::Cloud, cloud), (Side::Onprem, Ok(onprem))])
+    }
+
+    #[test]
+    fn a_person_is_needed_for_what_is_down_doubled_dirty_or_unseen() {
+        let (on, off) = (view(Power::On), view(Power::Off));
+        assert_eq!(judged(Ok(on.clone()), off.clone()), None);
+        assert_eq!(judged(Ok(off.clone()), on.clone()), None);
+        assert_eq!(judged(Ok(off.clone()), off.clone()).unwrap(), "web-01 is down");
+        assert!(judged(Ok(on.clone()), on.clone()).unwrap().contains("both sides"));
+        assert!(judged(Ok(view(Power::Unknown)), on.clone()).is_some());
+        assert!(judged(Err(Failure::transient("no contact")), on.clone()).is_some());
+        let (run, step) = ("r1".into(), "s1".into());
+        let mark = DirtyMark { sync: SyncId::new("x").unwrap(), run, step };
+        let replica = Some(ReplicaMark::Dirty { mark, before: None });
+        let dirty = SideView { replica, ..off };
+        assert!(judged(Ok(on), dirty).unwrap().contains("dirty"));
+    }
+
+    #[test]
+    fn the_gravest_of_several_outcomes_counts() {
+        use Outcome as O;
+        let all = Standing {
+            failed: true,
+            rejected: true,
+            stale: true,
+            interrupted: true,
+            waiting: true,
+            ..Standing::default()
+        };
+        let rejected = Standing { failed: false, ..all };
+        let stale = Standing { rejected: false, ..rejected };
+        let interrupted = Standing { stale: false, ..stale };
+        let waiting = Standing { interrupted: false, ..interrupted };
+        let done = Standing { complete: true, ..Standing::default() };
+        for (standing, safe, in_danger) in [
+            (all, O::Failed, O::FailedUnsafe),
+            (rejected, O::Rejected, O::FailedUnsafe),
+            (stale, O::Stale, O::Stale),
+            (interrupted, O::Interrupted, O::Interrupted),
+            (waiting, O::Waiting, O::Waiting),
+            (done, O::Succeeded, O::Succeeded),
+            (
+                Standing { exceptions: true, ..done },
+                O::SucceededWithExceptions,
+                O::SucceededWithExceptions,
+            ),
+            (Standing { cancelled: true, ..all }, O::Cancelled, O::Cancelled),
+            (Standing { cancelled: true, ..done }, O::Succeeded, O::Succeeded),
+            (Standing { interrupted: true, ..done }, O::Succeeded, O::Succeeded),
+        ] {
+            assert_eq!((standing.outcome(false), standing.outcome(true)), (safe, in_danger));
+        }
+    }
+}

@@ -162,3 +162,104 @@ impl Pools {
         place
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{HostName, Json, MachineName};
+    use crate::execute::trial::{plan, step};
+    use crate::plan::effect::Mode;
+    use crate::plan::graph::index;
+    use crate::plan::inventory::{Addresses, MachineEntry, SiteEntry};
+
+    fn inventory(concurrency: u32, azure: Option<u32>, transfers: u32) -> Inventory {
+        let site = |most| SiteEntry {
+            provider: "none".into(),
+            concurrency: most,
+            bandwidth: None,
+            settings: Json::Null,
+        };
+        let name = |text| SiteName::new(text).unwrap();
+        let entry = MachineEntry {
+            cloud: name("azure"),
+            onprem: name("dc1"),
+            host: HostName::new("hv-01").unwrap(),
+            disks: Vec::new(),
+            tags: BTreeMap::new(),
+            needs: Vec::new(),
+            rto_s: None,
+            key: None,
+            address: Addresses::default(),
+            settings: BTreeMap::new(),
+        };
+        let mut inventory = Inventory {
+            sites: [(name("azure"), site(azure)), (name("dc1"), site(None))].into(),
+            machines: (0..9)
+                .map(|n| (MachineName::new(format!("m{n}")).unwrap(), entry.clone()))
+                .collect(),
+            ..Inventory::default()
+        };
+        inventory.limits.concurrency = concurrency;
+        inventory.limits.transfers = transfers;
+        inventory
+    }
+
+    /// One step per machine, all ready, later ones more urgent.
+    fn ready(effects: &[Effect], inventory: &Inventory) -> Ready {
+        let steps = effects.iter().enumerate().map(|(at, effect)| Step {
+            effect: *effect,
+            machine: Some(MachineName::new(format!("m{at}")).unwrap()),
+            ..step(at, Kind::Act)
+        });
+        let priorities = (0..effects.len() as u64).collect();
+        let mut ready = Ready::new(&plan(steps.collect()), inventory, priorities);
+        (0..effects.len()).for_each(|at| ready.push(index(at)));
+        ready
+    }
+
+    fn started(ready: &mut Ready) -> Vec<usize> {
+        std::iter::from_fn(|| ready.next()).map(StepIx::at).collect()
+    }
+
+    #[test]
+    fn the_most_urgent_go_first_and_as_many_as_there_is_room() {
+        let mut ready = ready(&[Effect::Nothing; 5], &inventory(2, None, 1));
+        assert_eq!(started(&mut ready), [4, 3]);
+        ready.release(index(4));
+        assert_eq!(started(&mut ready), [2]);
+        assert!(!ready.is_empty());
+    }
+
+    #[test]
+    fn a_full_site_holds_only_those_that_need_it() {
+        let effects = [
+            Effect::Start(Side::Onprem),
+            Effect::Stop(Side::Cloud),
+            Effect::Stop(Side::Cloud),
+            Effect::Stop(Side::Cloud),
+        ];
+        let mut ready = ready(&effects, &inventory(64, Some(2), 1));
+        assert_eq!(started(&mut ready), [3, 2, 0]);
+        ready.release(index(0));
+        assert_eq!(started(&mut ready), [] as [usize; 0]);
+        ready.release(index(3));
+        assert_eq!(started(&mut ready), [1]);
+    }
+
+    #[test]
+    fn transfers_have_slots_of_their_own_and_tokens_are_all_or_nothing() {
+        let copy = Effect::Transfer { mode: Mode::Delta, from_snapshot: false };
+        let effects = [Effect::Nothing, copy, copy];
+        let mut ready = ready(&effects, &inventory(2, None, 1));
+        assert_eq!(
+            started(&mut ready),
+            [2, 0],
+            "a copy that has no slot keeps no place of the run"
+        );
+        ready.release(index(0));
+        assert_eq!(started(&mut ready), [] as [usize; 0]);
+        ready.release(index(2));
+        assert_eq!(started(&mut ready), [1]);
+        assert!(ready.is_empty());
+    }
+}
