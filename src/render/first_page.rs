@@ -191,11 +191,8 @@ fn gate(review: &Review<'_>, ix: StepIx, down: &[&MachineName]) -> String {
         .map_or_else(Vec::new, |list| list.iter().filter_map(|name| name.as_str()).collect());
     let who =
         if who.is_empty() { "whoever may write the state folder".into() } else { who.join(", ") };
-    let mut text = format!(
-        "{} ({}); {limit} for {who}, {silence}",
-        asked.trim_end_matches('.'),
-        place(step),
-    );
+    let mut text =
+        format!("{} ({}); {limit} for {who}, {silence}", asked.trim_end_matches('.'), place(step),);
     if !down.is_empty() {
         text.push_str(&format!("; DOWN meanwhile: {}", fold_machines(down)));
     }
