@@ -42,7 +42,8 @@ pub struct Review<'a> {
 }
 
 impl<'a> Review<'a> {
-    /// A review. `sentences` has one sentence per step, in step order.
+    /// A review. `sentences` come from [`Review::sentences`]; waves and the point of no return from the
+    /// room that compiles.
     pub fn new(
         verified: &'a VerifiedPlan,
         estimates: &'a Estimates,
