@@ -6,7 +6,9 @@
 use std::any::TypeId;
 use std::sync::Arc;
 
-use rhai::{Array, Dynamic, Engine, FuncRegistration, Map, Module, NativeCallContext, RhaiFunc, Shared};
+use rhai::{
+    Array, Dynamic, Engine, FuncRegistration, Map, Module, NativeCallContext, RhaiFunc, Shared,
+};
 
 use crate::base::Json;
 use crate::diagnostic::Diagnostic;
@@ -20,7 +22,9 @@ use crate::trace::literal;
 use crate::trace::machines::Vm;
 use crate::trace::options::{self, Common};
 use crate::trace::order::{Asked, Role};
-use crate::trace::recorder::{Answer, Desk, Draft, GroupHandle, Handle, Recorder, Unknown, shared_policy};
+use crate::trace::recorder::{
+    Answer, Desk, Draft, GroupHandle, Handle, Recorder, Unknown, shared_policy,
+};
 use crate::trace::sources::Part;
 
 /// The primitives a script may call.
@@ -104,7 +108,8 @@ impl Bound {
             return Ok(Dynamic::from(Unknown));
         };
         let given = given.unwrap_or_default();
-        let common = options::read(ctx, recorder, self.spec, passed.machine, &given, &mut passed.args);
+        let common =
+            options::read(ctx, recorder, self.spec, passed.machine, &given, &mut passed.args);
         if passed.spoilt {
             return Ok(Dynamic::from(Unknown));
         }
@@ -118,7 +123,8 @@ impl Bound {
         passed: Passed,
         common: Common,
     ) -> Answer<Dynamic> {
-        let Some(id) = options::step_id(ctx, recorder, self.spec, passed.machine, &common, &passed.args)
+        let Some(id) =
+            options::step_id(ctx, recorder, self.spec, passed.machine, &common, &passed.args)
         else {
             return Ok(Dynamic::from(Unknown));
         };

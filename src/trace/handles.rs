@@ -67,7 +67,18 @@ pub(super) fn bind(engine: &mut Engine, table: Table) {
 
 /// Names that a script must not give to its own functions: theirs would silently win.
 pub(super) fn reserved(table: Table) -> Vec<&'static str> {
-    let own = ["after", "group", "levels", "machines", "needed_by", "options", "param", "pick", "vm", "vms"];
+    let own = [
+        "after",
+        "group",
+        "levels",
+        "machines",
+        "needed_by",
+        "options",
+        "param",
+        "pick",
+        "vm",
+        "vms",
+    ];
     let primitives = table.iter().map(|known| known.spec().name);
     own.into_iter().chain(primitives).chain(LATER.iter().map(|later| later.0)).collect()
 }
@@ -83,7 +94,7 @@ fn later(ctx: &NativeCallContext<'_>, name: &str, way_out: &str) -> Dynamic {
 fn group(ctx: NativeCallContext<'_>, name: ImmutableString, body: FnPtr) -> Answer<GroupHandle> {
     let desk = Desk::of(&ctx);
     let first = desk.open().enter_group();
-    body.call_within_context::<Dynamic>(&ctx, ())?;
+    let _ = body.call_within_context::<Dynamic>(&ctx, ())?;
     let handle = desk.open().leave_group(name.to_string(), first);
     Ok(handle)
 }
@@ -115,7 +126,8 @@ fn after(ctx: &NativeCallContext<'_>, values: Vec<Dynamic>) -> Answer<Dynamic> {
             }
         }
         None => {
-            let message = format!("a step comes after steps, and this is {}", literal::show(ctx, before));
+            let message =
+                format!("a step comes after steps, and this is {}", literal::show(ctx, before));
             let help = "pass a step, a group, or a list of these: `.after([a, b])`";
             recorder.say(ctx, Part::Argument(1), Diagnostic::error("H114", message).help(help));
         }
@@ -134,7 +146,8 @@ fn output(ctx: NativeCallContext<'_>, handle: &mut Handle, name: ImmutableString
             "`{name}` of `{}` is known only while the plan runs; not in this version yet: using such values in a script",
             spec.name
         );
-        let help = "decide on facts (`m.replica`, `m.away_over(\"30d\")`), or ask a person with a gate";
+        let help =
+            "decide on facts (`m.replica`, `m.away_over(\"30d\")`), or ask a person with a gate";
         Diagnostic::error("H107", message).help(help)
     } else {
         let help = match did_you_mean(&name, known.clone()) {

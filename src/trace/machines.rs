@@ -93,9 +93,11 @@ pub(super) fn bind(engine: &mut Engine) {
         .register_indexer_get(|ctx: NativeCallContext<'_>, vm: &mut Vm, name: ImmutableString| {
             property(&ctx, *vm, &name)
         })
-        .register_indexer_get(|ctx: NativeCallContext<'_>, s: &mut SideOf, name: ImmutableString| {
-            property(&ctx, s.0, &format!("{}.{name}", s.1))
-        });
+        .register_indexer_get(
+            |ctx: NativeCallContext<'_>, s: &mut SideOf, name: ImmutableString| {
+                property(&ctx, s.0, &format!("{}.{name}", s.1))
+            },
+        );
     for spec in FACTS.iter().filter(|spec| spec.takes_duration) {
         engine.register_fn(spec.name, |ctx: NativeCallContext<'_>, vm: Vm, d: ImmutableString| {
             timed(&ctx, vm, spec.name, &d)
@@ -143,7 +145,8 @@ fn vms(ctx: &NativeCallContext<'_>, text: &str, given: &Map) -> Answer<Dynamic> 
         Ok(terms) => terms,
         Err(part) => {
             let message = format!("`{part}` selects nothing: it is no tag and value");
-            let help = "write `tier=web`, or `tier=web, os!=windows`; an empty text is every machine";
+            let help =
+                "write `tier=web`, or `tier=web, os!=windows`; an empty text is every machine";
             recorder.say(ctx, Part::Argument(0), Diagnostic::error("H111", message).help(help));
             return Ok(Dynamic::from(Unknown));
         }
@@ -171,7 +174,11 @@ fn vms(ctx: &NativeCallContext<'_>, text: &str, given: &Map) -> Answer<Dynamic> 
             || "say `allow_empty: true` where no machine is an answer".to_owned(),
             |close| format!("did you mean the tag `{close}`?"),
         );
-        let asked = if asked.is_empty() { "the inventory".to_owned() } else { format!("`{}`", asked.join(", ")) };
+        let asked = if asked.is_empty() {
+            "the inventory".to_owned()
+        } else {
+            format!("`{}`", asked.join(", "))
+        };
         let message = format!("{asked} selects no machine");
         recorder.say(ctx, Part::Whole, Diagnostic::error("H112", message).help(help));
     }
@@ -193,7 +200,9 @@ fn selection_options(
             ("where", Some(text)) if ["cloud", "home"].contains(&text.as_str()) => {
                 side = Some(text.to_string());
             }
-            ("allow_empty", None) if value.as_bool().is_ok() => allow_empty = value.as_bool() == Ok(true),
+            ("allow_empty", None) if value.as_bool().is_ok() => {
+                allow_empty = value.as_bool() == Ok(true)
+            }
             ("where" | "allow_empty", _) => {
                 let message = format!("`{key}` of `vms` cannot be {}", literal::show(ctx, value));
                 let help = "`where` is \"cloud\" or \"home\"; `allow_empty` is `true` or `false`";
@@ -218,7 +227,8 @@ fn from_array(ctx: &NativeCallContext<'_>, list: Array) -> Dynamic {
             Some(vm) => places.push(vm.0),
             None => {
                 let message = "a list of machines holds something else";
-                let mistake = Diagnostic::error("H104", message).help("list machines: `[vm(\"a\"), vm(\"b\")]`");
+                let mistake = Diagnostic::error("H104", message)
+                    .help("list machines: `[vm(\"a\"), vm(\"b\")]`");
                 Desk::of(ctx).open().say(ctx, Part::Argument(0), mistake);
                 return Dynamic::from(Unknown);
             }
@@ -275,8 +285,10 @@ fn levels(ctx: NativeCallContext<'_>, set: Machines) -> Answer<Array> {
         if ready.is_empty() {
             let names: Vec<MachineName> =
                 left.iter().map(|place| recorder.names[*place as usize].clone()).collect();
-            let message = format!("these machines need each other in a circle: {}", some_of(&names));
-            let mistake = Diagnostic::error("H105", message).help("take one of their `needs` out of the inventory");
+            let message =
+                format!("these machines need each other in a circle: {}", some_of(&names));
+            let mistake = Diagnostic::error("H105", message)
+                .help("take one of their `needs` out of the inventory");
             return recorder.refuse(&ctx, Part::Whole, mistake);
         }
         for place in &ready {
@@ -401,7 +413,8 @@ impl Recorder {
             }
             "tags" => {
                 let tags = entry.tags.clone();
-                let json = tags.iter().map(|(key, value)| (key.clone(), Json::from(value.as_str())));
+                let json =
+                    tags.iter().map(|(key, value)| (key.clone(), Json::from(value.as_str())));
                 self.note(vm.0, "tags", &Json::Object(json.collect()));
                 let map: Map = tags.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
                 Some(Dynamic::from(map))

@@ -15,12 +15,11 @@ pub(super) fn of_parser(recorder: &Recorder, error: &ParseError) -> Diagnostic {
             format!("`{word}` is a reserved word"),
             "it can be no name here; `try`, `switch` and `eval` are switched off: a plan must not hide its mistakes",
         ),
-        ParseErrorType::VariableUndefined(name) => {
-            (format!("there is no `{name}` here"), "functions do not see the variables around them: pass them in")
-        }
-        ParseErrorType::ExprTooDeep => {
-            (said, "take it apart into smaller expressions")
-        }
+        ParseErrorType::VariableUndefined(name) => (
+            format!("there is no `{name}` here"),
+            "functions do not see the variables around them: pass them in",
+        ),
+        ParseErrorType::ExprTooDeep => (said, "take it apart into smaller expressions"),
         _ => (said, "the mistake is at this place, or right before it"),
     };
     let code = match &*error.0 {
@@ -65,7 +64,9 @@ fn innermost<'a>(error: &'a EvalAltResult, frames: &mut Vec<Position>) -> &'a Ev
 }
 
 fn describe(recorder: &Recorder, engine: &Engine, error: &EvalAltResult) -> Option<Diagnostic> {
-    let follows = |kind: &str| kind.contains(std::any::type_name::<Unknown>()) || kind.contains("value that was refused");
+    let follows = |kind: &str| {
+        kind.contains(std::any::type_name::<Unknown>()) || kind.contains("value that was refused")
+    };
     let diagnostic = match error {
         EvalAltResult::ErrorRuntime(value, _) if value.is::<Said>() => return None,
         EvalAltResult::ErrorRuntime(value, _) => {
@@ -93,14 +94,19 @@ fn describe(recorder: &Recorder, engine: &Engine, error: &EvalAltResult) -> Opti
         }
         EvalAltResult::ErrorFor(_) => {
             let message = "`for` goes over machines, lists, ranges and texts; this is none of them";
-            Diagnostic::error("H104", message).help("a handle stands for one step: there is nothing to go over")
+            Diagnostic::error("H104", message)
+                .help("a handle stands for one step: there is nothing to go over")
         }
         EvalAltResult::ErrorTerminated(..) => {
             let why = recorder.stopped.clone().unwrap_or_else(|| "it was stopped".to_owned());
             limit(why)
         }
-        EvalAltResult::ErrorTooManyOperations(_) => limit("it runs for too long: a loop without end?".to_owned()),
-        EvalAltResult::ErrorStackOverflow(_) => limit("functions call each other too deep".to_owned()),
+        EvalAltResult::ErrorTooManyOperations(_) => {
+            limit("it runs for too long: a loop without end?".to_owned())
+        }
+        EvalAltResult::ErrorStackOverflow(_) => {
+            limit("functions call each other too deep".to_owned())
+        }
         EvalAltResult::ErrorDataTooLarge(what, _) => limit(format!("too large: {what}")),
         EvalAltResult::ErrorTooManyVariables(_) => limit("too many variables".to_owned()),
         EvalAltResult::ErrorTooManyModules(_) => limit("too many modules".to_owned()),
@@ -130,12 +136,17 @@ fn unknown_function(engine: &Engine, call: &str) -> Diagnostic {
     if name == bare && known().any(|other| other == bare) {
         let kinds = given.trim_end_matches(')').split(", ").filter(|kind| !kind.is_empty());
         let kinds: Vec<String> = kinds.map(|kind| name_kind(engine.map_type_name(kind))).collect();
-        let message = format!("`{bare}` does not take {}", if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(" and ") });
-        return Diagnostic::error("H104", message).help("`homing primitives` lists what each function takes");
+        let message = format!(
+            "`{bare}` does not take {}",
+            if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(" and ") }
+        );
+        return Diagnostic::error("H104", message)
+            .help("`homing primitives` lists what each function takes");
     }
     let mistake = Diagnostic::error("H102", format!("there is no function `{name}`"));
     match did_you_mean(bare, known()) {
         Some(close) if name == bare => mistake.help(format!("did you mean `{close}`?")),
-        _ => mistake.help("`homing primitives` lists all functions, those of the standard library too"),
+        _ => mistake
+            .help("`homing primitives` lists all functions, those of the standard library too"),
     }
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rhai::{
-    AST, ASTNode, ASTFlags, Engine, EvalAltResult, Expr, GlobalRuntimeState, ImmutableString, Module, Position,
-    Scope, Shared, Stmt,
+    AST, ASTFlags, ASTNode, Engine, EvalAltResult, Expr, GlobalRuntimeState, ImmutableString,
+    Module, Position, Scope, Shared, Stmt,
 };
 
 use crate::diagnostic::{Diagnostic, did_you_mean};
@@ -52,9 +52,13 @@ impl Loader<'_> {
                     (text, self.world.show(path))
                 }
                 Err(why) => {
-                    let mistake = Diagnostic::error("H150", format!("cannot read the script: {why}"));
+                    let mistake =
+                        Diagnostic::error("H150", format!("cannot read the script: {why}"));
                     let mistake = if path.as_str().starts_with(stdlib::PREFIX) {
-                        mistake.help(format!("the standard library has {}", stdlib::modules().join(", ")))
+                        mistake.help(format!(
+                            "the standard library has {}",
+                            stdlib::modules().join(", ")
+                        ))
                     } else {
                         mistake.help("name a script that exists; `homing init` writes a first one")
                     };
@@ -77,7 +81,9 @@ impl Loader<'_> {
     ) -> Option<String> {
         let padded = self.desk.open().sources.add(name, key, text, of_user);
         let Some(padded) = padded else {
-            let message = format!("`{name}` and what it imports have more than {LINES_MAX} lines, or a line is as long");
+            let message = format!(
+                "`{name}` and what it imports have more than {LINES_MAX} lines, or a line is as long"
+            );
             let help = "make lists of machines with tags and `vms(..)` instead of writing them out";
             self.say(from, Diagnostic::error("H140", message).help(help));
             return None;
@@ -107,7 +113,8 @@ impl Loader<'_> {
 
     fn import(&mut self, importer: &str, import: &Import) -> Option<()> {
         let Some(path) = &import.path else {
-            let mistake = Diagnostic::error("H123", "an import must name its module as a plain text");
+            let mistake =
+                Diagnostic::error("H123", "an import must name its module as a plain text");
             self.say(Some(import.at), mistake.help("write `import \"std/failback\" as failback;`"));
             return None;
         };
@@ -164,7 +171,10 @@ impl Loader<'_> {
                 let code = if matches!(why, Unreadable::Outside(_)) { "H121" } else { "H120" };
                 let known: Vec<String> =
                     self.shelf.keys().cloned().chain(stdlib::modules()).collect();
-                let help = format!("paths are relative to the importing file, without `.rhai`; known are {}", known.join(", "));
+                let help = format!(
+                    "paths are relative to the importing file, without `.rhai`; known are {}",
+                    known.join(", ")
+                );
                 let message = format!("cannot import \"{path}\": {why}");
                 self.say(Some(at), Diagnostic::error(code, message).help(help));
                 None
@@ -200,7 +210,8 @@ impl Loader<'_> {
                 if let Some(ASTNode::Stmt(Stmt::Return(_, flags, at))) = path.last()
                     && !flags.contains(ASTFlags::BREAK)
                 {
-                    let message = "`return` ends the plan here: nothing below it is part of the plan";
+                    let message =
+                        "`return` ends the plan here: nothing below it is part of the plan";
                     let help = "put the rest into an `if`";
                     let mistake = Diagnostic::warning("H109", message).help(help);
                     recorder.say_at(&[*at], Part::Whole, mistake);

@@ -118,9 +118,8 @@ fn recorder_of<'a>(desk: &'a mut Desk<'_, '_>) -> &'a mut Recorder {
 impl Desk<'_, '_> {
     /// The value as data, or what is wrong with it.
     fn checked(&mut self, option: &Opt, value: &Dynamic) -> Result<Json, String> {
-        let is = |wanted: &str| {
-            format!("must be {wanted}, and is {}", literal::show(self.ctx, value))
-        };
+        let is =
+            |wanted: &str| format!("must be {wanted}, and is {}", literal::show(self.ctx, value));
         let text = literal::text(value);
         let word = || text.as_deref().ok_or_else(|| is("a text"));
         match option.ty {
@@ -133,9 +132,13 @@ impl Desk<'_, '_> {
             OptType::Text => word().map(Json::from),
             OptType::Texts => {
                 let list = value.clone().try_cast::<Array>().unwrap_or_default();
-                let texts = list.iter().map(|item| literal::text(item).map(|t| Json::from(t.as_str())));
+                let texts =
+                    list.iter().map(|item| literal::text(item).map(|t| Json::from(t.as_str())));
                 let texts: Option<Vec<Json>> = texts.collect();
-                texts.filter(|texts| !texts.is_empty()).map(Json::Array).ok_or_else(|| is("a list of texts"))
+                texts
+                    .filter(|texts| !texts.is_empty())
+                    .map(Json::Array)
+                    .ok_or_else(|| is("a list of texts"))
             }
             OptType::Name => {
                 let name = word()?;
@@ -195,7 +198,10 @@ impl Desk<'_, '_> {
             || format!("add `[key.{text}]` to it"),
             |close| format!("did you mean \"{close}\"?"),
         );
-        Err(format!("names the key `{text}`, which the inventory of `{}` lacks; {close}", self.spec.name))
+        Err(format!(
+            "names the key `{text}`, which the inventory of `{}` lacks; {close}",
+            self.spec.name
+        ))
     }
 }
 
@@ -204,12 +210,16 @@ fn retry(ctx: &NativeCallContext<'_>, value: &Dynamic) -> Result<Json, String> {
     const ATTEMPTS_MAX: i64 = 1000;
     let Some(map) = value.clone().try_cast::<Map>() else {
         let found = literal::show(ctx, value);
-        return Err(format!("must be `#{{ attempts: 5, first: \"1s\", max: \"1m\" }}`, and is {found}"));
+        return Err(format!(
+            "must be `#{{ attempts: 5, first: \"1s\", max: \"1m\" }}`, and is {found}"
+        ));
     };
     let mut json = serde_json::Map::new();
     for (key, value) in &map {
         let checked = match key.as_str() {
-            "attempts" => value.as_int().ok().filter(|n| (1..=ATTEMPTS_MAX).contains(n)).map(Json::from),
+            "attempts" => {
+                value.as_int().ok().filter(|n| (1..=ATTEMPTS_MAX).contains(n)).map(Json::from)
+            }
             "first" | "max" => literal::text(value)
                 .filter(|text| parse_duration(text).is_ok())
                 .map(|text| Json::from(text.as_str())),
@@ -253,7 +263,8 @@ pub(super) fn step_id(
     };
     if recorder.has_id(&id) {
         let message = format!("a step is called `{id}` already");
-        let help = "give each its own; in a loop put the machine's name into it: `${m.name}-complete`";
+        let help =
+            "give each its own; in a loop put the machine's name into it: `${m.name}-complete`";
         let mut mistake = Diagnostic::error("H119", message).help(help);
         if let Some(first) = recorder.steps.iter().find(|step| step.id == id) {
             mistake = mistake.related("the first one", first.origin.at.clone());

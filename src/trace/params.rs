@@ -14,9 +14,12 @@ const OPTIONS: [&str; 4] = ["help", "one_of", "min", "max"];
 /// Binds `param`.
 pub(super) fn bind(engine: &mut Engine) {
     engine
-        .register_fn("param", |ctx: NativeCallContext<'_>, name: ImmutableString, default: Dynamic| {
-            param(&ctx, &name, &default, &Map::new())
-        })
+        .register_fn(
+            "param",
+            |ctx: NativeCallContext<'_>, name: ImmutableString, default: Dynamic| {
+                param(&ctx, &name, &default, &Map::new())
+            },
+        )
         .register_fn(
             "param",
             |ctx: NativeCallContext<'_>, name: ImmutableString, default: Dynamic, options: Map| {
@@ -37,7 +40,11 @@ fn param(
     let Some(json) = data(default).filter(|json| !json.is_array()) else {
         let message = format!("the default of `{name}` cannot be {}", literal::show(ctx, default));
         let help = "a text, a whole number, `true` or `false`; `()` where it must be given";
-        return recorder.refuse(ctx, Part::Argument(1), Diagnostic::error("H115", message).help(help));
+        return recorder.refuse(
+            ctx,
+            Part::Argument(1),
+            Diagnostic::error("H115", message).help(help),
+        );
     };
     let mut decl = ParamDecl {
         name: name.to_owned(),

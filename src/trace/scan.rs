@@ -54,11 +54,7 @@ fn literal_end(text: &str, start: usize) -> usize {
 }
 
 /// Key and value of an option, when the call's options are written out in it.
-pub(super) fn entry(
-    text: &str,
-    call: &Call,
-    key: &str,
-) -> Option<(Range<usize>, Range<usize>)> {
+pub(super) fn entry(text: &str, call: &Call, key: &str) -> Option<(Range<usize>, Range<usize>)> {
     let maps = call.arguments.iter().rev().filter(|range| text[(*range).clone()].starts_with("#{"));
     maps.flat_map(|range| split(text, range.start + 2).1).find_map(|entry| {
         let colon = entry.start + text[entry.clone()].find(':')?;

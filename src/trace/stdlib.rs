@@ -1,7 +1,7 @@
 //! The standard library: scripts that are part of homing, what they are helped with, and their docs.
 
 use include_dir::{Dir, include_dir};
-use rhai::{Array, Dynamic, Engine, FnAccess, ImmutableString, Map, NativeCallContext};
+use rhai::{Array, Engine, FnAccess, ImmutableString, Map, NativeCallContext};
 
 use crate::diagnostic::Diagnostic;
 use crate::trace::literal;
@@ -58,7 +58,9 @@ pub fn stdlib_docs() -> Vec<FunctionDoc> {
         docs
     };
     let mut docs: Vec<FunctionDoc> = modules().into_iter().flat_map(of_module).collect();
-    docs.sort_by(|a, b| (&a.module, &a.name, a.params.len()).cmp(&(&b.module, &b.name, b.params.len())));
+    docs.sort_by(|a, b| {
+        (&a.module, &a.name, a.params.len()).cmp(&(&b.module, &b.name, b.params.len()))
+    });
     docs
 }
 
@@ -70,14 +72,12 @@ fn doc_text(comments: &[&str]) -> String {
 
 /// Binds what the library is helped with.
 pub(super) fn bind(engine: &mut Engine) {
-    engine
-        .register_fn("options", options)
-        .register_fn("pick", |given: Map, names: Array| {
-            let wanted: Vec<ImmutableString> = names.iter().filter_map(literal::text).collect();
-            let mut given = given;
-            given.retain(|key, value| !value.is_unit() && wanted.iter().any(|name| name == key));
-            given
-        });
+    engine.register_fn("options", options).register_fn("pick", |given: Map, names: Array| {
+        let wanted: Vec<ImmutableString> = names.iter().filter_map(literal::text).collect();
+        let mut given = given;
+        given.retain(|key, value| !value.is_unit() && wanted.iter().any(|name| name == key));
+        given
+    });
 }
 
 /// The options of a library function with its defaults filled in. A default that is a list of texts
@@ -103,7 +103,8 @@ fn options(
         let Some(default) = defaults.get(&key) else {
             let mistake = if later.iter().any(|name| name == &key) {
                 let message = format!("not in this version yet: `{key}` of `{function}`");
-                Diagnostic::error("H106", message).help("leave it out; the function's own text says what happens without")
+                Diagnostic::error("H106", message)
+                    .help("leave it out; the function's own text says what happens without")
             } else {
                 literal::unknown_option(&function, &key, &known)
             };

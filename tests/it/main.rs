@@ -5,4 +5,5 @@ mod dirty;
 mod gates;
 mod kill;
 mod main_job;
+mod plans;
 mod support;
