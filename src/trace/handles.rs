@@ -2,6 +2,8 @@
 //! would compare them with anything, and print them as the name of a type, without a word: each such
 //! hole is closed here.
 
+#![expect(clippy::needless_pass_by_value, reason = "the interpreter passes arguments by value")]
+
 use rhai::{Dynamic, Engine, FnPtr, ImmutableString, Module, NativeCallContext};
 
 use crate::diagnostic::{Diagnostic, did_you_mean};

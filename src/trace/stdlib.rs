@@ -1,5 +1,7 @@
 //! The standard library: scripts that are part of homing, what they are helped with, and their docs.
 
+#![expect(clippy::needless_pass_by_value, reason = "the interpreter passes arguments by value")]
+
 use include_dir::{Dir, include_dir};
 use rhai::{Array, Engine, FnAccess, ImmutableString, Map, NativeCallContext};
 
