@@ -1,6 +1,8 @@
 //! By hand: `cargo bench --bench trace`. Traces 100,000 steps, eight per machine through the standard
 //! library, and says how long that took.
 
+#![expect(clippy::print_stdout, reason = "a report for whoever ran it")]
+
 use std::collections::BTreeMap;
 use std::time::Instant;
 

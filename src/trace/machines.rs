@@ -260,9 +260,8 @@ fn both(a: &Machines, b: &Machines) -> Machines {
 fn needed_by(ctx: NativeCallContext<'_>, vm: Vm, among: Machines) -> Machines {
     let desk = Desk::of(&ctx);
     let recorder = desk.open();
-    let name = recorder.names[vm.0 as usize].clone();
-    let needs_it = |place: &u32| recorder.entry(*place).needs.contains(&name);
-    Machines::new(among.0.iter().copied().filter(needs_it).collect())
+    let all = recorder.needed_by[vm.0 as usize].iter().copied();
+    Machines::new(all.filter(|place| among.contains(Vm(*place))).collect())
 }
 
 /// A set by depth: machines that need none of it, then those that need only these, and so on.

@@ -94,7 +94,7 @@ fn options(
 ) -> Answer<Map> {
     let desk = Desk::of(&ctx);
     let recorder = &mut *desk.open();
-    let known: Vec<&str> = defaults.keys().map(|key| key.as_str()).collect();
+    let known: Vec<&str> = defaults.keys().map(rhai::Identifier::as_str).collect();
     let later: Vec<ImmutableString> = later.iter().filter_map(literal::text).collect();
     let mut chosen = Map::new();
     for (key, default) in &defaults {

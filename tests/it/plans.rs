@@ -275,3 +275,22 @@ fn the_scripts_we_ship_are_clean() {
         assert!(traced.plan.steps.len() >= 8, "{name}");
     }
 }
+
+#[test]
+fn the_examples_of_the_codes_show_what_they_say() {
+    let mut wrong = Vec::new();
+    for code in homing::diagnostic::codes::all().filter(|code| code.code.starts_with("H1")) {
+        let found = |script: &str| {
+            let world = MemoryWorld([("a.rhai".into(), script.to_owned())].into());
+            let traced = compile(&world, "a.rhai", &BTreeMap::new());
+            traced.diagnostics.iter().any(|one| one.code == code.code)
+        };
+        if code.wrong.is_some_and(|script| !found(script)) {
+            wrong.push(format!("{}: the wrong example is right", code.code));
+        }
+        if code.right.is_some_and(found) {
+            wrong.push(format!("{}: the right example is wrong", code.code));
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
