@@ -169,7 +169,7 @@ fn gates(review: &Review<'_>, style: Style) -> String {
         let id = review.plan.step(*ix).id.as_str();
         style.inked_field(Ink::Command, id, &gate(review, *ix, &machines))
     });
-    style.heading("Gates") + &capped(lines.collect(), style)
+    style.heading("Gates") + capped(lines.collect(), style).as_str()
 }
 
 fn gate(review: &Review<'_>, ix: StepIx, down: &[&MachineName]) -> String {
@@ -233,7 +233,7 @@ fn machines(review: &Review<'_>, style: Style) -> String {
         rows,
         amounts: &[1, 2, 3],
     };
-    let mut page = style.heading("Machines") + &indented(&table.text(style));
+    let mut page = style.heading("Machines") + indented(&table.text(style)).as_str();
     if over_count > 0 {
         let text = format!("the downtime of {} exceeds its rto", count(over_count, "machine"));
         page.push_str(&style.inked_field(Ink::Warn, "Over", &text));
@@ -261,7 +261,7 @@ fn warnings(review: &Review<'_>, style: Style) -> String {
         return String::new();
     }
     let lines = review.warnings.iter().map(|w| style.inked_field(Ink::Warn, &w.code, &warning(w)));
-    style.heading("Warnings") + &capped(lines.collect(), style)
+    style.heading("Warnings") + capped(lines.collect(), style).as_str()
 }
 
 fn warning(warning: &Diagnostic) -> String {
@@ -284,7 +284,7 @@ fn facts(review: &Review<'_>, style: Style) -> String {
         let text = format!("{fact} = {value} of {}", names(subjects.iter().copied()));
         style.fill("  ", "      ", &text) + "\n"
     });
-    title + &capped(lines.collect(), style)
+    title + capped(lines.collect(), style).as_str()
 }
 
 /// The first lines; how many more there are.

@@ -99,7 +99,7 @@ struct Passed {
 impl Bound {
     fn call(&self, ctx: &NativeCallContext<'_>, mut values: Vec<Dynamic>) -> Answer<Dynamic> {
         let given = match values.last() {
-            Some(last) if last.is_map() => values.pop().and_then(|map| map.try_cast::<Map>()),
+            Some(last) if last.is_map() => values.pop().and_then(Dynamic::try_cast::<Map>),
             _ => None,
         };
         let desk = Desk::of(ctx);
@@ -113,7 +113,7 @@ impl Bound {
         if passed.spoilt {
             return Ok(Dynamic::from(Unknown));
         }
-        self.record(ctx, recorder, passed, common)
+        self.record(ctx, recorder, passed, &common)
     }
 
     fn record(
@@ -121,10 +121,10 @@ impl Bound {
         ctx: &NativeCallContext<'_>,
         recorder: &mut Recorder,
         passed: Passed,
-        common: Common,
+        common: &Common,
     ) -> Answer<Dynamic> {
         let Some(id) =
-            options::step_id(ctx, recorder, self.spec, passed.machine, &common, &passed.args)
+            options::step_id(ctx, recorder, self.spec, passed.machine, common, &passed.args)
         else {
             return Ok(Dynamic::from(Unknown));
         };

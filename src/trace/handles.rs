@@ -2,6 +2,8 @@
 //! would compare them with anything, and print them as the name of a type, without a word: each such
 //! hole is closed here.
 
+#![expect(clippy::needless_pass_by_value, reason = "the interpreter passes arguments by value")]
+
 use rhai::{Dynamic, Engine, FnPtr, ImmutableString, Module, NativeCallContext};
 
 use crate::diagnostic::{Diagnostic, did_you_mean};
@@ -94,7 +96,7 @@ fn later(ctx: &NativeCallContext<'_>, name: &str, way_out: &str) -> Dynamic {
 fn group(ctx: NativeCallContext<'_>, name: ImmutableString, body: FnPtr) -> Answer<GroupHandle> {
     let desk = Desk::of(&ctx);
     let first = desk.open().enter_group();
-    body.call_within_context::<Dynamic>(&ctx, ())?;
+    let _ = body.call_within_context::<Dynamic>(&ctx, ())?;
     let handle = desk.open().leave_group(name.to_string(), first);
     Ok(handle)
 }

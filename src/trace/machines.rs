@@ -1,6 +1,8 @@
 //! Machines in scripts: one, a set of them, and what can be read of them. Every reading is recorded:
 //! a plan rests on it.
 
+#![expect(clippy::needless_pass_by_value, reason = "the interpreter passes arguments by value")]
+
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -201,7 +203,7 @@ fn selection_options(
                 side = Some(text.to_string());
             }
             ("allow_empty", None) if value.as_bool().is_ok() => {
-                allow_empty = value.as_bool() == Ok(true)
+                allow_empty = value.as_bool() == Ok(true);
             }
             ("where" | "allow_empty", _) => {
                 let message = format!("`{key}` of `vms` cannot be {}", literal::show(ctx, value));
@@ -258,9 +260,8 @@ fn both(a: &Machines, b: &Machines) -> Machines {
 fn needed_by(ctx: NativeCallContext<'_>, vm: Vm, among: Machines) -> Machines {
     let desk = Desk::of(&ctx);
     let recorder = desk.open();
-    let name = recorder.names[vm.0 as usize].clone();
-    let needs_it = |place: &u32| recorder.entry(*place).needs.contains(&name);
-    Machines::new(among.0.iter().copied().filter(needs_it).collect())
+    let all = recorder.needed_by[vm.0 as usize].iter().copied();
+    Machines::new(all.filter(|place| among.contains(Vm(*place))).collect())
 }
 
 /// A set by depth: machines that need none of it, then those that need only these, and so on.
@@ -312,7 +313,7 @@ fn property(ctx: &NativeCallContext<'_>, vm: Vm, name: &str) -> Answer<Dynamic> 
             return Ok(Dynamic::from(SideOf(vm, side)));
         }
     }
-    if let Some(value) = recorder.from_inventory(vm, name) {
+    if let Some(value) = recorder.inventory_value(vm, name) {
         return Ok(value);
     }
     match find_fact(name) {
@@ -396,7 +397,7 @@ impl Recorder {
     }
 
     /// One of [`PROPERTIES`].
-    fn from_inventory(&mut self, vm: Vm, name: &str) -> Option<Dynamic> {
+    fn inventory_value(&mut self, vm: Vm, name: &str) -> Option<Dynamic> {
         let entry = self.entry(vm.0);
         match name {
             "name" => Some(self.names[vm.0 as usize].as_str().to_owned().into()),

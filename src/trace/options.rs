@@ -38,7 +38,7 @@ impl Common {
         (policy != *own).then_some(policy)
     }
 
-    fn take(&mut self, name: &str, value: Json) {
+    fn take(&mut self, name: &str, value: &Json) {
         let ms = |value: &Json| {
             let duration = value.as_str().and_then(|text| parse_duration(text).ok())?;
             u64::try_from(duration.as_millis()).ok()
@@ -46,7 +46,7 @@ impl Common {
         match name {
             "id" => self.id = value.as_str().map(str::to_owned),
             "optional" => self.optional = value.as_bool(),
-            "timeout" => self.timeout_ms = ms(&value),
+            "timeout" => self.timeout_ms = ms(value),
             "retry" => {
                 self.attempts = value["attempts"].as_u64().and_then(|n| u32::try_from(n).ok());
                 self.first_ms = ms(&value["first"]);
@@ -94,7 +94,7 @@ pub(super) fn read(
             Ok(json) if own.is_some() => {
                 args.insert(option.name.to_owned(), json);
             }
-            Ok(json) => common.take(option.name, json),
+            Ok(json) => common.take(option.name, &json),
             Err(why) => {
                 let message = format!("`{key}` of `{}` {why}", spec.name);
                 desk.recorder.say(ctx, Part::Value(key), Diagnostic::error("H117", message));
@@ -105,14 +105,10 @@ pub(super) fn read(
         if !given.contains_key(option.name) {
             let message = format!("`{}` needs the option `{}`", spec.name, option.name);
             let mistake = Diagnostic::error("H117", message).help(option.doc);
-            recorder_of(&mut desk).say(ctx, Part::Whole, mistake);
+            desk.recorder.say(ctx, Part::Whole, mistake);
         }
     }
     common
-}
-
-fn recorder_of<'a>(desk: &'a mut Desk<'_, '_>) -> &'a mut Recorder {
-    desk.recorder
 }
 
 impl Desk<'_, '_> {

@@ -75,6 +75,8 @@ pub(super) struct Recorder {
     /// By place in the inventory.
     pub(super) names: Vec<MachineName>,
     pub(super) places: HashMap<MachineName, u32>,
+    /// The machines that need each machine; sorted.
+    pub(super) needed_by: Vec<Vec<u32>>,
     pub(super) steps: Vec<Step>,
     pub(super) groups: Vec<Group>,
     /// The last steps of each group, by its handle.
@@ -118,7 +120,14 @@ impl Recorder {
         given: BTreeMap<String, String>,
     ) -> Recorder {
         let names: Vec<MachineName> = inventory.machines.keys().cloned().collect();
-        let places = (0_u32..).zip(&names).map(|(at, name)| (name.clone(), at)).collect();
+        let places: HashMap<MachineName, u32> =
+            (0_u32..).zip(&names).map(|(at, name)| (name.clone(), at)).collect();
+        let mut needed_by = vec![Vec::new(); names.len()];
+        for (at, entry) in (0_u32..).zip(inventory.machines.values()) {
+            for needed in entry.needs.iter().filter_map(|name| places.get(name)) {
+                needed_by[*needed as usize].push(at);
+            }
+        }
         Recorder {
             order: Order::new(names.len()),
             table,
@@ -126,6 +135,7 @@ impl Recorder {
             facts: Rc::new(facts),
             names,
             places,
+            needed_by,
             given,
             sources: Sources::default(),
             steps: Vec::new(),

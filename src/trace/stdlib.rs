@@ -1,7 +1,9 @@
 //! The standard library: scripts that are part of homing, what they are helped with, and their docs.
 
+#![expect(clippy::needless_pass_by_value, reason = "the interpreter passes arguments by value")]
+
 use include_dir::{Dir, include_dir};
-use rhai::{Array, Dynamic, Engine, FnAccess, ImmutableString, Map, NativeCallContext};
+use rhai::{Array, Engine, FnAccess, ImmutableString, Map, NativeCallContext};
 
 use crate::diagnostic::Diagnostic;
 use crate::trace::literal;
@@ -92,7 +94,7 @@ fn options(
 ) -> Answer<Map> {
     let desk = Desk::of(&ctx);
     let recorder = &mut *desk.open();
-    let known: Vec<&str> = defaults.keys().map(|key| key.as_str()).collect();
+    let known: Vec<&str> = defaults.keys().map(rhai::Identifier::as_str).collect();
     let later: Vec<ImmutableString> = later.iter().filter_map(literal::text).collect();
     let mut chosen = Map::new();
     for (key, default) in &defaults {

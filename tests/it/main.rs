@@ -6,5 +6,6 @@ mod gates;
 mod kill;
 mod lab;
 mod main_job;
+mod plans;
 mod primitives;
 mod support;

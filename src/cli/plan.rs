@@ -1,0 +1,88 @@
+//! `plan`: the dry run, and saving it.
+
+use camino::Utf8Path;
+
+use crate::base::{Json, PlanId};
+use crate::cli::args::{Format, Global, PlanArgs};
+use crate::cli::compiled::{compile, is_module};
+use crate::cli::draw::draw;
+use crate::cli::exit::Exit;
+use crate::cli::place::Place;
+use crate::cli::stop::Stop;
+use crate::cli::terminal::Terminal;
+use crate::cli::{Done, print, print_json, say, wait_for};
+use crate::compile::estimate::estimate;
+use crate::compile::point_of_no_return;
+use crate::compile::saved::save;
+use crate::compile::waves::waves;
+use crate::diagnostic::Diagnostic;
+use crate::plan::estimate::{Estimates, History};
+use crate::plan::facts::Facts;
+use crate::render::Review;
+use crate::render::text::text;
+use crate::verify::VerifiedPlan;
+
+/// Compiles, shows, and saves when asked to.
+///
+/// # Errors
+/// Exit 2 or 3 when there is no plan; 2 when it cannot be saved.
+pub fn plan(args: &PlanArgs, global: &Global, terminal: Terminal) -> Done {
+    let script = &args.compile.script;
+    let place = Place::find(global, (!is_module(script)).then_some(script.as_path()))?;
+    let sites = place.sites()?;
+    let compiled = wait_for(compile(&args.compile, &place, &sites.opener()))??;
+    let texts = compiled.compiled.texts.clone();
+    let (plan, facts, warnings) = compiled.plan()?;
+    let estimates = estimate(&plan, &place.inventory, &facts, &History::default());
+    let saved = save(&plan, &estimates, &new_plan_id());
+    if let Some(path) = &args.out {
+        write(path, &saved)?;
+    }
+    if args.format == Format::Json {
+        return print_json(&saved);
+    }
+    warn(&warnings, &texts, terminal);
+    let page = show(&plan, &estimates, &place, &facts, args.full, terminal);
+    print(&page)?;
+    if let Some(path) = &args.out
+        && !terminal.quiet
+    {
+        say(&format!("saved `{path}`; run exactly this, once, with: homing run {path}\n"));
+    }
+    Ok(Exit::Success)
+}
+
+/// The review page.
+fn show(
+    plan: &VerifiedPlan,
+    estimates: &Estimates,
+    place: &Place,
+    facts: &Facts,
+    full: bool,
+    terminal: Terminal,
+) -> String {
+    let sentences = Review::sentences(plan.plan(), &place.inventory, facts);
+    let waves = waves(plan.plan());
+    let no_return = point_of_no_return(plan.plan());
+    let review = Review::new(plan, estimates, &place.inventory, sentences, waves, no_return);
+    text(&if full { review.full() } else { review }, terminal.page())
+}
+
+/// Draws warnings; the page lists them too, but not with their places.
+fn warn(warnings: &[Diagnostic], texts: &crate::source::Texts, terminal: Terminal) {
+    if !terminal.quiet {
+        say(&draw(warnings, texts, terminal.colour, terminal.width));
+    }
+}
+
+/// An id for a plan that has none yet.
+pub fn new_plan_id() -> PlanId {
+    let random = blake3::hash(uuid_like().as_bytes()).to_hex();
+    PlanId::new(format!("p-{}", &random.as_str()[..16])).expect("BUG: hexadecimal is a name")
+}
+
+fn write(path: &Utf8Path, saved: &Json) -> Result<(), Stop> {
+    let text = serde_json::to_string_pretty(saved).expect("BUG: a plan is plain data") + "\n";
+    std::fs::write(path, text)
+        .map_err(|error| Stop::new(Exit::Usage, format!("cannot write `{path}`: {error}")))
+}
