@@ -196,7 +196,8 @@ pub(crate) mod tests {
             self.waves.push(Vec::new());
             for name in machines {
                 let machine = MachineName::new(name).unwrap();
-                for (at, (primitive, effect, reversibility, sentence)) in written.iter().enumerate() {
+                for (at, (primitive, effect, reversibility, sentence)) in written.iter().enumerate()
+                {
                     let own = |s: &&Step| s.machine.as_ref() == Some(&machine);
                     let own: Vec<&Step> = self.plan.steps.iter().filter(own).collect();
                     let number = own.iter().filter(|s| s.primitive == *primitive).count() + 1;
