@@ -31,6 +31,8 @@ pub mod cli;
 pub mod compile;
 pub mod config;
 pub mod diagnostic;
+pub mod execute;
+pub mod journal;
 pub mod plan;
 pub mod primitives;
 pub mod render;

@@ -21,7 +21,7 @@ use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
 use crate::plan::step::StepIx;
 use crate::source::Texts;
-use crate::trace::{ParamDecl, Request, Traced};
+use crate::trace::{ParamDecl, Request, trace};
 use crate::verify::{VerifiedPlan, verify};
 
 /// What came of compiling a script.
@@ -45,8 +45,8 @@ pub struct Compiled {
     pub machines: BTreeSet<MachineName>,
 }
 
-/// Traces with `trace`, then proves. What is read of the request's facts becomes part of the plan.
-pub fn compile(request: &Request<'_>, trace: impl FnOnce(&Request<'_>) -> Traced) -> Compiled {
+/// Traces a script, then proves the plan. What is read of the request's facts becomes part of the plan.
+pub fn compile(request: &Request<'_>) -> Compiled {
     let traced = trace(request);
     let Request { facts, inventory, .. } = *request;
     let mut missing_machines = facts.missing();

@@ -14,6 +14,7 @@ mod cost;
 mod create_onprem_vm;
 mod delete_snapshot;
 mod http;
+mod keys;
 mod moving;
 mod notify;
 mod options;

@@ -1,21 +1,29 @@
-//! Moving a machine's disks from one side to the other: what both transfers share.
+//! Moving a machine's disks from the side that holds the live data to the other: what both transfers
+//! share.
 
-use std::num::NonZeroU64;
+use std::sync::Arc;
 
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
-use crate::base::Json;
+use crate::base::{Side, SyncId, Timestamp};
 use crate::plan::effect::Mode;
+use crate::plan::facts::{DirtyMark, Facts, Power, Protection};
 use crate::primitives::contract::Ctx;
-use crate::primitives::sides::Sides;
+use crate::primitives::keys;
+use crate::primitives::sides::{Sides, active};
+use crate::primitives::snapshot::Taken;
 use crate::run::failure::Failure;
+use crate::sites::sync::{self, End, Order, Report, Synced};
+use crate::sites::{SideView, look, narrow};
+use crate::transfer::limiter::Limiter;
 
 /// What to move, and how.
 pub(super) struct What<'a> {
-    /// The argument that holds the snapshot's handle; `None`: the machine's own disks, which are off.
-    pub(super) snapshot: Option<&'a str>,
+    /// `None`: the machine's own disks, which are off.
+    pub(super) snapshot: Option<Taken>,
     /// Bytes per second.
-    pub(super) bandwidth: Option<NonZeroU64>,
+    pub(super) bandwidth: Option<u64>,
     /// The inventory's key by name; `None`: the machine's.
     pub(super) key: Option<&'a str>,
 }
@@ -32,19 +40,231 @@ pub(super) struct Moved {
     pub(super) rate: u64,
 }
 
-/// Moves.
+/// Brings the replica up to the source; `mode` is asked of the machine's facts as they are now.
 pub(super) async fn bring_up(
     what: &What<'_>,
     ctx: &dyn Ctx,
-    mode: impl Fn(&dyn Fn(&str) -> Option<Json>) -> Mode + Send,
+    mode: impl Fn(&Facts) -> Mode + Send,
 ) -> Result<Moved, Failure> {
-    drop((what, mode));
-    Sides::open(ctx)?;
-    Err(Failure::permanent("the data plane is not part of this build yet"))
+    let sides = Sides::open(ctx)?;
+    let (cloud, onprem) = sides.look_both().await?;
+    let from = active(&cloud, &onprem);
+    let (live, passive) = by_side(from, &cloud, &onprem);
+    is_no_way_back(&sides, from, live)?;
+    if let Some(taken) = &what.snapshot
+        && taken.side != from
+    {
+        let message = format!(
+            "the snapshot is of the {} side of `{}`, but the live data is on the {from} side now",
+            taken.side, sides.machine
+        );
+        return Err(Failure::refused("H326", message)
+            .help("take a new snapshot and transfer that; nothing was written"));
+    }
+    let facts = look::facts_now(sides.machine, look::combine(&cloud, &onprem, sides.entry));
+    let mode = mode(&facts);
+    if mode == Mode::Delta && !passive.has_disks {
+        let message = format!(
+            "`{}` has no replica on its {} side: a delta has nothing to compare with",
+            sides.machine,
+            from.other()
+        );
+        return Err(Failure::refused("H325", message)
+            .help("transfer with `mode: \"full\"` (or leave `mode` out); nothing was written"));
+    }
+    let synced = synchronize(&sides, from, (live, passive), what, mode, ctx).await?;
+    let until = what.snapshot.as_ref().map(|taken| taken.at);
+    release_superseded(&sides, from, until, synced.tracking.as_deref()).await?;
+    Ok(moved(synced))
 }
 
-/// Moves back.
+/// Sends the running on-prem side's changes to the base in the cloud and protects it. `true`: there was
+/// no base, so everything was sent.
 pub(super) async fn protect(allow_initial: bool, ctx: &dyn Ctx) -> Result<(Moved, bool), Failure> {
-    let what = What { snapshot: None, bandwidth: None, key: None };
-    Ok((bring_up(&what, ctx, |_| Mode::Delta).await?, allow_initial))
+    let sides = Sides::open(ctx)?;
+    let (cloud, onprem) = sides.look_both().await?;
+    may_protect(&sides, &cloud, &onprem)?;
+    let is_initial = !cloud.has_disks;
+    if is_initial && !allow_initial {
+        let message = format!(
+            "there is no base of `{}` in the cloud: all of its disks would have to be sent",
+            sides.machine
+        );
+        return Err(Failure::refused("H320", message).help(
+            "if that is meant: `reverse_replicate(m, #{ allow_initial: true })`; nothing was sent",
+        ));
+    }
+    let mode = if is_initial { Mode::Full } else { Mode::Delta };
+    let sync = SyncId::of(ctx.key());
+    let home = sides.disks(Side::Onprem)?;
+    let synced = if sync::is_done(&cloud, &sync) {
+        Synced { moved: None, mode, method: "done", tracking: None }
+    } else {
+        let fence = sides.fence(Side::Onprem)?;
+        let snapshot = home.snapshot(sides.at(Side::Onprem), &fence).await?;
+        let taken =
+            Taken { id: snapshot.id, side: Side::Onprem, at: snapshot.at, bytes: snapshot.bytes };
+        let what = What { snapshot: Some(taken), bandwidth: None, key: None };
+        synchronize(&sides, Side::Onprem, (&onprem, &cloud), &what, mode, ctx).await?
+    };
+    // The machine goes on running: no snapshot is left to slow it down, unless the tracking needs it.
+    let needed = tracking_of(&sides.look(Side::Cloud).await?);
+    release_superseded(&sides, Side::Onprem, None, needed.as_deref()).await?;
+    let machines = sides.machines(Side::Onprem)?;
+    let fence = sides.fence(Side::Onprem)?;
+    machines.protect(sides.at(Side::Onprem), Protection::OnpremToCloud, &fence).await?;
+    Ok((moved(synced), is_initial))
+}
+
+fn by_side<'v>(
+    from: Side,
+    cloud: &'v SideView,
+    onprem: &'v SideView,
+) -> (&'v SideView, &'v SideView) {
+    match from {
+        Side::Cloud => (cloud, onprem),
+        Side::Onprem => (onprem, cloud),
+    }
+}
+
+/// Until a switch is committed the other side is the way back: nothing may be written over it.
+fn is_no_way_back(sides: &Sides<'_>, from: Side, live: &SideView) -> Result<(), Failure> {
+    if live.committed {
+        return Ok(());
+    }
+    let other = from.other();
+    Err(Failure::refused(
+        "H319",
+        format!("the last switch of `{}` (to its {from} side) is not committed: its {other} side is the way back and is not written over", sides.machine),
+    )
+    .help("commit first; or go back to the other side. Nothing was written"))
+}
+
+fn may_protect(sides: &Sides<'_>, cloud: &SideView, onprem: &SideView) -> Result<(), Failure> {
+    let machine = sides.machine;
+    if active(cloud, onprem) != Side::Onprem || cloud.power != Power::Off {
+        return Err(Failure::refused(
+            "H319",
+            format!("`{machine}` is not home: its cloud side holds the live data, or runs"),
+        )
+        .help("bring it home and commit first; nothing was sent"));
+    }
+    if cloud.exists && !sync_target_only(cloud) {
+        return Err(Failure::refused(
+            "H319",
+            format!(
+                "the cloud side of `{machine}` still exists: it is the way back until it is deleted"
+            ),
+        )
+        .help("`commit(m)` first (again, if one was interrupted); nothing was sent"));
+    }
+    is_no_way_back(sides, Side::Onprem, onprem)
+}
+
+/// A machine definition around a replica that homing synchronized is no way back.
+fn sync_target_only(cloud: &SideView) -> bool {
+    cloud.replica.is_some()
+}
+
+async fn synchronize(
+    sides: &Sides<'_>,
+    from: Side,
+    (live, passive): (&SideView, &SideView),
+    what: &What<'_>,
+    mode: Mode,
+    ctx: &dyn Ctx,
+) -> Result<Synced, Failure> {
+    let end = |side: Side, view| -> Result<End<'_>, Failure> {
+        let (site, disks, at) = (sides.site(side), sides.disks(side)?, sides.at(side));
+        Ok(End { site, disks, at, view, fence: sides.fence(side)? })
+    };
+    let key = match what.key.or(sides.entry.key.as_deref()) {
+        Some(name) => Some(keys::load(ctx.inventory(), name).await?),
+        None => None,
+    };
+    let order = Order {
+        from: end(from, live)?,
+        to: end(from.other(), passive)?,
+        snapshot: what.snapshot.as_ref().map(|taken| &taken.id),
+        mode,
+        key: key.as_deref(),
+        limiters: limiters(sides, what.bandwidth, ctx),
+        mark: DirtyMark {
+            sync: SyncId::of(ctx.key()),
+            run: ctx.run().to_string(),
+            step: ctx.step().to_string(),
+        },
+        cursor: ctx.checkpoint(),
+    };
+    sync::synchronize(&order, &Through(ctx)).await
+}
+
+/// The step's own limit, and those that each site's transfers share.
+fn limiters(sides: &Sides<'_>, own: Option<u64>, ctx: &dyn Ctx) -> Vec<Arc<Limiter>> {
+    let own = own.map(|rate| Arc::new(Limiter::new(rate)));
+    let sites = [&sides.entry.cloud, &sides.entry.onprem].into_iter();
+    let shared = sites.filter_map(|site| {
+        let rate = ctx.inventory().sites.get(site)?.bandwidth?;
+        Some(narrow::shared(site, rate))
+    });
+    own.into_iter().chain(shared).collect()
+}
+
+/// Snapshots older than the one just transferred (all, after a transfer from the stopped disks) have
+/// nothing more to give, except the one that the next delta builds on.
+async fn release_superseded(
+    sides: &Sides<'_>,
+    side: Side,
+    until: Option<Timestamp>,
+    needed: Option<&str>,
+) -> Result<(), Failure> {
+    let disks = sides.disks(side)?;
+    for (snapshot, _) in disks.snapshots(sides.at(side)).await? {
+        let is_older = until.is_none_or(|until| snapshot.at < until);
+        if is_older && needed != Some(snapshot.id.as_str()) {
+            disks.release(sides.at(side), &snapshot.id, &sides.fence(side)?).await?;
+        }
+    }
+    Ok(())
+}
+
+fn tracking_of(view: &SideView) -> Option<String> {
+    match &view.replica {
+        Some(crate::sites::ReplicaMark::Synced { stamp, .. }) => stamp.tracking.clone(),
+        _ => None,
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate for people"
+)]
+fn moved(synced: Synced) -> Moved {
+    let Synced { moved, mode, method, .. } = synced;
+    let figures = moved.map(|moved| {
+        let seconds = moved.duration.as_secs_f64();
+        let rate = (moved.bytes_scanned as f64 / seconds.max(0.001)) as u64;
+        (moved.blocks_changed, moved.bytes_scanned, moved.bytes_sent, seconds, rate)
+    });
+    let (blocks_changed, bytes_scanned, bytes_sent, duration, rate) = figures.unwrap_or_default();
+    Moved { blocks_changed, bytes_scanned, bytes_sent, duration, method, mode, rate }
+}
+
+/// A running primitive's powers, as a synchronization asks for them.
+struct Through<'a>(&'a dyn Ctx);
+
+impl Report for Through<'_> {
+    fn cancelled(&self) -> &CancellationToken {
+        self.0.cancelled()
+    }
+
+    fn progress(&self, done: u64, total: u64, sent: u64, note: &str) {
+        self.0.progress(done, total, sent, note);
+    }
+
+    fn save(&self, cursor: &[u8]) -> Result<(), Failure> {
+        self.0.save(cursor)
+    }
 }

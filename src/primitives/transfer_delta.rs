@@ -1,17 +1,17 @@
 //! `transfer_delta(snapshot | m)`: brings the replica up to its source.
 
-use std::num::NonZeroU64;
-
 use crate::base::Json;
 use crate::base::units::show_bytes;
 use crate::diagnostic::Diagnostic;
 use crate::plan::effect::{Effect, Mode};
+use crate::plan::facts::Facts;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
 use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
 use crate::primitives::cost;
 use crate::primitives::moving::{self, Moved, What};
 use crate::primitives::options::Options;
+use crate::primitives::snapshot::Taken;
 use crate::primitives::spec::{Opt, OptType, Output, Param, Spec, Takes, Yields};
 use crate::run::failure::Failure;
 
@@ -50,7 +50,11 @@ static SPEC: Spec = Spec {
         Output { name: "bytes_scanned", ty: "bytes", doc: "looked at" },
         Output { name: "bytes_sent", ty: "bytes", doc: "written to the replica" },
         Output { name: "duration", ty: "seconds", doc: "time spent moving, all attempts together" },
-        Output { name: "method", ty: "text", doc: "`tracking`, `manifest`, `checksums` or `full`" },
+        Output {
+            name: "method",
+            ty: "text",
+            doc: "`tracking`, `manifest`, `checksums` or `full`; `done`: an attempt before had finished",
+        },
         Output { name: "mode", ty: "text", doc: "`delta` or `full`" },
         Output { name: "rate", ty: "bytes", doc: "bytes scanned per second" },
     ],
@@ -130,11 +134,16 @@ impl Primitive for TransferDelta {
 
     async fn run(args: &Args, ctx: &dyn Ctx) -> Result<Moved, Failure> {
         let what = What {
-            snapshot: if args.from_snapshot { Some(FROM) } else { None },
-            bandwidth: args.bandwidth.and_then(NonZeroU64::new),
+            snapshot: if args.from_snapshot { Taken::of_input(ctx, FROM)? } else { None },
+            bandwidth: args.bandwidth,
             key: args.key.as_deref(),
         };
-        moving::bring_up(&what, ctx, |facts| resolve(args.mode, facts).0).await
+        if args.from_snapshot && what.snapshot.is_none() {
+            return Err(Failure::permanent("the snapshot's step left no outputs"));
+        }
+        let machine = ctx.machine().cloned();
+        let fact = |facts: &Facts, name: &str| facts.get(machine.as_ref()?, name);
+        moving::bring_up(&what, ctx, |facts| resolve(args.mode, |name| fact(facts, name)).0).await
     }
 }
 

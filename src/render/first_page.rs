@@ -169,7 +169,7 @@ fn gates(review: &Review<'_>, style: Style) -> String {
         let id = review.plan.step(*ix).id.as_str();
         style.inked_field(Ink::Command, id, &gate(review, *ix, &machines))
     });
-    style.heading("Gates") + &capped(lines.collect(), style)
+    style.heading("Gates") + capped(lines.collect(), style).as_str()
 }
 
 fn gate(review: &Review<'_>, ix: StepIx, down: &[&MachineName]) -> String {
@@ -178,6 +178,8 @@ fn gate(review: &Review<'_>, ix: StepIx, down: &[&MachineName]) -> String {
         || "waits without limit".to_owned(),
         |ms| format!("waits at most {}", show_seconds(ms as f64 / 1000.0)),
     );
+    let asked = step.args.get("message").and_then(|text| text.as_str());
+    let asked = asked.unwrap_or_else(|| review.sentence(ix));
     let silence = match step.args.get("on_timeout").and_then(|word| word.as_str()) {
         Some("go_on") => "no answer counts as YES",
         _ => "no answer counts as no",
@@ -189,11 +191,8 @@ fn gate(review: &Review<'_>, ix: StepIx, down: &[&MachineName]) -> String {
         .map_or_else(Vec::new, |list| list.iter().filter_map(|name| name.as_str()).collect());
     let who =
         if who.is_empty() { "whoever may write the state folder".into() } else { who.join(", ") };
-    let mut text = format!(
-        "{} ({}); {limit} for {who}, {silence}",
-        review.sentence(ix).trim_end_matches('.'),
-        place(step),
-    );
+    let mut text =
+        format!("{} ({}); {limit} for {who}, {silence}", asked.trim_end_matches('.'), place(step),);
     if !down.is_empty() {
         text.push_str(&format!("; DOWN meanwhile: {}", fold_machines(down)));
     }
@@ -234,7 +233,7 @@ fn machines(review: &Review<'_>, style: Style) -> String {
         rows,
         amounts: &[1, 2, 3],
     };
-    let mut page = style.heading("Machines") + &indented(&table.text(style));
+    let mut page = style.heading("Machines") + indented(&table.text(style)).as_str();
     if over_count > 0 {
         let text = format!("the downtime of {} exceeds its rto", count(over_count, "machine"));
         page.push_str(&style.inked_field(Ink::Warn, "Over", &text));
@@ -262,7 +261,7 @@ fn warnings(review: &Review<'_>, style: Style) -> String {
         return String::new();
     }
     let lines = review.warnings.iter().map(|w| style.inked_field(Ink::Warn, &w.code, &warning(w)));
-    style.heading("Warnings") + &capped(lines.collect(), style)
+    style.heading("Warnings") + capped(lines.collect(), style).as_str()
 }
 
 fn warning(warning: &Diagnostic) -> String {
@@ -285,7 +284,7 @@ fn facts(review: &Review<'_>, style: Style) -> String {
         let text = format!("{fact} = {value} of {}", names(subjects.iter().copied()));
         style.fill("  ", "      ", &text) + "\n"
     });
-    title + &capped(lines.collect(), style)
+    title + capped(lines.collect(), style).as_str()
 }
 
 /// The first lines; how many more there are.

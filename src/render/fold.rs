@@ -24,7 +24,7 @@ pub fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// The same with the count before it where there are many: `40: web-{01..40}`.
-pub fn counted<'a>(all: &[&'a str]) -> String {
+pub fn counted(all: &[&str]) -> String {
     match all {
         [] => "none".to_owned(),
         [only] => (*only).to_owned(),

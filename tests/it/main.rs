@@ -4,5 +4,6 @@ mod bad_input;
 mod dirty;
 mod gates;
 mod kill;
+mod lab;
 mod main_job;
 mod support;

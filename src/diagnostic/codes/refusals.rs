@@ -2,110 +2,168 @@
 
 use super::CodeText;
 
+const fn code(code: &'static str, title: &'static str, text: &'static str) -> CodeText {
+    CodeText { code, title, text, wrong: None, right: None }
+}
+
 pub(super) const CODES: &[CodeText] = &[
-    CodeText {
-        code: "H303",
-        title: "a dirty replica",
-        text: "Before the first byte is written to a replica a durable mark is set beside it; it is cleared only when the transfer has verified. While it is set the disks are a mixture of two moments, and booting them may not work.\n\nResume the run that the mark names, or run a plan that transfers again before it starts the machine.",
-        wrong: None,
-        right: None,
-    },
-    CodeText {
-        code: "H304",
-        title: "a diverged replica",
-        text: "These disks were booted or written outside a transfer, or by another transfer than the one named: they are no copy of the other side.\n\nRun a plan that transfers again: it compares checksums, or copies in full.",
-        wrong: None,
-        right: None,
-    },
-    CodeText {
-        code: "H312",
-        title: "the twin runs",
-        text: "The other side of the machine runs, or nobody can say that it does not. Two running sides take different writes, and one of the two is lost.\n\nShut the other side down, transfer what it wrote, then start.",
-        wrong: None,
-        right: None,
-    },
-    CodeText {
-        code: "H313",
-        title: "the source booted after the final transfer",
-        text: "The replica is a verified copy of the stopped source, but the source has booted or was written since: its newer writes would be lost.\n\nShut it down and transfer again; then start.",
-        wrong: None,
-        right: None,
-    },
-    CodeText {
-        code: "H314",
-        title: "the replica is not final",
-        text: "The replica is a verified copy of a moment when the source still ran. What the source wrote after that moment would be lost.\n\nShut the source down and transfer from its stopped disks; then start.",
-        wrong: None,
-        right: None,
-    },
-    CodeText {
-        code: "H315",
-        title: "commit without a boot from a final transfer",
-        text: "The on-prem side did not come to run by homing booting it from a verified final transfer, so the cloud side may be the only good copy. Nothing is deleted.\n\nShut the cloud side down, transfer, start on-prem, check; then commit.",
-        wrong: None,
-        right: None,
-    },
-    CodeText {
-        code: "H316",
-        title: "commit while on-prem does not run",
-        text: "Nothing shows that the on-prem side can run. Nothing is deleted.\n\nStart it and check it; or go back by starting the cloud side.",
-        wrong: None,
-        right: None,
-    },
-    CodeText {
-        code: "H317",
-        title: "commit while the cloud side runs",
-        text: "Both sides run, or may be running, and both may take writes. Homing deletes neither.\n\nDecide by hand which side is right and shut the other one down.",
-        wrong: None,
-        right: None,
-    },
-    CodeText {
-        code: "H318",
-        title: "the cloud side changed since the final transfer",
-        text: "The cloud side booted or was written after the final transfer: it may hold writes that on-prem lacks. Homing does not delete it.\n\nLook at what it wrote first; then switch over again, with a final transfer.",
-        wrong: None,
-        right: None,
-    },
-    CodeText {
-        code: "H319",
-        title: "reverse replication before the commit",
-        text: "Until the commit the cloud side is the way back: replicating over it would destroy it.\n\nCommit first, then protect.",
-        wrong: None,
-        right: None,
-    },
-    CodeText {
-        code: "H320",
-        title: "reverse replication would send everything",
-        text: "There is no usable base of the machine in the cloud, so all of its disks would have to be sent.\n\nIf that is meant, write `reverse_replicate(m, #{ allow_initial: true })`.",
-        wrong: None,
-        right: None,
-    },
-    CodeText {
-        code: "H322",
-        title: "no way back after the commit",
-        text: "The switch of this machine to on-prem is committed: its cloud side is deleted, or about to be. From here there is only forward.\n\nStart the on-prem side; to go to the cloud again, fail over anew from its current state.",
-        wrong: None,
-        right: None,
-    },
-    CodeText {
-        code: "H323",
-        title: "a command that is not on the allow-list",
-        text: "Scripts start only programs that the inventory lists under `[commands.*]`, argument by argument; `*` stands for any one argument.\n\nAdd the command there, or use a listed one.",
-        wrong: None,
-        right: None,
-    },
-    CodeText {
-        code: "H324",
-        title: "the replica is on another host",
-        text: "The step names a host, and the replica is not there. Nothing was started.\n\nLeave `host` out, or create the machine on that host and transfer there first.",
-        wrong: None,
-        right: None,
-    },
-    CodeText {
-        code: "H325",
-        title: "nothing there to work on",
-        text: "The machine, or the disks that this step needs, do not exist on that side.\n\nOn-prem: create the machine and transfer to it. In the cloud: look at the site, somebody deleted it outside homing.",
-        wrong: None,
-        right: None,
-    },
+    code(
+        "H301",
+        "another run holds the machine",
+        "Before a run changes a machine it claims it at the machine's sites. Another run has done so and \
+         is not over: waiting at a gate, interrupted, failed and resumable, or at work right now, perhaps \
+         on another computer. Two runs on one machine could start it on both sides.\n\nNothing was \
+         changed. `homing runs` lists open runs; `homing resume RUN` finishes the one that holds it, \
+         `homing cancel RUN` ends it for good and gives the machine back.",
+    ),
+    code(
+        "H302",
+        "this process lost the machine",
+        "Every change that a run makes carries the token of its claim, and the site's claim has another \
+         one by now: the run was resumed by another process, or cancelled, or another run took the \
+         machine. What this process still wants to do was decided on old knowledge.\n\nNothing was \
+         changed. Let this process end; `homing status RUN` shows where the run stands, `homing resume \
+         RUN` takes it up.",
+    ),
+    code(
+        "H303",
+        "the replica is dirty",
+        "A transfer into this replica began and was never verified, so it may be a mixture of two \
+         moments: a machine that boots from it may not come up, or come up with corrupted data. The mark \
+         lies at the replica's own site, so it holds for every run and every computer.\n\nThe machine was \
+         not started; its data is safe on the other side. `homing resume RUN` with the run that the \
+         message names finishes the transfer from its checkpoint. If that run is over, plan a new \
+         transfer: it clears the mark once it has verified.",
+    ),
+    code(
+        "H304",
+        "the disks are not the verified final state",
+        "A machine boots from a replica only as a verified transfer of its *stopped* twin left it. These \
+         disks are something else: they were booted or written since, they were synchronized by another \
+         transfer than the one that this step builds on, that transfer read a running machine, or no \
+         transfer was named at all.\n\nThe machine was not started. Shut the twin down, transfer again, \
+         start then: `homing plan` on the script shows what that does.",
+    ),
+    code(
+        "H305",
+        "a running machine's disks were to be read as they are",
+        "Disks that are written to while they are copied give a copy of no moment at all.\n\nNothing was \
+         read. Transfer from a `snapshot`, or shut the machine down first. If the plan did shut it down, \
+         somebody has started it since: find out who before you go on.",
+    ),
+    code(
+        "H306",
+        "a running machine was to be overwritten",
+        "A transfer was to write to the disks of a machine that runs there. It would destroy live \
+         data.\n\nNothing was written. If it should not run there, shut it down on that side; `homing \
+         status` shows where every machine runs. Then look at both sides before anything is transferred: \
+         a machine that ran on both sides has two histories, and only a person can choose.",
+    ),
+    code(
+        "H307",
+        "another transfer owns the replica",
+        "The replica's mark is not this transfer's: it was never begun, it is verified already, or a \
+         later one took the replica over. Its checkpoint says nothing about these blocks any more.\n\n\
+         Nothing was written under the wrong mark. Run the transfer again from its start.",
+    ),
+    code(
+        "H308",
+        "the key does not open the disks",
+        "The disks are encrypted, and no key was given, or one that they were not encrypted with.\n\n\
+         Nothing was read or written. Name the right key in the plan (`key: \"NAME\"`), and see in the \
+         inventory that `[key.NAME]` says where that secret comes from.",
+    ),
+    code(
+        "H309",
+        "the host is unknown or not connected",
+        "The machine lives, or was to be created, on a host that its site does not have or cannot reach \
+         now.\n\nNothing was changed. Connect the host and `homing resume RUN`; or bring the machine to \
+         another host, where it gets new disks and a full transfer.",
+    ),
+    code(
+        "H310",
+        "the virtual switch is missing on the host",
+        "A machine created on another host keeps the name of its network. The host has no virtual switch \
+         of that name: the machine would come up without a network.\n\nNothing was created. Create the \
+         switch on that host, or name another one, then `homing resume RUN`.",
+    ),
+    code(
+        "H311",
+        "the machine to delete is not the one that was meant",
+        "Deleting is for good, so it is done only to a machine that is off and unchanged since the step \
+         announced it. This one runs, or was booted or written since: it may hold the only copy of \
+         something.\n\nNothing was deleted. `homing status` shows where the machine runs. If both sides \
+         have written since the switch, a person has to choose; if somebody only looked, shut it down and \
+         plan again.",
+    ),
+    code(
+        "H312",
+        "the twin runs",
+        "The other side of the machine runs, or nobody can say that it does not. Two running sides take different writes, and one of the two is lost.\n\nShut the other side down, transfer what it wrote, then start.",
+    ),
+    code(
+        "H313",
+        "the source booted after the final transfer",
+        "The replica is a verified copy of the stopped source, but the source has booted or was written since: its newer writes would be lost.\n\nShut it down and transfer again; then start.",
+    ),
+    code(
+        "H314",
+        "the replica is not final",
+        "The replica is a verified copy of a moment when the source still ran. What the source wrote after that moment would be lost.\n\nShut the source down and transfer from its stopped disks; then start.",
+    ),
+    code(
+        "H315",
+        "commit without a boot from a final transfer",
+        "The on-prem side did not come to run by homing booting it from a verified final transfer, so the cloud side may be the only good copy. Nothing is deleted.\n\nShut the cloud side down, transfer, start on-prem, check; then commit.",
+    ),
+    code(
+        "H316",
+        "commit while on-prem does not run",
+        "Nothing shows that the on-prem side can run. Nothing is deleted.\n\nStart it and check it; or go back by starting the cloud side.",
+    ),
+    code(
+        "H317",
+        "commit while the cloud side runs",
+        "Both sides run, or may be running, and both may take writes. Homing deletes neither.\n\nDecide by hand which side is right and shut the other one down.",
+    ),
+    code(
+        "H318",
+        "the cloud side changed since the final transfer",
+        "The cloud side booted or was written after the final transfer: it may hold writes that on-prem lacks. Homing does not delete it.\n\nLook at what it wrote first; then switch over again, with a final transfer.",
+    ),
+    code(
+        "H319",
+        "replication before the commit",
+        "Until a switch of sides is committed the other side is the way back: replicating over it would destroy it.\n\nCommit first, then protect.",
+    ),
+    code(
+        "H320",
+        "reverse replication would send everything",
+        "There is no usable base of the machine in the cloud, so all of its disks would have to be sent.\n\nIf that is meant, write `reverse_replicate(m, #{ allow_initial: true })`.",
+    ),
+    code(
+        "H322",
+        "no way back after the commit",
+        "The switch of this machine to on-prem is committed: its cloud side is deleted, or about to be. From here there is only forward.\n\nStart the on-prem side; to go to the cloud again, fail over anew from its current state.",
+    ),
+    code(
+        "H323",
+        "a command that is not on the allow-list",
+        "Scripts start only programs that the inventory lists under `[commands.*]`, argument by argument; `*` stands for any one argument.\n\nAdd the command there, or use a listed one.",
+    ),
+    code(
+        "H324",
+        "the replica is on another host",
+        "The step names a host, and the replica is not there. Nothing was started.\n\nLeave `host` out, or create the machine on that host and transfer there first.",
+    ),
+    code(
+        "H325",
+        "nothing there to work on",
+        "The machine, or the disks that this step needs, do not exist on that side.\n\nOn-prem: create the machine and transfer to it. In the cloud: look at the site, somebody deleted it outside homing.",
+    ),
+    code(
+        "H326",
+        "a snapshot of the wrong side",
+        "The snapshot was taken of the side that held the live data then; the machine was switched over since. Transferring it would overwrite newer data with older.\n\nTake a new snapshot and transfer that.",
+    ),
 ];

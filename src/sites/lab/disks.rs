@@ -1,0 +1,378 @@
+//! Reading and writing disks: snapshots, sources, changes, and the replica's mark.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::base::{RunId, SnapshotId, SyncId, Timestamp};
+use crate::plan::facts::DirtyMark;
+use crate::run::failure::Failure;
+use crate::sites::lab::cow::{self, Kept};
+use crate::sites::lab::disk::{Permit, Replica, Still, Written, disk_path};
+use crate::sites::lab::guest::control::Request;
+use crate::sites::lab::seat::{Seat, disk_key, io, key_check};
+use crate::sites::lab::site::{LabSite, blocking};
+use crate::sites::lab::state::State;
+use crate::sites::lab::{files, tracking};
+use crate::sites::secret::Secret;
+use crate::sites::{At, Changes, Disks, Fence, ReplicaMark, Snapshot, Source, SyncStamp};
+use crate::transfer::blocks::{BlockSink, Manifest};
+
+/// Longest that a guest may take over one request.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
+
+/// `manifests.json` beside the disks.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Manifests {
+    /// Of the replica, when they were kept.
+    pub generation: String,
+    /// One per disk.
+    pub manifests: Vec<Manifest>,
+}
+
+#[async_trait]
+impl Disks for LabSite {
+    async fn snapshot(&self, at: At<'_>, fence: &Fence) -> Result<Snapshot, Failure> {
+        let seat = self.seat(at, "snapshot").await?;
+        let fence = fence.clone();
+        blocking(move || seat.snapshot(&fence)).await
+    }
+
+    async fn snapshots(&self, at: At<'_>) -> Result<Vec<(Snapshot, RunId)>, Failure> {
+        let seat = self.seat(at, "snapshots").await?;
+        blocking(move || {
+            let kept = io(cow::list(&seat.folder(&seat.state()?)))?;
+            Ok(kept.into_iter().map(|kept| (kept.snapshot, kept.run)).collect())
+        })
+        .await
+    }
+
+    async fn release(&self, at: At<'_>, id: &SnapshotId, fence: &Fence) -> Result<(), Failure> {
+        let seat = self.seat(at, "release").await?;
+        let (id, fence) = (id.clone(), fence.clone());
+        blocking(move || {
+            let (_lock, state) = seat.act(&fence)?;
+            seat.release(&state, &id)
+        })
+        .await
+    }
+
+    async fn source(&self, at: At<'_>, from: Option<&SnapshotId>) -> Result<Source, Failure> {
+        let seat = self.seat(at, "source").await?;
+        let from = from.cloned();
+        blocking(move || seat.source(from.as_ref())).await
+    }
+
+    async fn changes(
+        &self,
+        at: At<'_>,
+        since: &str,
+        to: Option<&SnapshotId>,
+    ) -> Result<Option<Vec<Changes>>, Failure> {
+        let seat = self.seat(at, "changes").await?;
+        let (since, to) = (since.to_owned(), to.cloned());
+        blocking(move || seat.changes(&since, to.as_ref())).await
+    }
+
+    async fn begin_sync(&self, at: At<'_>, mark: &DirtyMark, fence: &Fence) -> Result<(), Failure> {
+        let seat = self.seat(at, "begin_sync").await?;
+        let (mark, fence) = (mark.clone(), fence.clone());
+        blocking(move || seat.begin_sync(&mark, &fence)).await
+    }
+
+    async fn sink(
+        &self,
+        at: At<'_>,
+        sync: &SyncId,
+        fence: &Fence,
+    ) -> Result<Vec<Arc<dyn BlockSink>>, Failure> {
+        let seat = self.seat(at, "sink").await?;
+        let (sync, fence) = (sync.clone(), fence.clone());
+        blocking(move || seat.sink(&sync, &fence)).await
+    }
+
+    async fn end_sync(
+        &self,
+        at: At<'_>,
+        stamp: &SyncStamp,
+        manifests: &[Manifest],
+        fence: &Fence,
+    ) -> Result<(), Failure> {
+        let seat = self.seat(at, "end_sync").await?;
+        let (stamp, manifests, fence) = (stamp.clone(), manifests.to_vec(), fence.clone());
+        blocking(move || seat.end_sync(&stamp, manifests, &fence)).await
+    }
+
+    async fn manifests(&self, at: At<'_>, sync: &SyncId) -> Result<Option<Vec<Manifest>>, Failure> {
+        let seat = self.seat(at, "manifests").await?;
+        let sync = sync.clone();
+        blocking(move || seat.manifests(&sync)).await
+    }
+
+    async fn unlock(&self, at: At<'_>, key: Option<&[u8]>) -> Result<(), Failure> {
+        let seat = self.seat(at, "unlock").await?;
+        let key = key.map(|key| Secret::new(key.to_vec()));
+        blocking(move || seat.unlock(key.as_ref())).await
+    }
+}
+
+impl Seat {
+    /// The replica's manifests.
+    pub(super) fn manifest_path(&self, state: &State) -> PathBuf {
+        self.folder(state).join("manifests.json")
+    }
+
+    fn snapshot(&self, fence: &Fence) -> Result<Snapshot, Failure> {
+        let (_lock, state) = self.act(fence)?;
+        self.reach(&state)?;
+        let id = SnapshotId::new(fence.key.as_str())
+            .map_err(|error| Failure::permanent(error.to_string()))?;
+        let kept = self.take(&state, id, |snapshot| Kept {
+            snapshot,
+            run: fence.run.clone(),
+            key: fence.key.clone(),
+            tracking: None,
+        })?;
+        Ok(kept.snapshot)
+    }
+
+    /// Takes a snapshot, by the guest when there is one.
+    pub(super) fn take(
+        &self,
+        state: &State,
+        id: SnapshotId,
+        keep: impl FnOnce(Snapshot) -> Kept,
+    ) -> Result<Kept, Failure> {
+        let folder = self.folder(state);
+        if let Some(taken) = io(cow::find(&folder, &id))? {
+            return Ok(taken);
+        }
+        let here = format!("{} at {}", self.machine, self.place.name);
+        if !self.has_disks(state) {
+            return Err(Failure::permanent(format!("{here} has no disks to take a snapshot of")));
+        }
+        if io(cow::list(&folder))?.len() >= cow::SNAPSHOTS_MAX {
+            let message =
+                format!("{here} has {} snapshots, the most it may have", cow::SNAPSHOTS_MAX);
+            return Err(Failure::permanent(message).help("delete some of them"));
+        }
+        let mut kept = keep(Snapshot {
+            id,
+            generation: state.generation.clone(),
+            at: Timestamp::now(),
+            bytes: state.disks.iter().sum(),
+        });
+        if self.is_running(state)? {
+            let answer = self.ask(state, &Request::Snapshot(Box::new(kept)), ANSWER_TIME)?;
+            return serde_json::from_value(answer)
+                .map_err(|error| Failure::transient(format!("{here} answered: {error}")));
+        }
+        if matches!(state.replica, Some(ReplicaMark::Dirty { .. })) {
+            let message = format!("{here} is in the middle of a transfer: no moment to keep");
+            return Err(Failure::permanent(message).help("resume that transfer first"));
+        }
+        kept.tracking = io(tracking::token(&folder))?;
+        io(cow::create(&folder, &kept, &state.disks))?;
+        Ok(kept)
+    }
+
+    /// Gives a snapshot up, by the guest when there is one.
+    pub(super) fn release(&self, state: &State, id: &SnapshotId) -> Result<(), Failure> {
+        self.reach(state)?;
+        if self.is_running(state)? {
+            return self.ask(state, &Request::Release(id.clone()), ANSWER_TIME).map(drop);
+        }
+        io(cow::remove(&self.folder(state), id))
+    }
+
+    /// See `Disks::source`.
+    pub(super) fn source(&self, from: Option<&SnapshotId>) -> Result<Source, Failure> {
+        let state = self.state()?;
+        self.reach(&state)?;
+        let folder = self.folder(&state);
+        let here = format!("{} at {}", self.machine, self.place.name);
+        let Some(id) = from else {
+            if self.is_running(&state)? {
+                let message = format!("{here} runs: its disks cannot be read as they are");
+                return Err(Failure::refused("H305", message).help("take a snapshot, or stop it"));
+            }
+            if !self.has_disks(&state) {
+                return Err(Failure::permanent(format!("{here} has no disks to read")));
+            }
+            return Ok(Source {
+                disks: io(Still::open_all(&folder, &state.disks))?,
+                tracking: io(tracking::token(&folder))?,
+                generation: state.generation,
+                stopped: true,
+            });
+        };
+        let Some(kept) = io(cow::find(&folder, id))? else {
+            let message = format!("{here} has no snapshot {id} (any more)");
+            return Err(Failure::permanent(message).help("take another one"));
+        };
+        Ok(Source {
+            disks: io(cow::views(&folder, id, &state.disks))?,
+            generation: kept.snapshot.generation,
+            stopped: false,
+            tracking: kept.tracking,
+        })
+    }
+
+    fn changes(
+        &self,
+        since: &str,
+        to: Option<&SnapshotId>,
+    ) -> Result<Option<Vec<Changes>>, Failure> {
+        let state = self.state()?;
+        self.reach(&state)?;
+        let folder = self.folder(&state);
+        if let Some(id) = to
+            && io(cow::find(&folder, id))?.is_none()
+        {
+            let message = format!("{} has no snapshot {id} (any more)", self.machine);
+            return Err(Failure::permanent(message).help("take another one"));
+        }
+        // What changed after the snapshot is told too: a superset of the question is a right answer.
+        io(tracking::changes(&folder, since, &state.disks))
+    }
+
+    fn begin_sync(&self, mark: &DirtyMark, fence: &Fence) -> Result<(), Failure> {
+        let (_lock, mut state) = self.act(fence)?;
+        self.reach(&state)?;
+        if self.is_running(&state)? {
+            let message = format!("{} runs at {}: it is no replica", self.machine, self.place.name);
+            return Err(Failure::refused("H306", message).help("shut it down first"));
+        }
+        let before = match state.replica.take() {
+            Some(ReplicaMark::Dirty { mark: old, .. }) if old.sync == mark.sync => return Ok(()),
+            Some(ReplicaMark::Dirty { before, .. }) => {
+                io(files::remove(&self.manifest_path(&state)))?;
+                before
+            }
+            Some(ReplicaMark::Synced { stamp, own_generation }) => {
+                (own_generation == state.generation).then_some(stamp)
+            }
+            None => None,
+        };
+        // Its own history ends here: it becomes what its twin is.
+        io(tracking::forget(&self.folder(&state)))?;
+        state.host = self.host(&state);
+        if state.generation.is_empty() {
+            state.generation = self.new_generation()?;
+        }
+        state.replica = Some(ReplicaMark::Dirty { mark: mark.clone(), before });
+        self.save(&state)
+    }
+
+    /// Refuses unless the dirty mark is this sync's.
+    fn marked(&self, state: &State, sync: &SyncId) -> Result<(), Failure> {
+        match &state.replica {
+            Some(ReplicaMark::Dirty { mark, .. }) if mark.sync == *sync => Ok(()),
+            _ => {
+                let message = format!(
+                    "the replica of {} at {} is not marked by this transfer",
+                    self.machine, self.place.name
+                );
+                Err(Failure::refused("H307", message)
+                    .help("another transfer took over: start again"))
+            }
+        }
+    }
+
+    fn sink(&self, sync: &SyncId, fence: &Fence) -> Result<Vec<Arc<dyn BlockSink>>, Failure> {
+        let (_lock, mut state) = self.act(fence)?;
+        self.reach(&state)?;
+        self.marked(&state, sync)?;
+        if state.disks != self.entry.disks || !self.has_disks(&state) {
+            self.make_disks(&mut state)?;
+        }
+        let written = io(Written::open(&self.folder(&state), &state.disks, None))?;
+        let written = Arc::new(written);
+        let (seat, sync, fence) = (self.clone(), sync.clone(), fence.clone());
+        let permit: Permit = Arc::new(move || {
+            seat.check(&fence).and_then(|()| seat.marked(&seat.state()?, &sync)).map_err(
+                |failure| std::io::Error::new(std::io::ErrorKind::PermissionDenied, failure),
+            )
+        });
+        let disks = (0..state.disks.len()).map(|disk| -> Arc<dyn BlockSink> {
+            Arc::new(Replica { written: Arc::clone(&written), disk, permit: Arc::clone(&permit) })
+        });
+        Ok(disks.collect())
+    }
+
+    /// Makes the disks that are missing, sparse, and keeps the check of their key.
+    fn make_disks(&self, state: &mut State) -> Result<(), Failure> {
+        let folder = self.folder(state);
+        io(files::make_folder(&folder))?;
+        for (disk, bytes) in self.entry.disks.iter().enumerate() {
+            let path = disk_path(&folder, disk);
+            let make = || -> std::io::Result<()> {
+                let mut options = std::fs::OpenOptions::new();
+                let file = options.write(true).create(true).truncate(false).open(&path)?;
+                file.set_len(*bytes)?;
+                file.sync_all()
+            };
+            io(make().map_err(files::at(&path)))?;
+            io(files::sync_parent(&path))?;
+        }
+        state.disks.clone_from(&self.entry.disks);
+        state.key_check = self.key()?.map(|key| key_check(&self.machine, &key));
+        self.save(state)
+    }
+
+    fn end_sync(
+        &self,
+        stamp: &SyncStamp,
+        manifests: Vec<Manifest>,
+        fence: &Fence,
+    ) -> Result<(), Failure> {
+        let (_lock, mut state) = self.act(fence)?;
+        self.reach(&state)?;
+        if state.synced().is_some_and(|kept| kept == stamp) {
+            return Ok(());
+        }
+        self.marked(&state, &stamp.sync)?;
+        let generation = state.generation.clone();
+        let kept = Manifests { generation: generation.clone(), manifests };
+        io(files::save(&self.manifest_path(&state), &kept))?;
+        state.replica =
+            Some(ReplicaMark::Synced { stamp: stamp.clone(), own_generation: generation });
+        self.save(&state)
+    }
+
+    fn manifests(&self, sync: &SyncId) -> Result<Option<Vec<Manifest>>, Failure> {
+        let state = self.state()?;
+        self.reach(&state)?;
+        let trusted = match &state.replica {
+            Some(ReplicaMark::Dirty { mark, .. }) => mark.sync == *sync,
+            Some(ReplicaMark::Synced { .. }) => state.synced().is_some(),
+            None => false,
+        };
+        if !trusted || !self.has_disks(&state) {
+            return Ok(None);
+        }
+        let kept: Option<Manifests> = io(files::load(&self.manifest_path(&state)))?;
+        let kept = kept.filter(|kept| kept.generation == state.generation);
+        Ok(kept.map(|kept| kept.manifests))
+    }
+
+    fn unlock(&self, key: Option<&Secret>) -> Result<(), Failure> {
+        let Some(check) = self.state()?.key_check else { return Ok(()) };
+        let here = format!("the disks of {} at {}", self.machine, self.place.name);
+        match key {
+            None => {
+                let message = format!("{here} are encrypted, and no key was given");
+                Err(Failure::refused("H308", message).help("name it: `key: \"..\"`"))
+            }
+            Some(key) if key_check(&self.machine, &disk_key(key)) != check => {
+                let message = format!("the key does not open {here}");
+                Err(Failure::refused("H308", message)
+                    .help("nothing was read or written; name another key"))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+}

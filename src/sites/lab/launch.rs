@@ -1,0 +1,140 @@
+//! Starting a guest, and pulling its plug.
+
+use std::fs::OpenOptions;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::run::failure::Failure;
+use crate::sites::lab::files;
+use crate::sites::lab::guest::control::{self, Request};
+use crate::sites::lab::guest::{Order, Word};
+use crate::sites::lab::seat::{Seat, io};
+use crate::sites::lab::state::State;
+
+/// The hidden first argument of a process that is a guest.
+pub(in crate::sites) const GUEST: &str = "__lab-guest";
+
+/// Longest that a guest may take to read its disks or to say a word.
+const BOOT_TIME: Duration = Duration::from_secs(900);
+/// Longest that a killed process may take to be gone.
+const DEATH_TIME: Duration = Duration::from_secs(10);
+/// How often a lock is looked at while a process ends.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Boots the machine of this seat. `commit` makes the boot durable: it is called after the guest proved
+/// its disks and before it writes anything; when it fails, or this process dies, nothing was written.
+pub(super) fn launch(
+    seat: &Seat,
+    state: &State,
+    commit: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let order = Order {
+        machine: seat.machine.clone(),
+        side: seat.side,
+        folder: io(std::path::absolute(seat.folder(state)))?,
+        client: io(std::path::absolute(seat.client_log()))?,
+        disks: state.disks.clone(),
+        key: seat.key()?,
+        writes_per_second: seat.settings.writes_per_second,
+    };
+    let mut guest = io(spawn(seat, state, &order))?;
+    match hear(&mut guest)? {
+        Word::Verified(_) => {}
+        Word::Refused(reason) => {
+            let message =
+                format!("{} does not boot on {}: {reason}", seat.machine, seat.place.name);
+            return Err(Failure::permanent(message).help("transfer to it again"));
+        }
+        Word::Ready => return Err(Failure::permanent("BUG: a guest ran before it was told to")),
+    }
+    commit()?;
+    io(guest.get_mut().write_all(b"go\n"))?;
+    match hear(&mut guest)? {
+        Word::Ready => Ok(()),
+        other => Err(Failure::transient(format!("a guest said {other:?} instead of `ready`"))),
+    }
+}
+
+/// The guest holds the lock from its first moment: it is given to it locked.
+fn spawn(seat: &Seat, state: &State, order: &Order) -> io::Result<BufReader<UnixStream>> {
+    let lock = files::lock(&seat.guest_lock(state))?;
+    let log = seat.folder(state).join("guest.log");
+    let log = OpenOptions::new().append(true).create(true).open(&log).map_err(files::at(&log))?;
+    let (ours, theirs) = UnixStream::pair()?;
+    let mut child = Command::new(&seat.place.tools.exe)
+        .args([GUEST, seat.machine.as_str(), seat.side.as_str()])
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::from(lock))
+        .stderr(Stdio::from(log))
+        .spawn()
+        .map_err(files::at(&seat.place.tools.exe))?;
+    // Somebody has to take note of its end for as long as this process lives.
+    let reap = std::thread::Builder::new().name("reaper".to_owned());
+    reap.spawn(move || drop(child.wait()))?;
+    ours.set_read_timeout(Some(BOOT_TIME))?;
+    let mut guest = BufReader::new(ours);
+    let mut line = serde_json::to_vec(order)?;
+    line.push(b'\n');
+    let said = guest.get_mut().write_all(&line);
+    line.fill(0);
+    std::hint::black_box(&line);
+    said.map(|()| guest)
+}
+
+fn hear(guest: &mut BufReader<UnixStream>) -> Result<Word, Failure> {
+    let mut line = String::new();
+    io(guest.read_line(&mut line))?;
+    serde_json::from_str(&line)
+        .map_err(|_| Failure::transient("a guest ended while it booted; its folder has its log"))
+}
+
+/// Asks the machine to stop, pulls the plug after `grace`; `true` when it was pulled.
+pub(super) fn stop(seat: &Seat, state: &State, grace: Duration) -> Result<bool, Failure> {
+    let deadline = Instant::now() + grace;
+    if !seat.is_running(state)? {
+        return Ok(false);
+    }
+    // A guest that does not answer is not asked again: that is what the plug is for.
+    let asked = seat.ask(state, &Request::Stop, grace).is_ok();
+    let folder = seat.folder(state);
+    if asked && gone_by(&folder, deadline.max(Instant::now() + LOOK * 50))? {
+        return Ok(false);
+    }
+    pull_plug(&folder).map(|()| true)
+}
+
+/// Kills the guest of a machine's folder and waits until it is gone.
+pub(super) fn pull_plug(folder: &Path) -> Result<(), Failure> {
+    let deadline = Instant::now() + DEATH_TIME;
+    while is_alive(folder)? {
+        // The answer is its death; a guest that is just booting listens a little later.
+        drop(control::ask(folder, &Request::Kill, Duration::from_secs(1)));
+        if !gone_by(folder, Instant::now() + LOOK * 10)? && Instant::now() > deadline {
+            let message = format!("the machine in {} may still run", folder.display());
+            return Err(Failure::transient(message));
+        }
+    }
+    Ok(())
+}
+
+fn is_alive(folder: &Path) -> Result<bool, Failure> {
+    io(files::is_locked(&folder.join("lock")))
+}
+
+fn gone_by(folder: &Path, deadline: Instant) -> Result<bool, Failure> {
+    loop {
+        if !is_alive(folder)? {
+            return Ok(true);
+        }
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        std::thread::park_timeout(LOOK);
+    }
+}

@@ -1,0 +1,213 @@
+//! Measuring a machine: what its live disks hold of what its client was told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::{RunId, Side, SnapshotId, StepKey, Timestamp};
+use crate::plan::facts::{Power, Protection};
+use crate::run::failure::Failure;
+use crate::sites::lab::client;
+use crate::sites::lab::cow::Kept;
+use crate::sites::lab::files;
+use crate::sites::lab::ledger::{Ledger, Proof, Record, Unproved};
+use crate::sites::lab::seat::{Seat, io};
+use crate::sites::practice::{LabMachine, Stand};
+use crate::sites::{ReplicaMark, SideView, Source};
+
+/// Who takes the snapshots that are only there to be proved.
+const VERIFIER: &str = "lab-verify";
+/// A snapshot of a measurement that died is given up after this time, seconds.
+const LEFT_OVER_S: i64 = 600;
+
+/// Measures one machine; with `prove`, its live disks too.
+pub(super) fn measure(cloud: &Seat, onprem: &Seat, prove: bool) -> Result<LabMachine, Failure> {
+    let (there, home) = (cloud.look()?, onprem.look()?);
+    let live_is_home = home.turn > there.turn;
+    let (live, passive) = if live_is_home { (&home, &there) } else { (&there, &home) };
+    let seat = if live_is_home { onprem } else { cloud };
+    // Read before the disks: whatever it says was written by then.
+    let acks = io(client::acknowledged(&cloud.client_log()))?;
+    let told: BTreeSet<(u64, u64)> = acks.iter().map(|ack| (ack.seq, ack.boot)).collect();
+    let (lost, why) = match prove.then(|| proof(seat)).transpose()? {
+        None => (None, None),
+        Some(Ok(proof)) => (Some(lost(&acks, &proof)), None),
+        Some(Err(why)) => (Some(told.len() as u64), Some(why)),
+    };
+    let runs = |view: &SideView| view.power == Power::On;
+    let running_on = match (runs(&there), runs(&home)) {
+        (true, false) => Some(cloud),
+        (false, true) => Some(onprem),
+        (true, true) => Some(seat),
+        (false, false) => None,
+    };
+    let protected = match live.protection {
+        Protection::OnpremToCloud => "onprem_to_cloud",
+        Protection::None => "none",
+    };
+    Ok(LabMachine {
+        machine: cloud.machine.clone(),
+        acknowledged: told.len() as u64,
+        lost,
+        why,
+        downtime_s: downtime(&acks),
+        running_on: running_on.map(|seat| seat.place.name.clone()),
+        overlap: (runs(&there) && runs(&home)) || overlaps(&acks),
+        cloud: stand(&there),
+        onprem: stand(&home),
+        replica: worth(passive, live).to_owned(),
+        protected: protected.to_owned(),
+    })
+}
+
+fn stand(view: &SideView) -> Stand {
+    match (view.power, view.exists) {
+        (Power::On, _) => Stand::Running,
+        (_, true) => Stand::Off,
+        (_, false) if view.has_disks || view.turn > 0 => Stand::Deleted,
+        (_, false) => Stand::Absent,
+    }
+}
+
+/// What the passive side's disks are worth.
+fn worth(passive: &SideView, live: &SideView) -> &'static str {
+    match &passive.replica {
+        _ if !passive.has_disks => "absent",
+        Some(ReplicaMark::Dirty { .. }) => "dirty",
+        Some(ReplicaMark::Synced { own_generation, .. })
+            if *own_generation != passive.generation =>
+        {
+            "diverged"
+        }
+        Some(ReplicaMark::Synced { stamp, .. }) => {
+            let same = stamp.source_generation == live.generation;
+            if stamp.is_final && same && live.power == Power::Off { "current" } else { "stale" }
+        }
+        None => {
+            let left = live.booted.as_ref().map(|booted| &booted.source_generation);
+            if left == Some(&passive.generation) { "stale" } else { "diverged" }
+        }
+    }
+}
+
+/// Proves the disks of a side: through a snapshot when it runs. `Err`: why they do not pass.
+fn proof(seat: &Seat) -> Result<Result<Proof, String>, Failure> {
+    let ledger = Ledger::new(&seat.machine, &seat.entry.disks, seat.key()?);
+    let (source, snapshot) = open(seat)?;
+    let proved = ledger.prove(&source.disks);
+    if let Some(id) = snapshot {
+        let _lock = seat.lock()?;
+        seat.release(&seat.state()?, &id)?;
+    }
+    match proved {
+        Ok(proof) => Ok(Ok(proof)),
+        Err(Unproved::Torn(why)) => Ok(Err(why)),
+        Err(Unproved::Io(error)) => Err(files::failure(&error)),
+    }
+}
+
+fn open(seat: &Seat) -> Result<(Source, Option<SnapshotId>), Failure> {
+    let _lock = seat.lock()?;
+    let state = seat.state()?;
+    clean_up(seat)?;
+    if !seat.is_running(&state)? {
+        return Ok((seat.source(None)?, None));
+    }
+    let name = format!("verify-{}", io(files::random())?);
+    let bug = |_| Failure::permanent("BUG: an illegal name");
+    let (id, key) = (SnapshotId::new(&name).map_err(bug)?, StepKey::new(&name).map_err(bug)?);
+    let run = RunId::new(VERIFIER).map_err(bug)?;
+    seat.take(&state, id.clone(), |snapshot| Kept { snapshot, run, key, tracking: None })?;
+    Ok((seat.source(Some(&id))?, Some(id)))
+}
+
+/// Gives up what a measurement that died left behind.
+fn clean_up(seat: &Seat) -> Result<(), Failure> {
+    let state = seat.state()?;
+    let now = Timestamp::now().as_second();
+    for kept in io(crate::sites::lab::cow::list(&seat.folder(&state)))? {
+        if kept.run.as_str() == VERIFIER && kept.snapshot.at.as_second() + LEFT_OVER_S < now {
+            seat.release(&state, &kept.snapshot.id)?;
+        }
+    }
+    Ok(())
+}
+
+/// How many acknowledged writes the disks do not hold. A number acknowledged by two boots is two writes,
+/// of which the disks hold one at most.
+fn lost(acks: &[Record], proof: &Proof) -> u64 {
+    let mut boots: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
+    for ack in acks {
+        boots.entry(ack.seq).or_default().insert(ack.boot);
+    }
+    let lost = |(seq, boots): (&u64, &BTreeSet<u64>)| {
+        let held = match proof.records.get(seq) {
+            Some(record) => boots.contains(&record.boot),
+            // Later records of the same history overwrote it.
+            None => *seq <= proof.last,
+        };
+        boots.len() - usize::from(held)
+    };
+    boots.iter().map(lost).sum::<usize>() as u64
+}
+
+/// Whether two boots on different sides were told of writes in the same time.
+fn overlaps(acks: &[Record]) -> bool {
+    let mut boots: BTreeMap<u64, (Side, i64, i64)> = BTreeMap::new();
+    for ack in acks {
+        let span = boots.entry(ack.boot).or_insert((ack.side, ack.at_ns, ack.at_ns));
+        (span.1, span.2) = (span.1.min(ack.at_ns), span.2.max(ack.at_ns));
+    }
+    let last = |side: Side| {
+        let mut spans: Vec<_> = boots.values().filter(|span| span.0 == side).collect();
+        spans.sort_by_key(|span| span.1);
+        spans
+    };
+    let (cloud, home) = (last(Side::Cloud), last(Side::Onprem));
+    let cross = |a: &(Side, i64, i64)| home.iter().any(|b| a.1 <= b.2 && b.1 <= a.2);
+    cloud.into_iter().any(cross)
+}
+
+/// Seconds between the last acknowledgement in the cloud and the first at home after it.
+fn downtime(acks: &[Record]) -> Option<f64> {
+    let home = |pair: &&[Record]| pair[0].side == Side::Cloud && pair[1].side == Side::Onprem;
+    let pair = acks.windows(2).rev().find(home)?;
+    let gap = u64::try_from(pair[1].at_ns - pair[0].at_ns).unwrap_or(0);
+    Some(std::time::Duration::from_nanos(gap).as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn record(seq: u64, at_ns: i64, boot: u64, side: Side) -> Record {
+        Record { seq, at_ns, boot, side }
+    }
+
+    #[test]
+    fn a_write_of_another_history_is_lost_even_if_its_number_is_there() {
+        let disk = [record(1, 0, 1, Side::Cloud), record(2, 9, 2, Side::Onprem)];
+        let records: HashMap<_, _> = disk.iter().map(|r| (r.seq, *r)).collect();
+        let proof = Proof { last: 2, records };
+        assert_eq!(lost(&disk, &proof), 0);
+        let mut acks = disk.to_vec();
+        acks.push(record(2, 5, 1, Side::Cloud));
+        assert_eq!(lost(&acks, &proof), 1, "two writes with one number");
+        acks.push(record(3, 6, 1, Side::Cloud));
+        assert_eq!(lost(&acks, &proof), 2, "and one past the end");
+    }
+
+    #[test]
+    fn running_on_both_sides_at_once_is_seen() {
+        let mut acks = vec![
+            record(1, 10, 1, Side::Cloud),
+            record(2, 20, 1, Side::Cloud),
+            record(3, 30, 2, Side::Onprem),
+        ];
+        assert!(!overlaps(&acks));
+        assert_eq!(downtime(&acks), Some(1e-8));
+        acks.push(record(3, 40, 1, Side::Cloud));
+        assert!(overlaps(&acks));
+        assert_eq!(downtime(&acks[..2]), None);
+    }
+}

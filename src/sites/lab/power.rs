@@ -1,0 +1,168 @@
+//! Turning machines on and off.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use crate::base::Timestamp;
+use crate::run::failure::Failure;
+use crate::sites::lab::guest::control::Request;
+use crate::sites::lab::launch;
+use crate::sites::lab::seat::{Seat, io};
+use crate::sites::lab::site::{LabSite, blocking};
+use crate::sites::lab::state::State;
+use crate::sites::lab::{files, tracking};
+use crate::sites::{At, Boot, Fence, PowerSwitch, ReplicaMark, SideView};
+
+/// How often a machine is asked for a sign of life.
+const PULSE: Duration = Duration::from_millis(20);
+/// Longest that one question to a guest may take.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+
+#[async_trait]
+impl PowerSwitch for LabSite {
+    async fn start(&self, at: At<'_>, boot: &Boot, fence: &Fence) -> Result<SideView, Failure> {
+        let seat = self.seat(at, "start").await?;
+        let (boot, fence) = (boot.clone(), fence.clone());
+        blocking(move || seat.start(&boot, &fence)).await
+    }
+
+    async fn stop(&self, at: At<'_>, grace: Duration, fence: &Fence) -> Result<bool, Failure> {
+        let seat = self.seat(at, "stop").await?;
+        let fence = fence.clone();
+        blocking(move || seat.stop(grace, &fence)).await
+    }
+
+    async fn sign_of_life(&self, at: At<'_>, patience: Duration) -> Result<String, Failure> {
+        let seat = self.seat(at, "sign_of_life").await?;
+        let deadline = Instant::now() + patience;
+        let ask = || {
+            let seat = seat.clone();
+            blocking(move || seat.last_record())
+        };
+        let mut before = None;
+        loop {
+            let now = ask().await;
+            match (before, now) {
+                (Some(before), Ok(now)) if now > before => {
+                    return Ok(format!("its ledger goes on: record {before}, then {now}"));
+                }
+                (_, Err(failure)) if Instant::now() >= deadline => return Err(failure),
+                (Some(before), Ok(_)) if Instant::now() >= deadline => {
+                    let message = format!("{} stands still at record {before}", seat.machine);
+                    return Err(Failure::transient(message));
+                }
+                (before_now, now) => before = before_now.or(now.ok()),
+            }
+            tokio::time::sleep(PULSE).await;
+        }
+    }
+}
+
+impl Seat {
+    fn last_record(&self) -> Result<u64, Failure> {
+        let state = self.state()?;
+        self.reach(&state)?;
+        let answer = self.ask(&state, &Request::Ping, ANSWER_TIME)?;
+        answer.as_u64().ok_or_else(|| Failure::transient("a guest answered no number"))
+    }
+
+    fn start(&self, boot: &Boot, fence: &Fence) -> Result<SideView, Failure> {
+        let (_lock, state) = self.act(fence)?;
+        self.reach(&state)?;
+        if !self.is_running(&state)? {
+            self.may_boot(&state, boot)?;
+            // Whatever the guest makes of the disks, they are no longer what the manifest says.
+            io(files::remove(&self.manifest_path(&state)))?;
+            launch::launch(self, &state, || self.commit_boot(&state, boot))?;
+        }
+        self.look()
+    }
+
+    fn may_boot(&self, state: &State, boot: &Boot) -> Result<(), Failure> {
+        let here = format!("{} at {}", self.machine, self.place.name);
+        if !state.exists {
+            return Err(Failure::permanent(format!("there is no {here}")).help("create it first"));
+        }
+        if !self.has_disks(state) {
+            return Err(
+                Failure::permanent(format!("{here} has no disks")).help("transfer to it first")
+            );
+        }
+        let refused = |why: &str| {
+            let message = format!("{here} must not boot: {why}");
+            Err(Failure::refused("H304", message)
+                .help("transfer to it again, from the stopped twin"))
+        };
+        match (&state.replica, &boot.from) {
+            (Some(ReplicaMark::Dirty { mark, .. }), _) => {
+                let message = format!(
+                    "{here} must not boot: the transfer {} of run {} into it was never verified",
+                    mark.step, mark.run
+                );
+                let help = format!("`homing resume {}`, or transfer to it again", mark.run);
+                Err(Failure::refused("H303", message).help(help))
+            }
+            (Some(ReplicaMark::Synced { .. }), None) => {
+                refused("it is a replica, and no final transfer was named")
+            }
+            (Some(ReplicaMark::Synced { stamp, own_generation }), Some(from)) => {
+                if *own_generation != state.generation {
+                    refused("it was booted or written since its last transfer")
+                } else if stamp.sync != from.sync
+                    || stamp.source_generation != from.source_generation
+                {
+                    refused("it was last synchronized by another transfer")
+                } else if !stamp.is_final {
+                    refused("its last transfer was not from stopped disks")
+                } else {
+                    Ok(())
+                }
+            }
+            (None, Some(from)) if state.booted.as_ref() != Some(from) => {
+                refused("its disks are no replica")
+            }
+            (None, _) => Ok(()),
+        }
+    }
+
+    /// The boot, durably: from here on the live data is here.
+    fn commit_boot(&self, before: &State, boot: &Boot) -> Result<(), Failure> {
+        let mut state = State { fenced: false, turn: boot.turn, ..before.clone() };
+        if !before.first_boot_due {
+            state.generation = self.new_generation()?;
+        }
+        state.first_boot_due = false;
+        let folder = self.folder(before);
+        let was_replica = before.replica.is_some();
+        if was_replica {
+            state.replica = None;
+            state.booted.clone_from(&boot.from);
+            state.committed = false;
+            state.failed_over_at = Some(Timestamp::now());
+        }
+        if !self.place.settings.change_tracking {
+            io(tracking::forget(&folder))?;
+        } else if was_replica || io(tracking::token(&folder))?.is_none() {
+            let base = boot.from.as_ref().filter(|_| was_replica).map(|from| from.sync.clone());
+            io(tracking::begin(&folder, &io(files::random())?, base, &state.disks))?;
+        }
+        self.save(&state)
+    }
+
+    /// Another one than ever before.
+    pub(super) fn new_generation(&self) -> Result<String, Failure> {
+        Ok(format!("{}-{}", self.side, io(files::random())?))
+    }
+
+    fn stop(&self, grace: Duration, fence: &Fence) -> Result<bool, Failure> {
+        let (_lock, mut state) = self.act(fence)?;
+        self.reach(&state)?;
+        let pulled = launch::stop(self, &state, grace)?;
+        if !state.fenced {
+            state.fenced = true;
+            self.save(&state)?;
+        }
+        Ok(pulled)
+    }
+}

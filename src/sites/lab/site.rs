@@ -1,0 +1,132 @@
+//! The site itself: looking, claiming, and the way in for every capability.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::base::units::parse_size;
+use crate::base::{HostName, RunId, SiteName};
+use crate::plan::facts::HostFacts;
+use crate::run::failure::Failure;
+use crate::sites::lab::faults::Striker;
+use crate::sites::lab::seat::{Place, Seat, io};
+use crate::sites::lab::settings::Host;
+use crate::sites::{At, Claim, Claims, Disks, Machines, PowerSwitch, SideView, Site};
+
+/// A site of this provider.
+pub(super) struct LabSite {
+    pub place: Arc<Place>,
+    pub striker: Striker,
+}
+
+/// Runs file work where it may block.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Failure::cancelled()),
+        },
+    }
+}
+
+impl LabSite {
+    /// The seat that an operation is about, after whatever goes wrong on purpose.
+    pub(super) async fn seat(&self, at: At<'_>, operation: &str) -> Result<Seat, Failure> {
+        let seat = Seat::new(&self.place, at)?;
+        self.striker.strike(&seat, operation).await?;
+        Ok(seat)
+    }
+}
+
+#[async_trait]
+impl Site for LabSite {
+    fn name(&self) -> &SiteName {
+        &self.place.name
+    }
+
+    async fn look(&self, at: At<'_>) -> Result<SideView, Failure> {
+        let seat = Seat::new(&self.place, at)?;
+        blocking(move || seat.look()).await
+    }
+
+    async fn hosts(&self) -> Result<BTreeMap<HostName, HostFacts>, Failure> {
+        let place = Arc::clone(&self.place);
+        blocking(move || {
+            let hosts = place.settings.hosts.iter();
+            hosts.map(|(name, host)| Ok((name.clone(), place.host(name, host)?))).collect()
+        })
+        .await
+    }
+
+    fn claims(&self) -> Option<&dyn Claims> {
+        Some(self)
+    }
+
+    fn power(&self) -> Option<&dyn PowerSwitch> {
+        Some(self)
+    }
+
+    fn disks(&self) -> Option<&dyn Disks> {
+        Some(self)
+    }
+
+    fn machines(&self) -> Option<&dyn Machines> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Claims for LabSite {
+    async fn claim(&self, at: At<'_>, run: &RunId) -> Result<Claim, Failure> {
+        let seat = Seat::new(&self.place, at)?;
+        let run = run.clone();
+        blocking(move || seat.claim(&run)).await
+    }
+
+    async fn unclaim(&self, at: At<'_>, run: &RunId) -> Result<(), Failure> {
+        let seat = Seat::new(&self.place, at)?;
+        let run = run.clone();
+        blocking(move || seat.unclaim(&run)).await
+    }
+}
+
+impl Place {
+    fn host(&self, name: &HostName, host: &Host) -> Result<HostFacts, Failure> {
+        Ok(HostFacts {
+            connected: host.connected != Some(false),
+            switches: host.switches.clone(),
+            free_bytes: self.free_bytes(name, host)?,
+        })
+    }
+
+    /// The room on a host: its capacity less what its disks may grow to, or what the file system has.
+    fn free_bytes(&self, name: &HostName, host: &Host) -> Result<u64, Failure> {
+        let folder = self.settings.folder.join("hosts").join(name.as_str());
+        let there = folder.ancestors().find(|folder| folder.is_dir());
+        let Some(there) = there else { return Ok(0) };
+        let system = io(rustix::fs::statvfs(there).map_err(std::io::Error::from))?;
+        let free = system.f_bavail.saturating_mul(system.f_frsize);
+        match host.capacity.as_deref().map(parse_size) {
+            Some(Ok(capacity)) => Ok(free.min(capacity.saturating_sub(io(disk_bytes(&folder))?))),
+            _ => Ok(free),
+        }
+    }
+}
+
+/// The sizes of all disks below a host's folder, bytes.
+fn disk_bytes(host: &std::path::Path) -> std::io::Result<u64> {
+    let mut bytes = 0;
+    for machine in host.read_dir().into_iter().flatten() {
+        for file in machine?.path().read_dir().into_iter().flatten() {
+            let file = file?;
+            if file.path().extension().is_some_and(|extension| extension == "raw") {
+                bytes += file.metadata()?.len();
+            }
+        }
+    }
+    Ok(bytes)
+}
