@@ -28,6 +28,7 @@
 
 pub mod base;
 pub mod cli;
+pub mod compile;
 pub mod config;
 pub mod diagnostic;
 pub mod execute;
