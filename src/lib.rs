@@ -28,8 +28,12 @@
 
 pub mod base;
 pub mod cli;
+pub mod compile;
 pub mod config;
 pub mod diagnostic;
+pub mod execute;
+pub mod journal;
+pub mod observe;
 pub mod plan;
 pub mod primitives;
 pub mod render;

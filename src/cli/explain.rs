@@ -1,45 +1,54 @@
-//! `explain`: what a code means.
-
-use std::fmt::Write;
+//! `explain`: what a code means. `primitives`: what a script can call.
 
 use crate::cli::exit::Exit;
 use crate::cli::stop::Stop;
-use crate::diagnostic::codes::{self, CodeText};
-use crate::diagnostic::did_you_mean;
+use crate::diagnostic::{codes, did_you_mean};
+use crate::primitives;
+use crate::render::reference;
+use crate::render::style::Style;
 
 /// The long text of one code, or the list of all.
 ///
 /// # Errors
 /// Exit 2 when there is no such code.
-pub fn explain(code: Option<&str>) -> Result<String, Stop> {
-    let Some(code) = code else { return Ok(list()) };
+pub fn explain(code: Option<&str>, style: Style) -> Result<String, Stop> {
+    let Some(code) = code else { return Ok(reference::codes(codes::all(), style)) };
     let code = code.to_ascii_uppercase();
-    codes::find(&code).map(text).ok_or_else(|| {
-        let stop = Stop::new(Exit::Usage, format!("there is no code `{code}`"));
-        match did_you_mean(&code, codes::all().map(|known| known.code)) {
-            Some(meant) => {
-                stop.help(format!("did you mean `{meant}`? `homing explain` lists them"))
-            }
-            None => stop.help("`homing explain` lists them"),
-        }
-    })
-}
-
-fn list() -> String {
-    codes::all().fold(String::new(), |mut out, code| {
-        writeln!(out, "{}  {}", code.code, code.title).expect("BUG: writing to a text cannot fail");
-        out
-    })
-}
-
-fn text(code: &CodeText) -> String {
-    let mut out = format!("{}: {}\n\n{}\n", code.code, code.title, code.text.trim_end());
-    for (word, example) in [("Wrong", code.wrong), ("Right", code.right)] {
-        if let Some(example) = example {
-            let indented = example.trim_matches('\n').replace('\n', "\n    ");
-            write!(out, "\n{word}:\n\n    {}\n", indented.trim_end())
-                .expect("BUG: writing to a text cannot fail");
-        }
+    let known = || codes::all().map(|known| known.code);
+    match codes::find(&code) {
+        Some(text) => Ok(reference::code(text, style)),
+        None => Err(unknown("code", &code, known(), "homing explain")),
     }
-    out
+}
+
+/// The reference of one primitive, or of all.
+///
+/// # Errors
+/// Exit 2 when there is no such primitive.
+pub fn primitives(name: Option<&str>, markdown: bool, style: Style) -> Result<String, Stop> {
+    let specs = || primitives::ALL.iter().map(|primitive| primitive.spec());
+    match name {
+        None if markdown => Ok(reference::markdown(specs())),
+        None => Ok(reference::primitives(specs(), style)),
+        Some(name) => match primitives::find(name) {
+            Some(primitive) => Ok(reference::primitive(primitive.spec(), style)),
+            None => {
+                let known = specs().map(|spec| spec.name);
+                Err(unknown("primitive", name, known, "homing primitives"))
+            }
+        },
+    }
+}
+
+fn unknown<'a>(
+    kind: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a str>,
+    command: &str,
+) -> Stop {
+    let stop = Stop::new(Exit::Usage, format!("there is no {kind} `{name}`"));
+    match did_you_mean(name, known) {
+        Some(meant) => stop.help(format!("did you mean `{meant}`? `{command}` lists them")),
+        None => stop.help(format!("`{command}` lists them")),
+    }
 }

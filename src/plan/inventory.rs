@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8PathBuf;
 
-use crate::base::{HostName, Json, MachineName, SiteName};
+use crate::base::{HostName, Json, MachineName, Side, SiteName};
 
 /// Everything `homing.toml` says.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,6 +60,16 @@ pub struct MachineEntry {
     pub address: Addresses,
     /// What its providers read of it (e.g. the table `lab`), as JSON by provider name.
     pub settings: BTreeMap<String, Json>,
+}
+
+impl MachineEntry {
+    /// The site of one of its sides.
+    pub fn site(&self, side: Side) -> &SiteName {
+        match side {
+            Side::Cloud => &self.cloud,
+            Side::Onprem => &self.onprem,
+        }
+    }
 }
 
 /// Where a machine answers.

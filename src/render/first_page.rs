@@ -25,8 +25,17 @@ type Section = fn(&Review<'_>, Style) -> String;
 
 /// The page, top to bottom.
 const SECTIONS: &[Section] = &[
-    title, direction, irreversible, no_return, duration, longest_path, digest, gates, machines,
-    warnings, facts,
+    title,
+    direction,
+    irreversible,
+    no_return,
+    duration,
+    longest_path,
+    digest,
+    gates,
+    machines,
+    warnings,
+    facts,
 ];
 
 /// The first page.
@@ -71,7 +80,8 @@ fn direction(review: &Review<'_>, style: Style) -> String {
     let all = fold_machines(&plan.machines().into_iter().collect::<Vec<_>>());
     let mut page = style.field("Direction", &way);
     page.push_str(&style.field("Machines", &all));
-    let steps = format!("{} in {}", count(plan.steps.len(), "step"), count(review.waves.len(), "wave"));
+    let steps =
+        format!("{} in {}", count(plan.steps.len(), "step"), count(review.waves.len(), "wave"));
     page.push_str(&style.field("Steps", &steps));
     page
 }
@@ -159,7 +169,7 @@ fn gates(review: &Review<'_>, style: Style) -> String {
         let id = review.plan.step(*ix).id.as_str();
         style.inked_field(Ink::Command, id, &gate(review, *ix, &machines))
     });
-    style.heading("Gates") + &capped(lines.collect(), style)
+    style.heading("Gates") + capped(lines.collect(), style).as_str()
 }
 
 fn gate(review: &Review<'_>, ix: StepIx, down: &[&MachineName]) -> String {
@@ -168,20 +178,21 @@ fn gate(review: &Review<'_>, ix: StepIx, down: &[&MachineName]) -> String {
         || "waits without limit".to_owned(),
         |ms| format!("waits at most {}", show_seconds(ms as f64 / 1000.0)),
     );
+    let asked = step.args.get("message").and_then(|text| text.as_str());
+    let asked = asked.unwrap_or_else(|| review.sentence(ix));
     let silence = match step.args.get("on_timeout").and_then(|word| word.as_str()) {
         Some("go_on") => "no answer counts as YES",
         _ => "no answer counts as no",
     };
-    let who: Vec<&str> = step.args.get("approvers").and_then(|list| list.as_array()).map_or_else(
-        Vec::new,
-        |list| list.iter().filter_map(|name| name.as_str()).collect(),
-    );
-    let who = if who.is_empty() { "whoever may write the state folder".into() } else { who.join(", ") };
-    let mut text = format!(
-        "{} ({}); {limit} for {who}, {silence}",
-        review.sentence(ix).trim_end_matches('.'),
-        place(step),
-    );
+    let who: Vec<&str> = step
+        .args
+        .get("approvers")
+        .and_then(|list| list.as_array())
+        .map_or_else(Vec::new, |list| list.iter().filter_map(|name| name.as_str()).collect());
+    let who =
+        if who.is_empty() { "whoever may write the state folder".into() } else { who.join(", ") };
+    let mut text =
+        format!("{} ({}); {limit} for {who}, {silence}", asked.trim_end_matches('.'), place(step),);
     if !down.is_empty() {
         text.push_str(&format!("; DOWN meanwhile: {}", fold_machines(down)));
     }
@@ -194,12 +205,16 @@ fn machines(review: &Review<'_>, style: Style) -> String {
         return String::new();
     }
     let rto = |machine: &MachineName| review.inventory.machines.get(machine).and_then(|e| e.rto_s);
-    let over = |machine: &MachineName, e: &MachineEstimate| rto(machine).is_some_and(|rto| e.downtime_s > rto);
+    let over = |machine: &MachineName, e: &MachineEstimate| {
+        rto(machine).is_some_and(|rto| e.downtime_s > rto)
+    };
     let mut order: Vec<(&MachineName, &MachineEstimate)> = estimates.iter().collect();
     if order.len() > MACHINES_MAX {
         // Only the worst are named: over their limit first, then the longest downtime.
         order.sort_by(|(a, x), (b, y)| {
-            (over(b, y), y.downtime_s).partial_cmp(&(over(a, x), x.downtime_s)).expect("BUG: a finite estimate")
+            (over(b, y), y.downtime_s)
+                .partial_cmp(&(over(a, x), x.downtime_s))
+                .expect("BUG: a finite estimate")
         });
     }
     let (named, others) = order.split_at(order.len().min(MACHINES_MAX));
@@ -218,7 +233,7 @@ fn machines(review: &Review<'_>, style: Style) -> String {
         rows,
         amounts: &[1, 2, 3],
     };
-    let mut page = style.heading("Machines") + &indented(&table.text(style));
+    let mut page = style.heading("Machines") + indented(&table.text(style)).as_str();
     if over_count > 0 {
         let text = format!("the downtime of {} exceeds its rto", count(over_count, "machine"));
         page.push_str(&style.inked_field(Ink::Warn, "Over", &text));
@@ -246,11 +261,12 @@ fn warnings(review: &Review<'_>, style: Style) -> String {
         return String::new();
     }
     let lines = review.warnings.iter().map(|w| style.inked_field(Ink::Warn, &w.code, &warning(w)));
-    style.heading("Warnings") + &capped(lines.collect(), style)
+    style.heading("Warnings") + capped(lines.collect(), style).as_str()
 }
 
 fn warning(warning: &Diagnostic) -> String {
-    let place = warning.at.as_ref().map_or(String::new(), |at| format!(" ({}:{})", at.file, at.line));
+    let place =
+        warning.at.as_ref().map_or(String::new(), |at| format!(" ({}:{})", at.file, at.line));
     let help = warning.help.as_ref().map_or(String::new(), |help| format!("; {help}"));
     format!("{}{place}{help}", warning.message)
 }
@@ -268,7 +284,7 @@ fn facts(review: &Review<'_>, style: Style) -> String {
         let text = format!("{fact} = {value} of {}", names(subjects.iter().copied()));
         style.fill("  ", "      ", &text) + "\n"
     });
-    title + &capped(lines.collect(), style)
+    title + capped(lines.collect(), style).as_str()
 }
 
 /// The first lines; how many more there are.
@@ -289,4 +305,3 @@ fn indented(text: &str) -> String {
 fn fold_machines(machines: &[&MachineName]) -> String {
     counted(&machines.iter().map(|machine| machine.as_str()).collect::<Vec<_>>())
 }
-

@@ -24,7 +24,7 @@ pub fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// The same with the count before it where there are many: `40: web-{01..40}`.
-pub fn counted<'a>(all: &[&'a str]) -> String {
+pub fn counted(all: &[&str]) -> String {
     match all {
         [] => "none".to_owned(),
         [only] => (*only).to_owned(),
@@ -52,7 +52,10 @@ impl<'a> Run<'a> {
 
     /// Each part with how many names it stands for.
     fn parts(&self) -> Vec<(String, usize)> {
-        let ends = (self.names.first().and_then(|n| numbered(n)), self.names.last().and_then(|n| numbered(n)));
+        let ends = (
+            self.names.first().and_then(|n| numbered(n)),
+            self.names.last().and_then(|n| numbered(n)),
+        );
         match ends {
             (Some((stem, first)), Some((_, last))) if self.names.len() >= RUN_MIN => {
                 vec![(format!("{stem}{{{first}..{last}}}"), self.names.len())]

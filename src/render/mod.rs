@@ -18,9 +18,12 @@ pub mod text;
 use crate::base::Digest;
 use crate::diagnostic::Diagnostic;
 use crate::plan::estimate::Estimates;
+use crate::plan::facts::{FactLog, Facts};
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
-use crate::plan::step::StepIx;
+use crate::plan::step::{Step, StepIx};
+use crate::primitives::contract::Subject;
+use crate::primitives::find;
 use crate::verify::VerifiedPlan;
 
 /// A plan with everything that a reviewer is shown of it. Made only of a proved plan.
@@ -58,6 +61,18 @@ impl<'a> Review<'a> {
             waves,
             no_return,
         }
+    }
+
+    /// One sentence per step, in step order: what each primitive says of itself.
+    pub fn sentences(plan: &Plan, inventory: &Inventory, facts: &Facts) -> Vec<String> {
+        let log = FactLog::new(facts);
+        let sentence = |step: &Step| {
+            let machine = step.machine.as_ref();
+            let known =
+                find(step.primitive).expect("BUG: a plan names a primitive of the catalogue");
+            known.describe(&step.args, &Subject { machine, inventory, facts: &log })
+        };
+        plan.steps.iter().map(sentence).collect()
     }
 
     fn sentence(&self, ix: StepIx) -> &str {
@@ -188,7 +203,11 @@ pub(crate) mod tests {
             let cost = MachineEstimate { downtime_s: 12.5, sync_s: 40.0, bytes: 64 << 20 };
             self.estimates.machines.insert(name.clone(), cost);
             self.plan.facts.insert(Fact::new(name.as_str(), "replica", &json!("stale")));
-            self.plan.facts.insert(Fact::new(name.as_str(), "where", &json!("cloud")));
+            for (fact, value) in
+                [("where", "cloud"), ("cloud.power", "on"), ("onprem.power", "off")]
+            {
+                self.plan.facts.insert(Fact::new(name.as_str(), fact, &json!(value)));
+            }
             self.inventory.machines.insert(name, entry);
         }
 
@@ -196,7 +215,8 @@ pub(crate) mod tests {
             self.waves.push(Vec::new());
             for name in machines {
                 let machine = MachineName::new(name).unwrap();
-                for (at, (primitive, effect, reversibility, sentence)) in written.iter().enumerate() {
+                for (at, (primitive, effect, reversibility, sentence)) in written.iter().enumerate()
+                {
                     let own = |s: &&Step| s.machine.as_ref() == Some(&machine);
                     let own: Vec<&Step> = self.plan.steps.iter().filter(own).collect();
                     let number = own.iter().filter(|s| s.primitive == *primitive).count() + 1;

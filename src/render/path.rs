@@ -65,9 +65,8 @@ fn down_at<'a>(
 ) -> BTreeSet<&'a MachineName> {
     let before_gate = before(plan, gate);
     let after_gate = after(plan, gate);
-    let down = sections
-        .iter()
-        .filter(|(_, stop, start)| before_gate[stop.at()] && after_gate[start.at()]);
+    let down =
+        sections.iter().filter(|(_, stop, start)| before_gate[stop.at()] && after_gate[start.at()]);
     down.map(|(machine, ..)| *machine).collect()
 }
 

@@ -52,7 +52,8 @@ pub fn markdown<'a>(specs: impl IntoIterator<Item = &'a Spec> + Clone) -> String
 pub fn code(code: &CodeText, style: Style) -> String {
     let mut sections = vec![Section { heading: "", body: Body::Text(code.text.to_owned()) }];
     for (heading, script) in [("Wrong", code.wrong), ("Right", code.right)] {
-        sections.extend(script.map(|text| Section { heading, body: Body::Script(text.to_owned()) }));
+        sections
+            .extend(script.map(|text| Section { heading, body: Body::Script(text.to_owned()) }));
     }
     Page { title: format!("{}: {}", code.code, code.title), sections }.text(style)
 }
@@ -66,7 +67,11 @@ pub fn codes<'a>(codes: impl IntoIterator<Item = &'a CodeText>, style: Style) ->
 
 fn overview<'a>(specs: impl IntoIterator<Item = &'a Spec>) -> Page {
     let row = |spec: &Spec| {
-        vec![signature(spec), reversibility(spec.reversibility).to_owned(), summary(spec).to_owned()]
+        vec![
+            signature(spec),
+            reversibility(spec.reversibility).to_owned(),
+            summary(spec).to_owned(),
+        ]
     };
     let primitives = Table {
         header: vec!["primitive", "way back", "what it does"],
@@ -119,7 +124,11 @@ fn signature(spec: &Spec) -> String {
     let mut arguments: Vec<String> = spec
         .params
         .iter()
-        .map(|param| if param.optional { format!("[{}]", param.name) } else { param.name.to_owned() })
+        .map(
+            |param| {
+                if param.optional { format!("[{}]", param.name) } else { param.name.to_owned() }
+            },
+        )
         .collect();
     if !spec.options.is_empty() {
         arguments.push("#{ .. }".to_owned());
@@ -142,7 +151,12 @@ fn arguments(spec: &Spec) -> Table {
 fn options(options: &[Opt]) -> Table {
     let rows = options.iter().map(|option| {
         let default = if option.required { "required" } else { option.default };
-        vec![option.name.to_owned(), option_type(option.ty), default.to_owned(), option.doc.to_owned()]
+        vec![
+            option.name.to_owned(),
+            option_type(option.ty),
+            default.to_owned(),
+            option.doc.to_owned(),
+        ]
     });
     let header = vec!["option", "type", "default", "what it does"];
     Table { header, rows: rows.collect(), amounts: &[] }

@@ -19,10 +19,13 @@ const ANY_MACHINE: &str = "<machine>";
 /// The steps of the plan.
 pub fn steps(review: &Review<'_>, style: Style) -> String {
     let waves = review.waves.iter().enumerate().take(WAVES_MAX);
-    let mut page: String = waves.map(|(at, wave)| self::wave(review, at + 1, wave, style)).collect();
+    let mut page: String =
+        waves.map(|(at, wave)| self::wave(review, at + 1, wave, style)).collect();
     let hidden = review.waves.len().saturating_sub(WAVES_MAX);
     if hidden > 0 {
-        page.push_str(&format!("\n  and {hidden} more waves: `homing plan --format json` has them\n"));
+        page.push_str(&format!(
+            "\n  and {hidden} more waves: `homing plan --format json` has them\n"
+        ));
     }
     page
 }

@@ -96,7 +96,8 @@ mod tests {
     #[test]
     fn a_field_hangs_below_its_own_text() {
         let shown = Style { colour: false, width: 40 }.field("Digest", &"word ".repeat(9));
-        let lines = ["  Digest        word word word word word", "                word word word word"];
+        let lines =
+            ["  Digest        word word word word word", "                word word word word"];
         assert_eq!(shown.lines().collect::<Vec<_>>(), lines);
     }
 }

@@ -29,7 +29,11 @@ impl Table {
     /// As a Markdown table; `|` in cells is escaped.
     pub fn markdown(&self) -> String {
         let escaped = Table {
-            rows: self.rows.iter().map(|row| row.iter().map(|cell| escape(cell)).collect()).collect(),
+            rows: self
+                .rows
+                .iter()
+                .map(|row| row.iter().map(|cell| escape(cell)).collect())
+                .collect(),
             ..self.clone()
         };
         let mut table = escaped.laid_out();
@@ -69,10 +73,13 @@ mod tests {
             rows: vec![vec!["web-01".into(), "64".into()], vec!["a|b".into(), "4096".into()]],
             amounts: &[1],
         };
-        assert_eq!(table.text(Style::PLAIN), " machine  bytes
+        assert_eq!(
+            table.text(Style::PLAIN),
+            " machine  bytes
  web-01      64
  a|b       4096
-");
+"
+        );
         let markdown = "| machine | bytes |
 |---------|-------|
 | web-01  |    64 |

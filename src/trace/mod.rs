@@ -3,17 +3,41 @@
 //! In: a script, its parameters, the inventory, what was observed. Out: a [`Traced`] plan with
 //! diagnostics. Refuses to know: files (a `World` reads), clocks, sites. The only room that knows Rhai.
 
+mod bind;
+mod engine;
+mod handles;
+mod literal;
+mod machines;
+mod mistakes;
+mod modules;
+mod options;
+mod order;
+mod params;
+mod recorder;
+mod scan;
+mod sources;
+mod stdlib;
+
+pub use bind::usage;
+pub use machines::PROPERTIES;
+pub use stdlib::{FunctionDoc, stdlib_docs};
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rhai::{Dynamic, Engine, Scope};
 use serde::Serialize;
 
 use crate::base::{Json, MachineName};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, any_error};
 use crate::plan::facts::{FactLog, HostKey};
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
+use crate::primitives::contract::Subject;
 use crate::source::{Texts, World};
+use crate::trace::bind::Table;
+use crate::trace::modules::{Loader, Resolver};
+use crate::trace::recorder::{Desk, Recorder};
 
 /// What to trace.
 pub struct Request<'a> {
@@ -68,4 +92,120 @@ pub struct ParamDecl {
     pub max: Option<i64>,
     /// What it is in this compile.
     pub value: Json,
+}
+
+/// The function of a library module that runs when the module is the script.
+const MAIN: &str = "main";
+
+/// Traces a script. Never fails: what is wrong is among the diagnostics, and the plan goes as far as it
+/// got. Facts that nobody observed yet are marked as missing in `request.facts`, and tracing stops there:
+/// observe them, and trace again.
+pub fn trace(request: &Request<'_>) -> Traced {
+    trace_with(request, crate::primitives::ALL)
+}
+
+fn trace_with(request: &Request<'_>, table: Table) -> Traced {
+    let inventory = request.inventory.clone();
+    let facts = request.facts.peek().clone();
+    let desk = Desk::new(Recorder::new(table, inventory, facts, request.params.clone()));
+    let mut engine = engine::build(&desk, table, request.inventory.limits, request.allocated);
+    let mut loader = Loader {
+        engine: &engine,
+        world: request.world,
+        desk: &desk,
+        reserved: &handles::reserved(table),
+        shelf: BTreeMap::new(),
+        files: BTreeSet::new(),
+        loading: Vec::new(),
+    };
+    let script = loader.script(request.script);
+    let (shelf, files) = (loader.shelf, loader.files);
+    if let Some(key) = script {
+        let ast = shelf[&key].clone();
+        engine.set_module_resolver(Resolver::new(shelf, desk.clone()));
+        evaluate(&engine, &desk, &ast, request.script);
+    }
+    let mut traced = finish(request, table, &mut desk.open());
+    traced.files = files;
+    traced
+}
+
+fn evaluate(engine: &Engine, desk: &Desk, ast: &rhai::AST, script: &Utf8Path) {
+    let of_library = stdlib::text(script.as_str()).is_some();
+    let mut scope = Scope::new();
+    let ended = if !of_library {
+        engine.run_ast_with_scope(&mut scope, ast)
+    } else if ast.iter_functions().any(|function| function.name == MAIN) {
+        engine.call_fn::<Dynamic>(&mut scope, ast, MAIN, ()).map(drop)
+    } else {
+        let message = format!("`{script}` is a module to import: it has no `fn main()` to run");
+        let help = "import it in a script of your own";
+        desk.open().push(Diagnostic::error("H155", message).help(help));
+        return;
+    };
+    let mut recorder = desk.open();
+    match ended {
+        Ok(()) => {
+            let unknown = params::unknown(&recorder);
+            unknown.into_iter().for_each(|mistake| recorder.push(mistake));
+        }
+        Err(error) => mistakes::of_evaluation(&mut recorder, engine, &error),
+    }
+}
+
+/// What the plan does to its machines, and everything else that needs the whole of it.
+fn finish(request: &Request<'_>, table: Table, recorder: &mut Recorder) -> Traced {
+    remember_facts(request, recorder);
+    let mut steps = std::mem::take(&mut recorder.steps);
+    let by_name: BTreeMap<&str, _> = table.iter().map(|one| (one.spec().name, *one)).collect();
+    for step in &mut steps {
+        let primitive = by_name[step.primitive];
+        if let Err(mistakes) = primitive.check(&step.args) {
+            for mut mistake in mistakes {
+                mistake.at = mistake.at.or_else(|| Some(step.origin.at.clone()));
+                recorder.push(mistake);
+            }
+            continue;
+        }
+        let (inventory, facts) = (request.inventory, request.facts);
+        let subject = Subject { machine: step.machine.as_ref(), inventory, facts };
+        step.effect = primitive.effect(&step.args, &subject);
+    }
+    let mut diagnostics = std::mem::take(&mut recorder.diagnostics);
+    diagnostics.sort_by(|a, b| a.at.cmp(&b.at));
+    let params = std::mem::take(&mut recorder.params);
+    let plan = Plan {
+        script: request.world.show(request.script),
+        params: params.iter().map(|param| (param.name.clone(), param.value.clone())).collect(),
+        steps,
+        groups: std::mem::take(&mut recorder.groups),
+        facts: BTreeSet::new(),
+    };
+    debug_assert!(any_error(&diagnostics) || recorder.importing == 0, "BUG: a module stays open");
+    Traced {
+        texts: recorder.sources.texts(),
+        missing_hosts: std::mem::take(&mut recorder.missing_hosts),
+        machines: plan.machines().into_iter().cloned().collect(),
+        files: BTreeSet::new(),
+        plan,
+        diagnostics,
+        params,
+    }
+}
+
+/// Hands the facts on that the script read. Where one was missing, all machines that the script had
+/// selected by then are missing: it will ask for the same of each.
+fn remember_facts(request: &Request<'_>, recorder: &Recorder) {
+    for (machine, fact) in &recorder.read {
+        request.facts.read(machine, fact);
+    }
+    for note in &recorder.notes {
+        request.facts.note(note.clone());
+    }
+    if recorder.incomplete {
+        let selected = recorder.selected.iter().map(|place| &recorder.names[*place as usize]);
+        for machine in selected.filter(|name| !recorder.facts.machines.contains_key(*name)) {
+            request.facts.read(machine, "where");
+        }
+    }
 }

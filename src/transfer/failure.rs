@@ -55,7 +55,8 @@ pub enum TransferError {
         /// Where.
         offset: u64,
     },
-    /// What was written may not survive a power loss.
+    /// What was written may not survive a power loss. The cursor remembers it, so that a resumed transfer
+    /// writes it again; a transfer without that cursor would compare with what only memory may hold.
     #[error(
         "disk {disk}: the sink could not make durable what was written after byte {offset}: {error}"
     )]

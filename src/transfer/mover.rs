@@ -95,9 +95,14 @@ impl<'a> Mover<'a> {
     }
 
     fn rehash(&mut self, lane: &Lane<'_>, chunk: &Range<u64>) -> Result<(), TransferError> {
-        let theirs = &mut self.theirs[..len(chunk)];
-        read_sink(lane, chunk.start, theirs)?;
-        lane.keep(chunk.start, &hashes_of(theirs));
+        let hashes = if lane.is_sink_hole(chunk) {
+            self.zero_hashes(len(chunk))
+        } else {
+            let theirs = &mut self.theirs[..len(chunk)];
+            read_sink(lane, chunk.start, theirs)?;
+            hashes_of(theirs)
+        };
+        lane.keep(chunk.start, &hashes);
         Ok(())
     }
 
@@ -108,10 +113,15 @@ impl<'a> Mover<'a> {
         chunk: &Range<u64>,
     ) -> Result<Figures, TransferError> {
         let mut figures = Figures { bytes_scanned: chunk.end - chunk.start, ..Figures::default() };
+        if piece.is_hole && piece.work != Work::Rewrite && lane.is_sink_hole(chunk) {
+            // Most of a sparse disk: neither side is touched.
+            lane.keep(chunk.start, &self.zero_hashes(len(chunk)));
+            return Ok(figures);
+        }
         let ours = &mut self.ours[..len(chunk)];
         let hashes = if piece.is_hole {
             ours.fill(0);
-            ours.chunks(index(BLOCK_BYTES)).map(|block| zero_hash(self.zero, block.len())).collect()
+            self.zero_hashes(len(chunk))
         } else {
             lane.source.read_at(chunk.start, ours).map_err(|error| TransferError::Read {
                 disk: lane.disk,
@@ -142,10 +152,8 @@ impl<'a> Mover<'a> {
         let (full, short) = (self.zero, zero_hash(self.zero, len(chunk) % index(BLOCK_BYTES)));
         let ours = &self.ours[..len(chunk)];
         let theirs = &mut self.theirs[..len(chunk)];
-        match judge {
-            Judge::Compare if piece.is_hole && lane.is_sink_hole(chunk) => theirs.fill(0),
-            Judge::Compare => read_sink(lane, chunk.start, theirs)?,
-            Judge::Blind | Judge::Manifest(_) => {}
+        if matches!(judge, Judge::Compare) {
+            read_sink(lane, chunk.start, theirs)?;
         }
         let mut changes: Vec<Change> = Vec::new();
         for (i, hash) in hashes.iter().enumerate() {
@@ -199,6 +207,12 @@ impl<'a> Mover<'a> {
             }
         }
         Err(TransferError::Verify { disk: lane.disk, offset: offset + wrong, writes: WRITES_MAX })
+    }
+
+    /// The hashes of so many bytes of nothing.
+    fn zero_hashes(&self, bytes: usize) -> Vec<BlockHash> {
+        let block = index(BLOCK_BYTES);
+        (0..bytes).step_by(block).map(|at| zero_hash(self.zero, block.min(bytes - at))).collect()
     }
 
     fn wait_for_room(&self, bytes: u64) -> Result<(), TransferError> {

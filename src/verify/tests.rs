@@ -362,7 +362,7 @@ struct Path {
 }
 
 impl Paths<'_> {
-    fn explore(&mut self, path: Path) {
+    fn explore(&mut self, path: &Path) {
         let ix = crate::plan::graph::index(path.settled.len());
         let plan = self.ground.plan;
         let Some(step) = plan.steps.get(ix.at()) else { return };
@@ -371,10 +371,10 @@ impl Paths<'_> {
         let starts = step.needs.iter().all(|before| open(Edge::Needs, before))
             && step.waits.iter().all(|before| open(Edge::Waits, before));
         if !starts {
-            return self.explore(then(&path, Settled::Blocked));
+            return self.explore(&then(path, Settled::Blocked));
         }
         let Some(name) = &step.machine else {
-            return self.explore(then(&path, Settled::Succeeded));
+            return self.explore(&then(path, Settled::Succeeded));
         };
         let of = step.args["source"]["step"]
             .as_str()
@@ -391,10 +391,10 @@ impl Paths<'_> {
                 self.found.insert((ix.0 + 1, broken.code));
             }
         }
-        self.explore(ended(&path, ix, plan, name, succeeded(state, &act), Settled::Succeeded, of));
+        self.explore(&ended(path, ix, plan, name, succeeded(state, &act), Settled::Succeeded, of));
         let outcome = if step.optional { Settled::OptionalFailed } else { Settled::Failed };
         for left in failed(state, &act) {
-            self.explore(ended(&path, ix, plan, name, left, outcome, of));
+            self.explore(&ended(path, ix, plan, name, left, outcome, of));
         }
     }
 }
@@ -530,7 +530,7 @@ proptest! {
         let states = plan.machines().into_iter();
         let states = states.map(|name| (name.clone(), observed(&log, name).unwrap())).collect();
         let mut paths = Paths { ground, found: BTreeSet::new() };
-        paths.explore(Path { settled: Vec::new(), states, snapshots: BTreeMap::new() });
+        paths.explore(&Path { settled: Vec::new(), states, snapshots: BTreeMap::new() });
         let verdict = prove(plan.clone(), &facts);
         let by_pass: BTreeSet<(u32, &str)> =
             verdict.diagnostics.iter().map(|d| (d.at.as_ref().unwrap().line, &*d.code)).collect();

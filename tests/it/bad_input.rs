@@ -11,7 +11,11 @@ const SCRIPTS: &[(&str, i32, &[&str])] = &[
     ("import \"bad\" as me;", 3, &["circular"]),
     ("import \"../out\" as out;", 3, &["H1"]),
     ("commit(vm(\"web-01\"));", 3, &["H004", "bad.rhai:1:1"]),
-    ("let m = vm(\"web-01\");\nshutdown_azure_vm(m);\nstart_onprem_vm(m);", 3, &["H002", "bad.rhai:3:1"]),
+    (
+        "let m = vm(\"web-01\");\nshutdown_azure_vm(m);\nstart_onprem_vm(m);",
+        3,
+        &["H002", "bad.rhai:3:1"],
+    ),
     ("start_onprem_vm(vm(\"web-01\"));", 3, &["H001", "bad.rhai:1:1"]),
     ("reverse_replicate(vm(\"web-01\"));", 3, &["H006", "bad.rhai:1:1"]),
 ];
@@ -31,7 +35,10 @@ fn scripts_are_refused_at_their_line() {
 fn usage_and_inventory_end_with_2() {
     let ground = Ground::new();
     ground.homing(&["run", "nothing.rhai"]).exit(2).says(&["nothing.rhai"]);
-    ground.homing(&["check", "failback.rhai", "-p", "teir=web"]).exit(2).says(&["did you mean `tier`"]);
+    ground
+        .homing(&["check", "failback.rhai", "-p", "teir=web"])
+        .exit(2)
+        .says(&["did you mean `tier`"]);
     ground.homing(&["check", "failback.rhai", "-p", "tier"]).exit(2);
     ground.homing(&["resume", "r-unknown"]).exit(2).says(&["r-unknown"]);
     let edits: &[(&str, &str, &str)] = &[
@@ -67,7 +74,9 @@ fn a_saved_plan_is_refused_when_a_byte_or_a_fact_changed_and_runs_once() {
     ground.homing(&["lab", "reset", "--yes"]).exit(0);
     ground.homing(&["lab", "init"]).exit(0);
     ground.homing(&plan).exit(0);
-    ground.homing(&["run", "failback-one.rhai", "-p", "machine=web-01", "--approve", "all"]).exit(0);
+    ground
+        .homing(&["run", "failback-one.rhai", "-p", "machine=web-01", "--approve", "all"])
+        .exit(0);
     ground.homing(&["run", "plan.json", "--approve", "all"]).exit(5).says(&["web-01", "cloud"]);
 }
 

@@ -12,7 +12,8 @@ fn killed_in_the_middle() -> (Ground, String) {
     ground.homing(&["plan", "again.rhai", "--out", "before.json"]).exit(0);
     let args = ["run", "full-download.rhai", "-p", "machine=web-01", "--approve", "all"];
     let mut running = ground.start(&[&args[..], &["--output", "jsonl"]].concat());
-    let halfway = |e: &serde_json::Value| e["progress"]["done"].as_u64().is_some_and(|d| d >= 3 << 20);
+    let halfway =
+        |e: &serde_json::Value| e["progress"]["done"].as_u64().is_some_and(|d| d >= 3 << 20);
     running.until(halfway).expect("a transfer in flight");
     running.kill();
     let run = ground.newest_run();

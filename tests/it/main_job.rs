@@ -27,7 +27,8 @@ fn the_whole_lab_comes_home_and_nothing_is_lost() {
     let run = ground.newest_run();
     ground.nothing_ran_twice(&run);
     let reversed = ground.events(&run).into_iter().filter(|event| {
-        event["event"] == "step_succeeded" && event["step"].to_string().contains("reverse_replicate")
+        event["event"] == "step_succeeded"
+            && event["step"].to_string().contains("reverse_replicate")
     });
     let reversed: Vec<Value> = reversed.collect();
     assert_eq!(reversed.len(), 3);
@@ -57,7 +58,9 @@ fn an_alternate_host_and_a_full_download() {
     let ground = Ground::new();
     let args = ["run", "alternate-host.rhai", "-p", "machine=web-01", "-p", "host=hv-02"];
     ground.homing(&[&args[..], &["--approve", "all"]].concat()).exit(0);
-    ground.homing(&["run", "full-download.rhai", "-p", "machine=web-02", "--approve", "all"]).exit(0);
+    ground
+        .homing(&["run", "full-download.rhai", "-p", "machine=web-02", "--approve", "all"])
+        .exit(0);
     let machines = ground.verified();
     assert_eq!(machines[0]["running_on"], "azure");
     machines[1..].iter().for_each(came_home);

@@ -1,11 +1,280 @@
-//! H1xx: mistakes in a script, its parameters or its imports.
+//! H1xx: mistakes in a script, its parameters or its imports. H150 to H159 are mistakes of the command line.
 
 use super::CodeText;
 
-pub(super) const CODES: &[CodeText] = &[CodeText {
-    code: "H190",
-    title: "arguments that do not go together",
-    text: "Each argument is of the right type, but together they mean nothing: two ways where one is wanted, an option that needs another, an address that cannot be one. The help says what to write instead.",
-    wrong: Some("check(vm(\"web-01\"), #{ tcp: 443, ledger: true });"),
-    right: Some("check(vm(\"web-01\"), #{ tcp: 443 });"),
-}];
+pub(super) const CODES: &[CodeText] = &[
+    CodeText {
+        code: "H101",
+        title: "the script does not parse",
+        text: "The text is no script: a bracket, a comma, a reserved word. The place is where the parser gave up; the mistake is there or right before it.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H102",
+        title: "no such function",
+        text: "Neither the plan language, nor the script, nor what it imports has a function of this name. Functions of a module are called with its name: `failback::planned(m)`.",
+        wrong: Some(r#"snapshto(vm("web-01"));"#),
+        right: Some(r#"snapshot(vm("web-01"));"#),
+    },
+    CodeText {
+        code: "H103",
+        title: "no such name",
+        text: "A variable or a key of a map that does not exist here. Functions do not see the variables around them: pass them in as arguments.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H104",
+        title: "the wrong kind of value",
+        text: "A value of another kind is needed here: a truth after `if`, a machine in a list of machines.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H105",
+        title: "the script fails",
+        text: "The script stops by itself: it throws, divides by zero, asks for the fourth of three machines, or its machines need each other in a circle.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H106",
+        title: "not in this version yet",
+        text: "The word belongs to the plan language, and a later version brings it. Nothing is guessed in its place; the help says what to write until then.",
+        wrong: Some(r#"attempt(|| { commit(vm("web-01")); });"#),
+        right: Some(r#"commit(vm("web-01"));"#),
+    },
+    CodeText {
+        code: "H107",
+        title: "known only while the plan runs",
+        text: "A script is evaluated once, when the plan is made. What a step will find out (bytes sent, a check's answer) is not known then. Decide on facts, or ask a person with a gate.",
+        wrong: Some(
+            r#"let last = transfer_delta(vm("web-01"));
+if last.bytes_sent > 0 { approve("much"); }"#,
+        ),
+        right: Some(
+            r#"let web = vm("web-01");
+transfer_delta(web);
+if web.away_over("30d") { approve("much"); }"#,
+        ),
+    },
+    CodeText {
+        code: "H108",
+        title: "a function hides a word of the plan language",
+        text: "A function of the script with the name of a primitive would silently be called instead of it. Give it another name.",
+        wrong: Some("fn commit(m) { }"),
+        right: Some("fn finish(m) { commit(m); }"),
+    },
+    CodeText {
+        code: "H109",
+        title: "the plan ends early",
+        text: "`return` at the top level ends the plan: what is written below is no part of it. Use `if` where that is meant.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H110",
+        title: "no such machine",
+        text: "The inventory has no machine of this name.",
+        wrong: Some(r#"commit(vm("wbe-01"));"#),
+        right: Some(r#"commit(vm("web-01"));"#),
+    },
+    CodeText {
+        code: "H111",
+        title: "no selection",
+        text: "`vms` selects by tags: `tier=web`, `tier=web, os!=windows`; an empty text is every machine.",
+        wrong: Some(r#"vms("web");"#),
+        right: Some(r#"vms("tier=web");"#),
+    },
+    CodeText {
+        code: "H112",
+        title: "a selection is empty",
+        text: "No machine has all of these tags, or none is where it was asked for. A plan for nobody is seldom meant: say `allow_empty: true` where it is.",
+        wrong: Some(r#"vms("tier=cache");"#),
+        right: Some(r#"vms("tier=cache", #{ allow_empty: true });"#),
+    },
+    CodeText {
+        code: "H113",
+        title: "no such property",
+        text: "A machine or a step has no value of this name. `homing primitives` lists all.",
+        wrong: Some(r#"vm("web-01").replika;"#),
+        right: Some(r#"vm("web-01").replica;"#),
+    },
+    CodeText {
+        code: "H114",
+        title: "a step is not a value",
+        text: "Steps, groups and sets of machines are ordered and passed on; they are not compared, printed or computed with. The interpreter would answer `false` without a word.",
+        wrong: Some(
+            r#"let s = snapshot(vm("web-01"));
+if s == 3 { }"#,
+        ),
+        right: Some(
+            r#"let s = snapshot(vm("web-01"));
+transfer_delta(s);"#,
+        ),
+    },
+    CodeText {
+        code: "H115",
+        title: "a wrong argument",
+        text: "A primitive was given too little, too much, or another kind of value. The help shows how it is called.",
+        wrong: Some(r#"commit("web-01");"#),
+        right: Some(r#"commit(vm("web-01"));"#),
+    },
+    CodeText {
+        code: "H116",
+        title: "no such option",
+        text: "The options map has a key that nobody reads.",
+        wrong: Some(r#"shutdown_azure_vm(vm("web-01"), #{ grase: "1m" });"#),
+        right: Some(r#"shutdown_azure_vm(vm("web-01"), #{ grace: "1m" });"#),
+    },
+    CodeText {
+        code: "H117",
+        title: "a wrong option",
+        text: "An option has another kind of value, is out of range, or is needed and missing. Durations are texts (`\"90s\"`, `\"5m\"`), sizes and rates too (`\"64MiB\"`, `\"200MiB/s\"`).",
+        wrong: Some(r#"snapshot(vm("web-01"), #{ timeout: 5 });"#),
+        right: Some(r#"snapshot(vm("web-01"), #{ timeout: "5m" });"#),
+    },
+    CodeText {
+        code: "H118",
+        title: "a parameter declared twice",
+        text: "One parameter is declared in two ways. Declare it once, and pass its value on.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H119",
+        title: "an id is used twice",
+        text: "Ids of steps and names of gates are how people speak of them: each has one meaning. In a loop put the machine's name into it.",
+        wrong: Some(
+            r#"approve("a", #{ name: "go" });
+approve("b", #{ name: "go" });"#,
+        ),
+        right: Some(
+            r#"approve("a", #{ name: "go" });
+approve("b", #{ name: "go-on" });"#,
+        ),
+    },
+    CodeText {
+        code: "H120",
+        title: "an import cannot be read",
+        text: "There is no such module, or its file cannot be read. Paths are relative to the importing file and leave `.rhai` out; `std/..` is the standard library.",
+        wrong: Some(r#"import "std/fallback" as f;"#),
+        right: Some(r#"import "std/failback" as f;"#),
+    },
+    CodeText {
+        code: "H121",
+        title: "an import leaves the plan's folder",
+        text: "A plan reads its own folder and the standard library, nothing else: no absolute path, no `..` above the folder, no symbolic link out of it.",
+        wrong: Some(r#"import "../elsewhere" as e;"#),
+        right: Some(r#"import "lib/elsewhere" as e;"#),
+    },
+    CodeText {
+        code: "H122",
+        title: "a circular import",
+        text: "Files that import each other in a circle have no beginning. Move what both need into a third.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H123",
+        title: "an import that is computed",
+        text: "An import names its module as a plain text, so that what a plan is made of can be seen without running it.",
+        wrong: Some(
+            r#"let name = "std/failback";
+import name as f;"#,
+        ),
+        right: Some(r#"import "std/failback" as f;"#),
+    },
+    CodeText {
+        code: "H124",
+        title: "a step at the top level of a module",
+        text: "A module is evaluated once, however often it is imported; its steps would appear where nobody wrote them. Put them into a function.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H125",
+        title: "`${..}` in double quotes",
+        text: "Only texts in backticks fill `${..}` in.",
+        wrong: Some(r#"approve("Commit ${1}");"#),
+        right: Some("approve(`Commit ${1}`);"),
+    },
+    CodeText {
+        code: "H126",
+        title: "a loop that serialises",
+        text: "A step that names no machine is a barrier. Written once per machine it makes each machine wait for the one before.",
+        wrong: Some(r#"for m in vms() { snapshot(m); wait("1m"); }"#),
+        right: Some(r#"for m in vms() { snapshot(m); wait(m, "1m"); }"#),
+    },
+    CodeText {
+        code: "H127",
+        title: "waiting for a later step",
+        text: "A step waits for steps written before it. Write them in the order in which they wait.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H128",
+        title: "`print` shows nothing",
+        text: "A script is evaluated when the plan is made, not while it runs: `print` would speak at the wrong time. Use `notify`.",
+        wrong: Some(r#"print("home");"#),
+        right: Some(r#"notify(#{ text: "home", command: ["/usr/local/bin/page"] });"#),
+    },
+    CodeText {
+        code: "H140",
+        title: "a limit",
+        text: "A script is traced within limits on operations, time, memory, depth, sizes and steps, so that no script can hang the machine that plans. `[limits]` in the inventory raises those that depend on the number of machines.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H150",
+        title: "no such script",
+        text: "The script that the command names cannot be read.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H151",
+        title: "no such parameter",
+        text: "`-p` gives a value for a parameter that the script does not declare. `homing check --params` lists those it has.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H152",
+        title: "a parameter of the wrong kind",
+        text: "The value given with `-p` is none of the kind that the script's default has.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H153",
+        title: "a parameter out of range",
+        text: "The value given with `-p` is none that the script allows.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H154",
+        title: "a parameter is missing",
+        text: "The script needs a value for this parameter: give it with `-p name=value`.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H155",
+        title: "a module that cannot be run",
+        text: "Only modules of the standard library with a `fn main()` run without a script.",
+        wrong: None,
+        right: None,
+    },
+    CodeText {
+        code: "H190",
+        title: "arguments that do not go together",
+        text: "Each argument is of the right type, but together they mean nothing: two ways where one is wanted, an option that needs another, an address that cannot be one. The help says what to write instead.",
+        wrong: Some("check(vm(\"web-01\"), #{ tcp: 443, ledger: true });"),
+        right: Some("check(vm(\"web-01\"), #{ tcp: 443 });"),
+    },
+];

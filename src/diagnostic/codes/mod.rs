@@ -5,6 +5,7 @@ mod inventory;
 mod language;
 mod refusals;
 mod rules;
+mod saved;
 
 /// One code, as `homing explain` prints it.
 #[derive(Clone, Copy, Debug)]
@@ -21,14 +22,19 @@ pub struct CodeText {
     pub right: Option<&'static str>,
 }
 
+const FILES: [&[CodeText]; 5] =
+    [rules::CODES, language::CODES, saved::CODES, inventory::CODES, refusals::CODES];
+
 /// All codes, in order.
 pub fn all() -> impl Iterator<Item = &'static CodeText> {
-    [rules::CODES, language::CODES, inventory::CODES, refusals::CODES].into_iter().flatten()
+    let mut all: Vec<&CodeText> = FILES.into_iter().flatten().collect();
+    all.sort_by_key(|one| one.code);
+    all.into_iter()
 }
 
 /// The text of one code.
 pub fn find(code: &str) -> Option<&'static CodeText> {
-    all().find(|known| known.code == code)
+    FILES.into_iter().flatten().find(|known| known.code == code)
 }
 
 #[cfg(test)]

@@ -35,7 +35,8 @@ impl Said {
     /// Standard output as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {}\n{}", self.out, self.err))
+        serde_json::from_str(&self.out)
+            .unwrap_or_else(|e| panic!("{e}: {}\n{}", self.out, self.err))
     }
 
     /// Standard output as one JSON value per line.
@@ -154,8 +155,7 @@ impl Ground {
     /// Calls the binary and goes on; its standard output is read line by line.
     pub fn start(&self, args: &[&str]) -> Running {
         let log = fs::File::create(self.path().join("stderr.txt")).unwrap();
-        let mut child =
-            self.command(args).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut child = self.command(args).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         Running { child, out, heard: Vec::new() }
     }
@@ -172,7 +172,8 @@ impl Ground {
     pub fn newest_run(&self) -> String {
         let said = self.homing(&["runs", "--format", "json"]).exit(0);
         let runs = said.json();
-        let newest = runs.as_array().unwrap().iter().max_by_key(|run| run["started_at"].to_string());
+        let newest =
+            runs.as_array().unwrap().iter().max_by_key(|run| run["started_at"].to_string());
         newest.expect("a run")["run"].as_str().unwrap().to_owned()
     }
 

@@ -1,0 +1,95 @@
+//! Compiling: from a script, or a saved plan, to a plan that is proved, with its estimates.
+//!
+//! In: what to trace, or a saved plan's text; facts; the inventory. Out: a
+//! [`crate::verify::VerifiedPlan`] or diagnostics, and what has to be observed before there can be more.
+//! Refuses to know: files, sites, how anything is drawn. It never fails.
+
+pub mod estimate;
+pub mod saved;
+pub mod stale;
+pub mod waves;
+
+use std::collections::BTreeSet;
+
+use camino::Utf8PathBuf;
+
+use crate::base::MachineName;
+use crate::diagnostic::{Diagnostic, any_error};
+use crate::plan::effect::Effect;
+use crate::plan::facts::{FactLog, HostKey};
+use crate::plan::graph::Plan;
+use crate::plan::inventory::Inventory;
+use crate::plan::step::StepIx;
+use crate::source::Texts;
+use crate::trace::{ParamDecl, Request, trace};
+use crate::verify::{VerifiedPlan, verify};
+
+/// What came of compiling a script.
+#[derive(Debug, Default)]
+pub struct Compiled {
+    /// The plan, when nothing is missing and nothing refuses it.
+    pub plan: Option<VerifiedPlan>,
+    /// Everything found, sorted by place; what has no place comes first.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Every text that was read, by the name in spans.
+    pub texts: Texts,
+    /// Every file that was read, relative to the plan's folder.
+    pub files: BTreeSet<Utf8PathBuf>,
+    /// The parameters that the script declares.
+    pub params: Vec<ParamDecl>,
+    /// Machines that were never observed: observe them and compile again. Until then nothing is proved.
+    pub missing_machines: BTreeSet<MachineName>,
+    /// Hosts that were never observed. A plan may be refused for lack of them.
+    pub missing_hosts: BTreeSet<HostKey>,
+    /// Machines that steps touch.
+    pub machines: BTreeSet<MachineName>,
+}
+
+/// Traces a script, then proves the plan. What is read of the request's facts becomes part of the plan.
+pub fn compile(request: &Request<'_>) -> Compiled {
+    let traced = trace(request);
+    let Request { facts, inventory, .. } = *request;
+    let mut missing_machines = facts.missing();
+    let observed = &facts.peek().machines;
+    let known = |name: &&MachineName| inventory.machines.contains_key(*name);
+    let unseen = traced.machines.iter().filter(known).filter(|name| !observed.contains_key(*name));
+    missing_machines.extend(unseen.cloned());
+    let mut missing_hosts = traced.missing_hosts;
+    missing_hosts.extend(homes_unseen(&traced.plan, facts, inventory));
+    let mut diagnostics = traced.diagnostics;
+    let mut plan = None;
+    if !any_error(&diagnostics) && missing_machines.is_empty() {
+        let verdict = verify(traced.plan, facts, inventory);
+        plan = verdict.plan;
+        diagnostics.extend(verdict.diagnostics);
+    }
+    diagnostics.sort_by(|a, b| a.at.cmp(&b.at));
+    Compiled {
+        plan,
+        diagnostics,
+        texts: traced.texts,
+        files: traced.files,
+        params: traced.params,
+        missing_machines,
+        missing_hosts,
+        machines: traced.machines,
+    }
+}
+
+/// The homes of the machines that a plan changes, as far as nothing at all is known of their sites'
+/// hosts. A host that is missing at a site whose hosts are known is simply not there.
+fn homes_unseen(plan: &Plan, facts: &FactLog<'_>, inventory: &Inventory) -> BTreeSet<HostKey> {
+    let observed = facts.peek();
+    let sites: BTreeSet<_> = observed.hosts.keys().map(|(site, _)| site).collect();
+    let home = |name: &MachineName| {
+        let site = &inventory.machines.get(name)?.onprem;
+        let host = &observed.machines.get(name)?.host;
+        (!sites.contains(site)).then(|| (site.clone(), host.clone()))
+    };
+    plan.changed_machines().into_iter().filter_map(home).collect()
+}
+
+/// The first step after which there is only forward.
+pub fn point_of_no_return(plan: &Plan) -> Option<StepIx> {
+    plan.iter().find(|(_, step)| step.effect == Effect::Commit).map(|(ix, _)| ix)
+}

@@ -1,0 +1,212 @@
+//! A plan goes out and comes back the same, or not at all.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::*;
+use crate::base::{HostName, Json, MachineName, PlanId, SiteName, StepId};
+use crate::compile::estimate::estimate;
+use crate::diagnostic::Diagnostic;
+use crate::plan::estimate::History;
+use crate::plan::facts::tests::away;
+use crate::plan::facts::{FactLog, Facts, HostFacts};
+use crate::plan::graph::tests::machine;
+use crate::plan::graph::{Group, Plan, index};
+use crate::plan::inventory::{Inventory, MachineEntry};
+use crate::plan::step::{Origin, Step, handle_to_json};
+use crate::primitives::contract::Subject;
+use crate::source::Span;
+use crate::verify::{VerifiedPlan, verify};
+
+/// Two machines; `web-01` needs `db-01`.
+pub(crate) fn inventory() -> Inventory {
+    let site = |name: &str| SiteName::new(name).unwrap();
+    let entry = |tier: &str, needs: Vec<MachineName>| MachineEntry {
+        cloud: site("azure"),
+        onprem: site("dc1"),
+        host: HostName::new("hv-01").unwrap(),
+        disks: vec![64 << 20],
+        tags: [("tier".to_owned(), tier.to_owned())].into(),
+        needs,
+        rto_s: None,
+        key: None,
+        address: Default::default(),
+        settings: Default::default(),
+    };
+    let (web, db) = (machine("web-01"), machine("db-01"));
+    let machines = [(web, entry("web", vec![db.clone()])), (db, entry("db", Vec::new()))].into();
+    Inventory { machines, ..Inventory::default() }
+}
+
+/// Both machines away, their host connected.
+pub(crate) fn facts() -> Facts {
+    let host = HostFacts { connected: true, switches: Default::default(), free_bytes: 1 << 40 };
+    let key = (SiteName::new("dc1").unwrap(), HostName::new("hv-01").unwrap());
+    Facts {
+        now: Some("2026-11-22T00:00:00Z".parse().unwrap()),
+        machines: [(machine("web-01"), away()), (machine("db-01"), away())].into(),
+        hosts: [(key, host)].into(),
+    }
+}
+
+/// A whole failback of one machine, with the catalogue's own primitives.
+pub(crate) fn proved() -> VerifiedPlan {
+    let (inventory, facts) = (inventory(), facts());
+    let log = FactLog::new(&facts);
+    let snapshot = json!({ "from": handle_to_json(&id("web-01.snapshot")) });
+    let steps = [
+        ("web-01.snapshot", "snapshot", json!({})),
+        ("web-01.first", "transfer_delta", snapshot),
+        ("go", "approve", json!({ "message": "Go", "name": "go" })),
+        ("web-01.stop", "shutdown_azure_vm", json!({})),
+        ("web-01.final", "transfer_delta", json!({})),
+        ("web-01.boot", "start_onprem_vm", json!({})),
+        ("web-01.check", "check", json!({})),
+        ("web-01.commit", "commit", json!({})),
+    ];
+    let mut plan = Plan { script: "draft.rhai".into(), ..Plan::default() };
+    plan.params.insert("rate".into(), json!(0.30000000000000004));
+    for (at, (name, primitive, args)) in steps.into_iter().enumerate() {
+        let step = step(at, name, primitive, args, &inventory, &log);
+        plan.steps.push(step);
+    }
+    plan.groups.push(Group { name: "home".into(), first: index(3), end: index(7) });
+    let verdict = verify(plan, &log, &inventory);
+    assert_eq!(verdict.diagnostics, []);
+    verdict.plan.unwrap()
+}
+
+fn id(text: &str) -> StepId {
+    StepId::new(text).unwrap()
+}
+
+fn step(
+    at: usize,
+    name: &str,
+    primitive: &str,
+    args: Json,
+    inventory: &Inventory,
+    log: &FactLog<'_>,
+) -> Step {
+    let primitive = crate::primitives::find(primitive).unwrap();
+    let spec = primitive.spec();
+    let own = name.starts_with("web-01").then(|| machine("web-01"));
+    primitive.check(&args).unwrap();
+    let effect = primitive.effect(&args, &Subject { machine: own.as_ref(), inventory, facts: log });
+    let before = |at: usize| at.checked_sub(1).map(index);
+    // The gate waits; what follows it needs it, and the machine's step before.
+    let after_gate = (at == 3).then(|| index(1));
+    Step {
+        id: id(name),
+        primitive: spec.name,
+        kind: spec.kind,
+        args: Arc::new(args),
+        needs: after_gate.into_iter().chain(before(at).filter(|_| own.is_some())).collect(),
+        waits: before(at).filter(|_| own.is_none()).into_iter().collect(),
+        machine: own,
+        effect,
+        reversibility: spec.reversibility,
+        optional: false,
+        policy: Arc::new(spec.policy.clone()),
+        origin: Origin { at: Span::point("draft.rhai".into(), 1, 1), via: [].into() },
+    }
+}
+
+fn saved() -> Json {
+    let plan = proved();
+    let estimates = estimate(&plan, &inventory(), &facts(), &History::default());
+    save(&plan, &estimates, &PlanId::new("p1").unwrap())
+}
+
+fn codes(diagnostics: &[Diagnostic]) -> Vec<&str> {
+    diagnostics.iter().map(|one| &*one.code).collect()
+}
+
+#[test]
+fn it_comes_back_as_it_went_out_on_one_line_or_pretty() {
+    let document = saved();
+    let before = proved();
+    for text in [document.to_string(), format!("{document:#}\n")] {
+        // Nothing has been observed yet: the plan is proved from what it rests on.
+        let loaded = load(&text, &inventory(), &Facts::default());
+        assert_eq!(loaded.diagnostics, []);
+        let plan = loaded.plan.unwrap();
+        assert_eq!(plan.digest(), before.digest());
+        assert_eq!(plan.plan().groups, before.plan().groups);
+        assert_eq!(loaded.facts, before.plan().facts);
+        assert_eq!(loaded.plan_id.unwrap().as_str(), "p1");
+        assert_eq!(loaded.machines, [machine("web-01")].into());
+        let effects = |plan: &Plan| plan.steps.iter().map(|step| step.effect).collect::<Vec<_>>();
+        assert_eq!(effects(plan.plan()), effects(before.plan()));
+    }
+}
+
+#[test]
+fn the_document_is_as_other_tools_expect_it() {
+    let document = saved();
+    assert_eq!(document["homing_plan"], 1);
+    assert_eq!(document["gates"], json!(["go"]));
+    assert_eq!(document["point_of_no_return"], "web-01.commit");
+    assert_eq!(document["steps"][2]["machine"], Json::Null);
+    assert_eq!(document["steps"][3]["needs"], json!(["web-01.first", "go"]));
+    assert_eq!(document["steps"][7]["reversibility"], "irreversible");
+    assert_eq!(document["groups"][0]["steps"].as_array().unwrap().len(), 4);
+    assert!(document["machines"]["web-01"]["downtime_s"].as_f64().unwrap() > 0.0);
+    let replica = document["facts"].as_array().unwrap().iter().find(|f| f["fact"] == "replica");
+    assert_eq!(replica.unwrap()["value"], "stale");
+}
+
+#[test]
+fn any_byte_changed_is_refused() {
+    let text = saved().to_string();
+    let inventory = inventory();
+    for at in 0..text.len() {
+        let mut bytes = text.clone().into_bytes();
+        bytes[at] = if bytes[at] == b'1' { b'2' } else { b'1' };
+        let edited = String::from_utf8(bytes).unwrap();
+        let loaded = load(&edited, &inventory, &Facts::default());
+        assert!(loaded.plan.is_none(), "byte {at}");
+        assert!(!loaded.diagnostics.is_empty(), "byte {at}");
+    }
+    for edited in
+        [format!("{text} "), format!(" {text}"), text.replacen(':', ": ", 1), String::new()]
+    {
+        assert!(load(&edited, &inventory, &Facts::default()).plan.is_none());
+    }
+}
+
+/// Edits the document and seals it again, as somebody with this source could.
+fn forged(edit: impl FnOnce(&mut Json)) -> Vec<String> {
+    let mut document = saved();
+    document.as_object_mut().unwrap().remove("seal");
+    edit(&mut document);
+    seal::seal(&mut document);
+    let loaded = load(&document.to_string(), &inventory(), &Facts::default());
+    assert!(loaded.plan.is_none());
+    codes(&loaded.diagnostics).into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn what_a_forger_seals_again_is_proved_again() {
+    assert_eq!(forged(|plan| plan["homing_plan"] = json!(2)), ["H161"]);
+    assert_eq!(forged(|plan| plan["steps"][0]["primitive"] = json!("teleport")), ["H163"]);
+    assert_eq!(forged(|plan| plan["steps"][1]["args"]["mood"] = json!("good")), ["H163"]);
+    assert_eq!(forged(|plan| plan["steps"][1]["args"]["mode"] = json!("sideways")), ["H163"]);
+    assert_eq!(forged(|plan| plan["steps"][1]["machine"] = json!("app-01")), ["H163"]);
+    assert_eq!(forged(|plan| plan["steps"][1]["needs"] = json!(["web-01.commit"])), ["H163"]);
+    assert_eq!(forged(|plan| plan["steps"][1]["guard"] = json!("x")), ["H163"]);
+    assert_eq!(forged(|plan| plan["steps"][1]["id"] = json!("web-01.snapshot")), ["H164"]);
+    assert_eq!(forged(|plan| plan["steps"][4]["policy"]["attempts"] = json!(99)), ["H165"]);
+    assert_eq!(forged(|plan| plan["steps"][4]["optional"] = json!(true)), ["H003"]);
+    assert_eq!(forged(|plan| plan["plan_id"] = json!("")), ["H160"]);
+}
+
+#[test]
+fn other_files_are_refused_with_a_sentence() {
+    for text in ["", "let web = vm(\"web-01\");", "[]", "{}", "{\"homing_plan\": 1}"] {
+        let loaded = load(text, &inventory(), &Facts::default());
+        assert!(loaded.plan.is_none());
+        assert!(["H160", "H162"].contains(&codes(&loaded.diagnostics)[0]), "{text}");
+    }
+}

@@ -1,0 +1,110 @@
+//! A plan as JSON. Stable and versioned: other tools read it.
+
+use serde_json::{Map, json};
+
+use crate::base::{Json, PlanId, StepId};
+use crate::compile::point_of_no_return;
+use crate::compile::saved::seal::seal;
+use crate::diagnostic::Diagnostic;
+use crate::plan::estimate::Estimates;
+use crate::plan::graph::{Group, Plan, index};
+use crate::plan::step::{Kind, Step, StepIx};
+use crate::source::Span;
+use crate::verify::VerifiedPlan;
+
+/// The version of the format.
+pub(super) const VERSION: u64 = 1;
+
+/// The document that `plan --out` and `plan --format json` write: on one line or pretty, it reads back.
+pub fn save(verified: &VerifiedPlan, estimates: &Estimates, plan_id: &PlanId) -> Json {
+    let plan = verified.plan();
+    let id = |ix: StepIx| plan.step(ix).id.as_str();
+    let gates = plan.steps.iter().filter(|step| step.kind == Kind::Gate);
+    let machines = estimates.machines.iter().map(|(name, machine)| {
+        let estimate = json!({
+            "downtime_s": machine.downtime_s,
+            "sync_s": machine.sync_s,
+            "bytes": machine.bytes,
+        });
+        (name.to_string(), estimate)
+    });
+    let facts = plan.facts.iter().map(|fact| {
+        let value: Json =
+            serde_json::from_str(&fact.value).expect("BUG: a fact's value is canonical JSON");
+        json!({ "subject": fact.subject, "fact": fact.fact, "value": value })
+    });
+    let mut document = json!({
+        "homing_plan": VERSION,
+        "plan_id": plan_id,
+        "digest": verified.digest(),
+        "script": plan.script,
+        "params": plan.params,
+        "steps": plan.iter().map(|(ix, one)| step(plan, ix, one, estimates)).collect::<Json>(),
+        "groups": plan.groups.iter().filter(|group| group.first < group.end)
+            .map(|one| group(plan, one)).collect::<Json>(),
+        "machines": machines.collect::<Map<_, _>>(),
+        "gates": gates.map(|gate| gate.id.as_str()).collect::<Json>(),
+        "facts": facts.collect::<Json>(),
+        "critical_path": estimates.critical_path.iter().map(|at| id(StepIx(*at))).collect::<Json>(),
+        "makespan_s": estimates.makespan_s,
+        "point_of_no_return": point_of_no_return(plan).map(id),
+        "rules": verified.rules(),
+        "warnings": verified.warnings().iter().map(diagnostic).collect::<Json>(),
+    });
+    seal(&mut document);
+    document
+}
+
+fn step(plan: &Plan, ix: StepIx, step: &Step, estimates: &Estimates) -> Json {
+    let ids =
+        |edges: &[StepIx]| -> Vec<&StepId> { edges.iter().map(|ix| &plan.step(*ix).id).collect() };
+    let at = &step.origin.at;
+    json!({
+        "id": step.id,
+        "primitive": step.primitive,
+        "machine": step.machine,
+        "args": *step.args,
+        "needs": ids(&step.needs),
+        "waits": ids(&step.waits),
+        "guard": null,
+        "reversibility": step.reversibility,
+        "optional": step.optional,
+        "policy": *step.policy,
+        "source": {
+            "file": &*at.file,
+            "line": at.line,
+            "column": at.column,
+            "via": step.origin.via.iter().map(place).collect::<Json>(),
+        },
+        "estimate_s": estimates.step_s.get(ix.at()),
+    })
+}
+
+fn place(span: &Span) -> Json {
+    json!({ "file": &*span.file, "line": span.line, "column": span.column })
+}
+
+fn group(plan: &Plan, group: &Group) -> Json {
+    let ids = (group.first.at()..group.end.at()).map(|at| plan.step(index(at)).id.as_str());
+    json!({ "name": group.name, "steps": ids.collect::<Json>() })
+}
+
+fn diagnostic(one: &Diagnostic) -> Json {
+    let at = one.at.as_ref();
+    let related = one.related.iter().map(|related| {
+        let at = &related.at;
+        json!({ "message": related.message, "file": &*at.file, "line": at.line, "column": at.column })
+    });
+    json!({
+        "code": one.code,
+        "severity": one.severity,
+        "message": one.message,
+        "help": one.help,
+        "file": at.map(|at| &*at.file),
+        "line": at.map(|at| at.line),
+        "column": at.map(|at| at.column),
+        "end_line": at.map(|at| at.end_line),
+        "end_column": at.map(|at| at.end_column),
+        "related": related.collect::<Json>(),
+    })
+}

@@ -1,0 +1,148 @@
+//! Which of the facts that a plan rests on are no longer so.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::base::{HostName, Json, MachineName, SiteName};
+use crate::plan::facts::{Fact, Facts, HOST_CONNECTED};
+use crate::plan::inventory::{Inventory, Term};
+
+/// The subject under which a plan records which machines a selection found.
+pub const SELECTION: &str = "vms";
+
+/// A fact that changed since the plan was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ChangedFact {
+    /// A machine, `site/host`, or [`SELECTION`].
+    pub subject: String,
+    /// The fact, as the plan records it.
+    pub fact: String,
+    /// What it was when the plan was made, as JSON text.
+    pub was: String,
+    /// What it is, as JSON text; `None`: it cannot be observed any more.
+    pub is: Option<String>,
+}
+
+impl std::fmt::Display for ChangedFact {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ChangedFact { subject, fact, was, is } = self;
+        let is = is.as_deref().unwrap_or("unknown");
+        match (subject.as_str(), fact.as_str()) {
+            (SELECTION, "") => write!(f, "the machines were {was}, and are {is}"),
+            (SELECTION, terms) => write!(f, "the machines of `{terms}` were {was}, and are {is}"),
+            _ => write!(f, "{subject}: {fact} was {was}, and is {is}"),
+        }
+    }
+}
+
+/// The facts of `plan_facts` that are no longer so, sorted.
+pub fn stale(
+    plan_facts: &BTreeSet<Fact>,
+    facts: &Facts,
+    inventory: &Inventory,
+) -> Vec<ChangedFact> {
+    let changed = |fact: &Fact| {
+        let is = current(fact, facts, inventory).map(|value| value.to_string());
+        (is.as_deref() != Some(&fact.value)).then(|| ChangedFact {
+            subject: fact.subject.clone(),
+            fact: fact.fact.clone(),
+            was: fact.value.clone(),
+            is,
+        })
+    };
+    plan_facts.iter().filter_map(changed).collect()
+}
+
+/// The value that a recorded fact has now.
+fn current(fact: &Fact, facts: &Facts, inventory: &Inventory) -> Option<Json> {
+    if fact.subject == SELECTION {
+        return selection(&fact.fact, facts, inventory);
+    }
+    if let Some((site, host)) = fact.subject.split_once('/') {
+        let key = (SiteName::new(site).ok()?, HostName::new(host).ok()?);
+        return (fact.fact == HOST_CONNECTED)
+            .then(|| facts.hosts.get(&key))?
+            .map(|host| host.connected.into());
+    }
+    let machine = MachineName::new(&fact.subject).ok()?;
+    match fact.fact.strip_prefix("inventory.") {
+        Some(value) => inventory_value(&machine, value, inventory),
+        None => facts.get(&machine, &fact.fact),
+    }
+}
+
+/// The machines that `tier=web, os!=windows where=cloud` selects, by name.
+fn selection(text: &str, facts: &Facts, inventory: &Inventory) -> Option<Json> {
+    let (terms, place) = match text.rsplit_once("where=") {
+        Some((terms, place @ ("cloud" | "home"))) => (terms.trim(), Some(place)),
+        _ => (text, None),
+    };
+    let terms = Term::parse_all(terms).ok()?;
+    let mut names = Vec::new();
+    for name in inventory.select(&terms) {
+        let is_there = match place {
+            Some(place) => facts.get(name, "where")? == place,
+            None => true,
+        };
+        if is_there {
+            names.push(Json::from(name.as_str()));
+        }
+    }
+    Some(Json::from(names))
+}
+
+/// `needs`, `rto`, `tags.tier`.
+fn inventory_value(machine: &MachineName, value: &str, inventory: &Inventory) -> Option<Json> {
+    let entry = inventory.machines.get(machine)?;
+    match value {
+        "needs" => Some(entry.needs.iter().map(|name| Json::from(name.as_str())).collect()),
+        "rto" => Some(entry.rto_s.map_or(Json::Null, Json::from)),
+        _ => {
+            let tag = entry.tags.get(value.strip_prefix("tags.")?);
+            Some(tag.map_or(Json::Null, |tag| Json::from(tag.as_str())))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::saved::tests::{facts, inventory};
+    use crate::plan::facts::ReplicaState;
+
+    #[test]
+    fn only_what_changed_is_named() {
+        let (mut facts, mut inventory) = (facts(), inventory());
+        let names = Json::from(vec!["db-01", "web-01"]);
+        let plan_facts: BTreeSet<Fact> = [
+            Fact::new("web-01", "replica", &"stale".into()),
+            Fact::new("web-01", "away_over(\"30d\")", &false.into()),
+            Fact::new("web-01", "inventory.tags.tier", &"web".into()),
+            Fact::new("web-01", "inventory.rto", &Json::Null),
+            Fact::new("web-01", "inventory.needs", &Json::from(vec!["db-01"])),
+            Fact::new("vms", "", &names),
+            Fact::new("vms", "where=cloud", &names),
+            Fact::new("vms", "tier=web where=cloud", &Json::from(vec!["web-01"])),
+            Fact::new("dc1/hv-01", "connected", &true.into()),
+        ]
+        .into();
+        assert_eq!(stale(&plan_facts, &facts, &inventory), []);
+
+        let web = MachineName::new("web-01").unwrap();
+        facts.machines.get_mut(&web).unwrap().replica = ReplicaState::Dirty;
+        inventory.machines.get_mut(&web).unwrap().tags.clear();
+        facts.hosts.clear();
+        let changed = stale(&plan_facts, &facts, &inventory);
+        let said: Vec<String> = changed.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            said,
+            [
+                "dc1/hv-01: connected was true, and is unknown",
+                "the machines of `tier=web where=cloud` were [\"web-01\"], and are []",
+                "web-01: inventory.tags.tier was \"web\", and is null",
+                "web-01: replica was \"stale\", and is \"dirty\"",
+            ]
+        );
+    }
+}

@@ -1,0 +1,485 @@
+//! The engine without its hands: inputs in, actions out, no clock, no I/O, no luck.
+//!
+//! State changes only through durable events (`Appended`), by the one fold. What stands beside the fold
+//! here is derived from it, or is about this process alone: who is in flight and what has been asked of
+//! the journal. The driver may die after any action; a new core over the same events goes on.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::{RunId, StepId, Timestamp};
+use crate::execute::frontier::{Frontier, longest_paths};
+use crate::execute::order::{Action, Input, Order, Why};
+use crate::execute::outcome::{Standing, half_committed};
+use crate::execute::ready::Ready;
+use crate::plan::effect::Effect;
+use crate::plan::graph::Plan;
+use crate::plan::inventory::Inventory;
+use crate::plan::settle::Settled;
+use crate::plan::step::{Kind, Step, StepIx, handle_from_json};
+use crate::run::command::Asker;
+use crate::run::event::{Event, EventBody};
+use crate::run::outcome::Outcome;
+use crate::run::state::{RunState, Status};
+
+/// Records that may wait for the journal before more steps are begun.
+const IN_FLIGHT_MAX: usize = 1024;
+
+/// What to do at a gate that nobody answered in advance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnGate {
+    /// Wait: somebody will answer.
+    Ask,
+    /// Leave in order once nothing else can run.
+    Exit,
+}
+
+/// How a core is to go about it.
+pub struct Manner {
+    /// What to do at gates.
+    pub on_gate: OnGate,
+    /// Gates answered in advance (`all`: every one), with who did.
+    pub advance: Vec<(String, Asker)>,
+    /// Whether a step's timeout counts from its last progress.
+    pub is_stall: Box<dyn Fn(&Step) -> bool + Send>,
+    /// Estimated seconds by step; empty when unknown.
+    pub step_s: Vec<f64>,
+}
+
+/// What this process is doing about a step right now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Phase {
+    /// Facts are observed before it.
+    Rechecking,
+    /// A record that begins, opens, answers or retries it is on its way to the journal.
+    Recording,
+    /// A worker is at it.
+    Running { deadline: Option<Timestamp>, asked: Option<Asked> },
+    /// How it ended is on its way to the journal.
+    Ending,
+    /// Between two attempts.
+    Backoff { until: Timestamp },
+    /// Time passes.
+    Timing { until: Timestamp },
+    /// A gate that nobody has answered.
+    Open { until: Option<Timestamp> },
+    /// Facts are observed after a gate's yes.
+    Answered,
+}
+
+/// Why an attempt was asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    TooLong,
+    RunStops,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// Requests that waited are taken in.
+    Waking,
+    Going,
+    /// At rest; the ending takes its steps.
+    Ending,
+}
+
+/// One run, as this process drives it.
+pub struct Core {
+    pub(super) plan: Arc<Plan>,
+    run: RunId,
+    pub(super) state: RunState,
+    pub(super) manner: Manner,
+    frontier: Frontier,
+    pub(super) ready: Ready,
+    pub(super) phases: BTreeMap<StepIx, Phase>,
+    timers: BinaryHeap<Reverse<(Timestamp, StepIx)>>,
+    /// Phases that keep a run going whatever happens.
+    busy: usize,
+    /// Backoffs and timers: they keep a run going unless it stops.
+    resting: usize,
+    unacked: usize,
+    rechecks: usize,
+    life: Life,
+    begun: bool,
+    interrupted: bool,
+    /// `CancelAsked` or `RunHeld` is on its way.
+    pub(super) stop_recorded: bool,
+    dangers: Vec<String>,
+    pub(super) now: Timestamp,
+    pub(super) out: Vec<Action>,
+}
+
+impl Core {
+    /// Over a run's fold so far.
+    pub fn new(
+        plan: Arc<Plan>,
+        run: RunId,
+        state: RunState,
+        inventory: &Inventory,
+        manner: Manner,
+    ) -> Core {
+        let priorities = longest_paths(&plan, &manner.step_s);
+        Core {
+            frontier: Frontier::new(&plan),
+            ready: Ready::new(&plan, inventory, priorities),
+            plan,
+            run,
+            state,
+            manner,
+            phases: BTreeMap::new(),
+            timers: BinaryHeap::new(),
+            busy: 0,
+            resting: 0,
+            unacked: 0,
+            rechecks: 0,
+            life: Life::Waking,
+            begun: false,
+            interrupted: false,
+            stop_recorded: false,
+            dangers: Vec::new(),
+            now: Timestamp::UNIX_EPOCH,
+            out: Vec::new(),
+        }
+    }
+
+    /// The fold, as far as it is durable.
+    pub fn state(&self) -> &RunState {
+        &self.state
+    }
+
+    /// Records that the journal has not acknowledged yet.
+    pub fn unacked(&self) -> usize {
+        self.unacked
+    }
+
+    /// What a person is needed for, once the run came to rest.
+    pub fn dangers(&self) -> &[String] {
+        &self.dangers
+    }
+
+    pub(super) fn run_id(&self) -> &RunId {
+        &self.run
+    }
+
+    pub(super) fn is_going(&self) -> bool {
+        self.life == Life::Going
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.life == Life::Ending
+    }
+
+    /// When to wake it with `Tick`.
+    pub fn wakes_at(&self) -> Option<Timestamp> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Takes one input in; says what is to be done about it.
+    pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Action> {
+        self.now = now;
+        match input {
+            Input::Begin => self.begin(),
+            Input::Appended(event) => self.appended(&event),
+            Input::Report(report) => self.reported(report),
+            Input::Progressed(step) => self.progressed(&step),
+            Input::Intent { step, deletes } => self.append(EventBody::Intent { step, deletes }),
+            Input::Command(asked) => self.asked(asked),
+            Input::Rechecked { why, changed } => self.rechecked(why, changed),
+            Input::Looked { dangers } => self.looked(dangers),
+            Input::Released => self.end(self.standing().outcome(!self.dangers.is_empty())),
+            Input::Tick => self.tick(),
+            Input::Interrupt => {
+                self.interrupted = true;
+                self.stop_attempts();
+            }
+        }
+        self.go_on();
+        std::mem::take(&mut self.out)
+    }
+
+    fn begin(&mut self) {
+        self.life = Life::Going;
+        if self.plan.nothing_to_do() && self.state.steps.iter().all(|s| s.started_at.is_none()) {
+            self.life = Life::Ending;
+            return self.end(Outcome::Succeeded);
+        }
+        self.rebuild();
+        self.recheck(Why::Begin);
+    }
+
+    /// Derives who may start from the fold anew.
+    pub(super) fn rebuild(&mut self) {
+        let mut settled = self.state.settled(&self.plan);
+        for (ix, phase) in &self.phases {
+            if *phase == Phase::Answered {
+                settled[ix.at()] = None;
+            }
+        }
+        self.ready.clear();
+        for ix in self.frontier.rebuild(settled) {
+            if !self.phases.contains_key(&ix) {
+                self.ready.push(ix);
+            }
+        }
+    }
+
+    /// Starts what may start; ends when nothing more can come.
+    fn go_on(&mut self) {
+        if self.life != Life::Going {
+            return;
+        }
+        if self.begun && !self.stops() {
+            while self.unacked < IN_FLIGHT_MAX
+                && let Some(ix) = self.ready.next()
+            {
+                self.start(ix);
+            }
+        }
+        if self.is_at_rest() {
+            self.life = Life::Ending;
+            let standing = self.standing();
+            if standing.needs_a_look() {
+                self.out.push(Action::Look);
+            } else {
+                self.conclude();
+            }
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let quiet = self.busy == 0 && self.unacked == 0 && self.rechecks == 0;
+        if !quiet || self.stops() {
+            return quiet;
+        }
+        let open = self.phases.len() > self.resting;
+        let waits = open && self.manner.on_gate == OnGate::Ask;
+        self.begun && self.resting == 0 && self.ready.is_empty() && !waits
+    }
+
+    /// Nothing new may start.
+    pub(super) fn stops(&self) -> bool {
+        self.interrupted
+            || self.stop_recorded
+            || self.state.cancel_asked
+            || !self.state.held.is_empty()
+    }
+
+    fn standing(&self) -> Standing {
+        Standing::of(&self.plan, &self.state, self.interrupted)
+    }
+
+    fn looked(&mut self, dangers: Vec<String>) {
+        self.dangers = dangers;
+        self.dangers.extend(half_committed(&self.plan, &self.state));
+        self.conclude();
+    }
+
+    fn conclude(&mut self) {
+        let outcome = self.standing().outcome(!self.dangers.is_empty());
+        if outcome.is_over() {
+            // First the machines, then the record: a run that is over never comes back to do it.
+            self.out.push(Action::Release);
+        } else {
+            self.end(outcome);
+        }
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        self.append(EventBody::RunEnded { outcome });
+    }
+
+    /// A step has its tokens: begin it.
+    fn start(&mut self, ix: StepIx) {
+        let plan = self.plan.clone();
+        let step = plan.step(ix);
+        match step.kind {
+            Kind::Gate => self.open(ix, step),
+            Kind::Timer => self.time(ix, step),
+            Kind::Barrier => {
+                self.set(ix, Phase::Ending);
+                self.append(EventBody::StepSucceeded {
+                    step: step.id.clone(),
+                    attempt: 0,
+                    outputs: serde_json::json!({}),
+                });
+            }
+            Kind::Act | Kind::Poll | Kind::Notify => {
+                if matches!(step.effect, Effect::Stop(_) | Effect::Commit) {
+                    self.set(ix, Phase::Rechecking);
+                    self.recheck(Why::Before(ix));
+                } else {
+                    self.attempt(ix);
+                }
+            }
+        }
+    }
+
+    /// Journals the next attempt; it starts once that is durable.
+    pub(super) fn attempt(&mut self, ix: StepIx) {
+        let stands = self.state.step(ix);
+        // A try that a dead or stopped process left behind is no failure: it keeps its number.
+        let again = u32::from(stands.status != Status::Running);
+        let attempt = (stands.attempts + again).max(1);
+        self.set(ix, Phase::Recording);
+        self.append(EventBody::AttemptStarted {
+            step: self.plan.step(ix).id.clone(),
+            attempt,
+            epoch: self.state.epoch,
+        });
+    }
+
+    /// The attempt is durable: hand it out.
+    pub(super) fn hand_out(&mut self, ix: StepIx) {
+        let step = self.plan.step(ix);
+        let stands = self.state.step(ix);
+        let deadline = self.limit_from(ix, self.now);
+        let mut inputs = BTreeMap::new();
+        for (param, value) in step.args.as_object().into_iter().flatten() {
+            let named = handle_from_json(value).and_then(|id| StepId::new(id).ok());
+            let from = named.and_then(|id| self.state.place(&id));
+            if let Some(outputs) = from.and_then(|from| self.state.step(from).outputs.clone()) {
+                inputs.insert(param.clone(), outputs);
+            }
+        }
+        let is_stall = (self.manner.is_stall)(step);
+        let order = Order {
+            run: self.run.clone(),
+            step: step.id.clone(),
+            epoch: self.state.epoch,
+            attempt: stands.attempts,
+            primitive: step.primitive.to_owned(),
+            machine: step.machine.clone(),
+            args: step.args.clone(),
+            inputs,
+            deadline: deadline.filter(|_| !is_stall),
+            time_limit_ms: step.policy.timeout_ms.filter(|_| !is_stall),
+            cursor: None,
+            intended: stands.intent.clone(),
+            tokens: BTreeMap::new(),
+        };
+        self.set(ix, Phase::Running { deadline, asked: None });
+        self.out.push(Action::Start(Box::new(order)));
+    }
+
+    /// When a step's time is up, counted from `from`.
+    pub(super) fn limit_from(&self, ix: StepIx, from: Timestamp) -> Option<Timestamp> {
+        let limit_ms = self.plan.step(ix).policy.timeout_ms?;
+        Some(later(from, Duration::from_millis(limit_ms)))
+    }
+
+    pub(super) fn settle(&mut self, ix: StepIx, outcome: Settled) {
+        debug_assert!(self.frontier.settled(ix).is_none(), "BUG: a step settles once");
+        let mut freed = Vec::new();
+        self.frontier.settle(ix, outcome, &mut freed);
+        freed.into_iter().for_each(|ix| self.ready.push(ix));
+    }
+
+    pub(super) fn append(&mut self, body: EventBody) {
+        self.append_for(body, None);
+    }
+
+    pub(super) fn append_for(&mut self, body: EventBody, command: Option<i64>) {
+        self.unacked += 1;
+        self.out.push(Action::Append { body, command });
+    }
+
+    pub(super) fn recheck(&mut self, why: Why) {
+        self.rechecks += 1;
+        self.out.push(Action::Recheck(why));
+    }
+
+    fn rechecked(&mut self, why: Why, changed: Vec<String>) {
+        self.rechecks -= 1;
+        if !changed.is_empty() && !self.stops() {
+            self.stop_recorded = true;
+            self.append(EventBody::RunHeld { changed });
+        }
+        let stops = self.stops();
+        match why {
+            Why::Begin => self.begun = true,
+            Why::Opened(_) => {}
+            Why::Before(ix) if stops => self.leave(ix),
+            Why::Before(ix) => self.attempt(ix),
+            Why::Answered(ix) => {
+                self.clear(ix);
+                self.settle(ix, Settled::Succeeded);
+            }
+        }
+    }
+
+    /// A durable event: fold it, then act on it.
+    fn appended(&mut self, event: &Event) {
+        self.unacked -= 1;
+        self.state.apply(event).unwrap_or_else(|illegal| panic!("BUG: {illegal}"));
+        match &event.body {
+            EventBody::RunEnded { outcome } => self.out.push(Action::Done(*outcome)),
+            EventBody::CancelAsked { .. } => self.stop_attempts(),
+            body => {
+                if let Some(ix) = body.step().and_then(|step| self.state.place(step)) {
+                    self.step_appended(ix, body);
+                }
+            }
+        }
+    }
+
+    /// Asks every attempt to stop at its next safe point.
+    fn stop_attempts(&mut self) {
+        for (ix, phase) in &mut self.phases {
+            if let Phase::Running { asked: asked @ None, .. } = phase {
+                *asked = Some(Asked::RunStops);
+                self.out.push(Action::Cancel(self.plan.step(*ix).id.clone()));
+            }
+        }
+    }
+
+    /// Gives a step up for this process, its tokens with it; the fold keeps where it stands.
+    pub(super) fn leave(&mut self, ix: StepIx) {
+        self.clear(ix);
+        self.ready.release(ix);
+    }
+
+    pub(super) fn set(&mut self, ix: StepIx, phase: Phase) {
+        self.clear(ix);
+        match phase {
+            Phase::Backoff { until } | Phase::Timing { until } => {
+                self.resting += 1;
+                self.wake_at(until, ix);
+            }
+            Phase::Open { until } => until.into_iter().for_each(|at| self.wake_at(at, ix)),
+            Phase::Running { deadline, .. } => {
+                self.busy += 1;
+                deadline.into_iter().for_each(|at| self.wake_at(at, ix));
+            }
+            _ => self.busy += 1,
+        }
+        self.phases.insert(ix, phase);
+    }
+
+    pub(super) fn clear(&mut self, ix: StepIx) {
+        match self.phases.remove(&ix) {
+            None | Some(Phase::Open { .. }) => {}
+            Some(Phase::Backoff { .. } | Phase::Timing { .. }) => self.resting -= 1,
+            Some(_) => self.busy -= 1,
+        }
+    }
+
+    pub(super) fn wake_at(&mut self, at: Timestamp, ix: StepIx) {
+        self.timers.push(Reverse((at, ix)));
+    }
+
+    fn tick(&mut self) {
+        while let Some(Reverse((at, _))) = self.timers.peek()
+            && *at <= self.now
+        {
+            let Some(Reverse((_, ix))) = self.timers.pop() else { return };
+            self.time_is_up(ix);
+        }
+    }
+}
+
+/// `from` and `wait` later, or the end of time.
+pub(super) fn later(from: Timestamp, wait: Duration) -> Timestamp {
+    from.checked_add(wait).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,349 @@
+//! The core's hands on tokio: one loop linearizes what happens, journals it, then acts on it and tells.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::base::{MachineName, StepId, Timestamp};
+use crate::execute::claims::{self, Tokens};
+use crate::execute::context::{Announcement, Line, Sites};
+use crate::execute::core::Core;
+use crate::execute::order::{Action, Input, Order, Report};
+use crate::execute::outcome;
+use crate::execute::workers::Workers;
+use crate::journal::{JournalError, OwnedRun, Watch};
+use crate::plan::graph::Plan;
+use crate::plan::inventory::Inventory;
+use crate::run::event::{Event, EventBody, Progress, Told};
+use crate::run::failure::Failure;
+use crate::run::outcome::Outcome;
+use crate::run::state::RunState;
+
+/// Observes again what a plan rests on.
+#[async_trait]
+pub trait Recheck: Send + Sync {
+    /// What differs from the plan's facts, one sentence each. Machines in `touched` have been begun to
+    /// be changed by this very run: their facts are expected to differ and are not compared. A fact
+    /// that cannot be observed differs.
+    async fn changed(&self, plan: &Plan, touched: &BTreeSet<MachineName>) -> Vec<String>;
+}
+
+/// How often other processes' requests are looked for.
+const POLL: Duration = Duration::from_millis(150);
+
+/// Reports, progress and announcements that may wait for the loop; senders wait, or drop progress.
+const QUEUE: usize = 256;
+
+/// How long attempts may take to reach a safe point once the journal cannot be written any more.
+const LAST_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How a run stood when its process left it.
+#[derive(Debug)]
+pub struct Ended {
+    /// The outcome, journalled.
+    pub outcome: Outcome,
+    /// What a person is needed for now, one sentence each.
+    pub dangers: Vec<String>,
+    /// The fold at the end.
+    pub state: RunState,
+}
+
+/// Everything around the core that does not change while a run goes on.
+pub(super) struct Surroundings {
+    pub(super) plan: Arc<Plan>,
+    pub(super) inventory: Arc<Inventory>,
+    pub(super) sites: Sites,
+    pub(super) recheck: Arc<dyn Recheck>,
+    pub(super) workers: Arc<dyn Workers>,
+    pub(super) tokens: Tokens,
+    pub(super) interrupt: CancellationToken,
+    /// Somebody in this process posted a request.
+    pub(super) nudge: Arc<Notify>,
+    pub(super) told: mpsc::Sender<Told>,
+}
+
+pub(super) struct Driver {
+    core: Core,
+    owned: OwnedRun,
+    watch: Watch,
+    around: Surroundings,
+    touched: BTreeSet<MachineName>,
+    running: HashMap<StepId, CancellationToken>,
+    announced: HashMap<StepId, oneshot::Sender<()>>,
+    last_command: i64,
+    ended: Option<Outcome>,
+    reports: Queue<Report>,
+    progress: Queue<Progress>,
+    announcements: Queue<Announcement>,
+    answers: Queue<Input>,
+}
+
+struct Queue<T> {
+    sender: mpsc::Sender<T>,
+    receiver: mpsc::Receiver<T>,
+}
+
+impl<T> Queue<T> {
+    fn new() -> Queue<T> {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        Queue { sender, receiver }
+    }
+}
+
+impl Driver {
+    pub(super) fn new(core: Core, owned: OwnedRun, watch: Watch, around: Surroundings) -> Driver {
+        let touched = outcome::touched(&around.plan, core.state());
+        Driver {
+            touched: touched.into_iter().cloned().collect(),
+            core,
+            owned,
+            watch,
+            around,
+            running: HashMap::new(),
+            announced: HashMap::new(),
+            last_command: 0,
+            ended: None,
+            reports: Queue::new(),
+            progress: Queue::new(),
+            announcements: Queue::new(),
+            answers: Queue::new(),
+        }
+    }
+
+    /// Until the run has left in order, or the journal fails.
+    pub(super) async fn drive(mut self) -> Result<Ended, JournalError> {
+        match self.go().await {
+            Ok(outcome) => {
+                let dangers = self.core.dangers().to_vec();
+                Ok(Ended { outcome, dangers, state: self.core.state().clone() })
+            }
+            Err(error) => {
+                self.stand_down().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn go(&mut self) -> Result<Outcome, JournalError> {
+        // What people asked while nobody was there counts before anything is done.
+        self.take_commands()?;
+        while self.core.unacked() > 0 {
+            let events = self.owned.acked().await?;
+            self.appended(events)?;
+        }
+        self.feed(Input::Begin)?;
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let interrupt = self.around.interrupt.clone();
+        let nudge = self.around.nudge.clone();
+        let mut interrupted = false;
+        let mut reports = Vec::with_capacity(QUEUE);
+        while self.ended.is_none() {
+            let alarm = alarm(self.core.wakes_at());
+            tokio::select! {
+                events = self.owned.acked() => self.appended(events?)?,
+                _ = self.reports.receiver.recv_many(&mut reports, QUEUE) => {
+                    for report in reports.drain(..) {
+                        self.running.remove(&report.step);
+                        self.feed(Input::Report(report))?;
+                    }
+                }
+                Some(progress) = self.progress.receiver.recv() => {
+                    self.feed(Input::Progressed(progress.step.clone()))?;
+                    self.tell(Told::Progress(progress));
+                }
+                Some(news) = self.announcements.receiver.recv() => {
+                    self.announced.insert(news.step.clone(), news.durable);
+                    self.feed(Input::Intent { step: news.step, deletes: news.deletes })?;
+                }
+                Some(input) = self.answers.receiver.recv() => self.feed(input)?,
+                () = alarm => self.feed(Input::Tick)?,
+                () = nudge.notified() => self.take_commands()?,
+                _ = poll.tick() => if self.watch.changed()? { self.take_commands()?; },
+                () = interrupt.cancelled(), if !interrupted => {
+                    interrupted = true;
+                    self.feed(Input::Interrupt)?;
+                }
+            }
+        }
+        Ok(self.ended.expect("BUG: the loop ends with an outcome"))
+    }
+
+    fn feed(&mut self, input: Input) -> Result<(), JournalError> {
+        for action in self.core.handle(input, Timestamp::now()) {
+            self.perform(action)?;
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, action: Action) -> Result<(), JournalError> {
+        match action {
+            Action::Append { body, command } => self.owned.submit(body, command),
+            Action::Dismiss(command) => self.owned.dismiss(command),
+            Action::Start(order) => self.begin(*order)?,
+            Action::Cancel(step) => {
+                if let Some(token) = self.running.get(&step) {
+                    token.cancel();
+                }
+            }
+            Action::Recheck(why) => {
+                let (recheck, plan) = (self.around.recheck.clone(), self.around.plan.clone());
+                let touched = self.touched.clone();
+                self.answer_later(
+                    async move { recheck.changed(&plan, &touched).await },
+                    move |changed| Input::Rechecked { why, changed },
+                );
+            }
+            Action::Look => {
+                let (sites, inventory) = (self.around.sites.clone(), self.around.inventory.clone());
+                let touched = self.touched.clone();
+                self.answer_later(
+                    async move { dangers(&sites, &inventory, &touched).await },
+                    |dangers| Input::Looked { dangers },
+                );
+            }
+            Action::Release => {
+                let (sites, inventory) = (self.around.sites.clone(), self.around.inventory.clone());
+                let claimed: Vec<_> = self.around.tokens.keys().cloned().collect();
+                let run = self.owned.id().clone();
+                self.answer_later(
+                    async move {
+                        claims::give_back(&sites, &inventory, claimed.iter(), &run).await;
+                        Vec::new()
+                    },
+                    |_| Input::Released,
+                );
+            }
+            Action::Done(outcome) => self.ended = Some(outcome),
+        }
+        Ok(())
+    }
+
+    /// Asks the sites on a task of its own; the core hears the answer, or that there is none.
+    fn answer_later(
+        &self,
+        asking: impl Future<Output = Vec<String>> + Send + 'static,
+        input: impl FnOnce(Vec<String>) -> Input + Send + 'static,
+    ) {
+        let answers = self.answers.sender.clone();
+        tokio::spawn(async move {
+            let found = tokio::spawn(asking).await.unwrap_or_else(|panicked| {
+                vec![format!("homing could not observe the machines (a bug: {panicked})")]
+            });
+            // A loop that has ended needs no answer.
+            let _ = answers.send(input(found)).await;
+        });
+    }
+
+    fn begin(&mut self, mut order: Order) -> Result<(), JournalError> {
+        if order.attempt > 1 || order.epoch > 1 {
+            order.cursor = self.owned.checkpoint(&order.step)?;
+        }
+        if let Some(tokens) = order.machine.as_ref().and_then(|m| self.around.tokens.get(m)) {
+            order.tokens.clone_from(tokens);
+        }
+        let cancelled = CancellationToken::new();
+        self.running.insert(order.step.clone(), cancelled.clone());
+        let line = Line {
+            cancelled,
+            progress: self.progress.sender.clone(),
+            announcements: self.announcements.sender.clone(),
+            saver: self.owned.saver(),
+        };
+        let (step, attempt) = (order.step.clone(), order.attempt);
+        let (reports, work) = (self.reports.sender.clone(), self.around.workers.run(order, line));
+        tokio::spawn(async move {
+            let result = tokio::spawn(work).await.unwrap_or_else(|panicked| {
+                Err(Failure::permanent(format!("a bug in homing: the attempt broke: {panicked}"))
+                    .help("please report it with `homing logs`; the run can be resumed"))
+            });
+            let _ = reports.send(Report { step, attempt, result }).await;
+        });
+        Ok(())
+    }
+
+    fn appended(&mut self, events: Vec<Event>) -> Result<(), JournalError> {
+        for event in events {
+            self.note(&event);
+            self.tell(Told::Event(event.clone()));
+            self.feed(Input::Appended(event))?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, event: &Event) {
+        match &event.body {
+            EventBody::AttemptStarted { step, .. } => {
+                let ix = self.core.state().place(step);
+                let step = ix.map(|ix| self.around.plan.step(ix));
+                let changing = step.filter(|step| step.effect.changes_machine());
+                if let Some(machine) = changing.and_then(|step| step.machine.as_ref())
+                    && !self.touched.contains(machine)
+                {
+                    self.touched.insert(machine.clone());
+                }
+            }
+            EventBody::Intent { step, .. } => {
+                if let Some(durable) = self.announced.remove(step) {
+                    let _ = durable.send(());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A reporter that does not listen finds what it missed in the journal.
+    fn tell(&self, told: Told) {
+        let _ = self.around.told.try_send(told);
+    }
+
+    fn take_commands(&mut self) -> Result<(), JournalError> {
+        for waiting in self.owned.commands()? {
+            if waiting.id > self.last_command {
+                self.last_command = waiting.id;
+                self.feed(Input::Command(waiting))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The journal is lost: nothing new, and every attempt gets the chance of a safe point.
+    async fn stand_down(&mut self) {
+        self.announced.clear();
+        self.running.values().for_each(CancellationToken::cancel);
+        let wait = async {
+            while !self.running.is_empty() {
+                let Some(report) = self.reports.receiver.recv().await else { return };
+                self.running.remove(&report.step);
+            }
+        };
+        if tokio::time::timeout(LAST_PATIENCE, wait).await.is_err() {
+            tracing::warn!("attempts still run although the journal cannot be written");
+        }
+    }
+}
+
+async fn alarm(at: Option<Timestamp>) {
+    match at {
+        None => std::future::pending().await,
+        Some(at) => {
+            let left = at.duration_since(Timestamp::now());
+            // Never sooner than asked: half a millisecond more does no harm.
+            let left = Duration::try_from(left).unwrap_or(Duration::ZERO);
+            tokio::time::sleep(left).await;
+        }
+    }
+}
+
+async fn dangers(
+    sites: &Sites,
+    inventory: &Inventory,
+    touched: &BTreeSet<MachineName>,
+) -> Vec<String> {
+    let looked = claims::look(sites, inventory, touched.iter()).await;
+    looked.iter().filter_map(|(machine, views)| outcome::danger(machine, views)).collect()
+}

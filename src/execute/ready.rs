@@ -1,0 +1,164 @@
+//! Ready steps and the limits they share. Longest remaining path first; a step takes all its tokens
+//! or none, and waits at the first pool that has none left.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+
+use crate::base::{Side, SiteName};
+use crate::plan::effect::Effect;
+use crate::plan::graph::Plan;
+use crate::plan::inventory::Inventory;
+use crate::plan::step::{Kind, Step, StepIx};
+
+type Entry = (u64, Reverse<StepIx>);
+
+/// Steps that wait for nothing but room.
+pub(super) struct Ready {
+    priorities: Vec<u64>,
+    /// By step: its set of pools, as a place in `sets`.
+    uses: Vec<u32>,
+    sets: Vec<Vec<usize>>,
+    free: Vec<u32>,
+    heap: BinaryHeap<Entry>,
+    parked: Vec<BinaryHeap<Entry>>,
+    parked_count: usize,
+}
+
+impl Ready {
+    /// Nothing ready yet. `priorities` by step: larger goes first.
+    pub(super) fn new(plan: &Plan, inventory: &Inventory, priorities: Vec<u64>) -> Ready {
+        let mut pools = Pools::default();
+        let mut sets: Vec<Vec<usize>> = Vec::new();
+        let mut known: HashMap<Vec<usize>, u32> = HashMap::new();
+        let mut uses = Vec::with_capacity(plan.steps.len());
+        for step in &plan.steps {
+            let set = pools.of(step, inventory);
+            let next = u32::try_from(sets.len()).expect("BUG: fewer sets than steps");
+            uses.push(*known.entry(set.clone()).or_insert_with(|| {
+                sets.push(set);
+                next
+            }));
+        }
+        let parked = pools.limits.iter().map(|_| BinaryHeap::new()).collect();
+        let heap = BinaryHeap::new();
+        Ready { priorities, uses, sets, free: pools.limits, heap, parked, parked_count: 0 }
+    }
+
+    pub(super) fn push(&mut self, ix: StepIx) {
+        self.heap.push((self.priorities[ix.at()], Reverse(ix)));
+    }
+
+    /// The next step that there is room for; its tokens are taken.
+    pub(super) fn next(&mut self) -> Option<StepIx> {
+        while let Some(entry) = self.heap.pop() {
+            let ix = entry.1.0;
+            let set = self.uses[ix.at()] as usize;
+            match self.sets[set].iter().copied().find(|pool| self.free[*pool] == 0) {
+                None => {
+                    for at in 0..self.sets[set].len() {
+                        self.free[self.sets[set][at]] -= 1;
+                    }
+                    return Some(ix);
+                }
+                Some(full) => {
+                    self.parked[full].push(entry);
+                    self.parked_count += 1;
+                    // It was woken by a token that it leaves to somebody else.
+                    for at in 0..self.sets[set].len() {
+                        let pool = self.sets[set][at];
+                        if self.free[pool] > 0 {
+                            self.wake(pool);
+                        }
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Gives a step's tokens back.
+    pub(super) fn release(&mut self, ix: StepIx) {
+        let set = self.uses[ix.at()] as usize;
+        for at in 0..self.sets[set].len() {
+            let pool = self.sets[set][at];
+            self.free[pool] += 1;
+            self.wake(pool);
+        }
+    }
+
+    /// Nobody waits for room.
+    pub(super) fn is_empty(&self) -> bool {
+        self.heap.is_empty() && self.parked_count == 0
+    }
+
+    /// Forgets who is ready; tokens stay as they are.
+    pub(super) fn clear(&mut self) {
+        self.heap.clear();
+        self.parked.iter_mut().for_each(BinaryHeap::clear);
+        self.parked_count = 0;
+    }
+
+    fn wake(&mut self, pool: usize) {
+        if let Some(entry) = self.parked[pool].pop() {
+            self.parked_count -= 1;
+            self.heap.push(entry);
+        }
+    }
+}
+
+/// What limits how much goes on at once: the run, each site, the transfers of each site.
+#[derive(Default)]
+struct Pools {
+    limits: Vec<u32>,
+    places: BTreeMap<(Option<SiteName>, Limit), usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Limit {
+    Steps,
+    Transfers,
+}
+
+impl Pools {
+    fn of(&mut self, step: &Step, inventory: &Inventory) -> Vec<usize> {
+        if matches!(step.kind, Kind::Gate | Kind::Timer | Kind::Barrier) {
+            return Vec::new();
+        }
+        let mut set = vec![self.place(None, Limit::Steps, inventory.limits.concurrency)];
+        let entry = step.machine.as_ref().and_then(|name| inventory.machines.get(name));
+        let Some(entry) = entry else { return set };
+        let sides: &[Side] = match step.effect {
+            Effect::Stop(Side::Cloud) | Effect::Start(Side::Cloud) | Effect::Commit => {
+                &[Side::Cloud]
+            }
+            Effect::Stop(Side::Onprem) | Effect::Start(Side::Onprem) | Effect::CreateOnprem => {
+                &[Side::Onprem]
+            }
+            Effect::Check { side: Some(Side::Cloud), .. } => &[Side::Cloud],
+            Effect::Check { side: Some(Side::Onprem), .. } => &[Side::Onprem],
+            _ => &[Side::Cloud, Side::Onprem],
+        };
+        let mut sites: Vec<&SiteName> = sides.iter().map(|side| entry.site(*side)).collect();
+        sites.dedup();
+        for site in sites {
+            let most = inventory.sites.get(site).and_then(|site| site.concurrency);
+            if let Some(most) = most {
+                set.push(self.place(Some(site), Limit::Steps, most));
+            }
+            if matches!(step.effect, Effect::Transfer { .. }) {
+                set.push(self.place(Some(site), Limit::Transfers, inventory.limits.transfers));
+            }
+        }
+        set
+    }
+
+    fn place(&mut self, site: Option<&SiteName>, limit: Limit, most: u32) -> usize {
+        let next = self.limits.len();
+        let place = *self.places.entry((site.cloned(), limit)).or_insert(next);
+        if place == next {
+            // A pool of none would hold its steps for ever.
+            self.limits.push(most.max(1));
+        }
+        place
+    }
+}

@@ -1,0 +1,51 @@
+//! Times of a run: how long a step took, how long a machine has been down.
+
+use crate::base::{MachineName, Timestamp};
+use crate::plan::effect::Effect;
+use crate::report::Seen;
+use crate::run::state::{Status, StepState};
+
+/// A machine's downtime: from the start of its shutdown until its other side was started.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Downtime {
+    /// So far, or in all, seconds.
+    pub seconds: f64,
+    /// It is still down.
+    pub now: bool,
+}
+
+/// `16:02:11`, UTC.
+pub fn time_of_day(at: Timestamp) -> String {
+    at.strftime("%H:%M:%S").to_string()
+}
+
+/// Seconds between two moments; never negative.
+pub fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
+    to.duration_since(from).as_secs_f64().max(0.0)
+}
+
+/// How long a settled step took, seconds.
+pub fn took_s(step: &StepState) -> Option<f64> {
+    Some(seconds_between(step.started_at?, step.ended_at?))
+}
+
+/// The downtime of a machine in this run; `None` when nothing switched it off.
+pub fn downtime(seen: &Seen<'_>, machine: &MachineName, now: Timestamp) -> Option<Downtime> {
+    let mut total: Option<f64> = None;
+    let mut since: Option<Timestamp> = None;
+    for ix in seen.chains.get(machine)? {
+        let state = seen.state.step(*ix);
+        match seen.plan.step(*ix).effect {
+            Effect::Stop(_) if since.is_none() => since = state.started_at,
+            Effect::Start(_) if state.status == Status::Succeeded => {
+                if let (Some(from), Some(to)) = (since.take(), state.ended_at) {
+                    total = Some(total.unwrap_or(0.0) + seconds_between(from, to));
+                }
+            }
+            _ => {}
+        }
+    }
+    let running = since.map(|from| seconds_between(from, now));
+    let seconds = total.unwrap_or(0.0) + running.unwrap_or(0.0);
+    (total.is_some() || running.is_some()).then_some(Downtime { seconds, now: running.is_some() })
+}

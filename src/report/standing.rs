@@ -1,0 +1,237 @@
+//! How each machine stands in a run: where it runs, whether its data is safe, whether it is down.
+//!
+//! From the run's own fold; what was observed just now, when it was, goes before that.
+
+use serde::Serialize;
+
+use crate::base::{Json, MachineName, Side, StepId, Timestamp};
+use crate::plan::effect::Effect;
+use crate::plan::facts::{CommitState, Facts, MachineFacts, Power, Protection, ReplicaState};
+use crate::report::Seen;
+use crate::report::clock::{Downtime, downtime};
+use crate::run::state::{Status, StepState};
+
+/// One machine of a run, for people and machines (§ 14: `machines`).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Standing {
+    /// The machine.
+    pub machine: MachineName,
+    /// Power in the cloud.
+    pub cloud: Power,
+    /// Power on-prem.
+    pub onprem: Power,
+    /// Power and replica were observed just now; else they are what the run did and the plan knew.
+    pub observed: bool,
+    /// Where its data is, and what it is worth.
+    pub data: Data,
+    /// No acknowledged write can be lost by what homing did so far.
+    pub data_safe: bool,
+    /// Its cloud side is deleted, or partly: there is only forward.
+    pub point_of_no_return_passed: bool,
+    /// Seconds of downtime in this run; absent when nothing switched it off.
+    pub downtime_s: Option<f64>,
+    /// It is down now.
+    pub down: bool,
+    /// A step of it that failed for good, or was rejected.
+    pub failed: Option<StepId>,
+    /// Steps done.
+    pub steps_done: usize,
+    /// Steps in all.
+    pub steps: usize,
+}
+
+/// Where the data is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Data {
+    /// It runs in the cloud; the replica on-prem is behind.
+    LiveInCloud,
+    /// The same, but a transfer to the replica is not finished: the replica must not boot.
+    LiveInCloudReplicaDirty,
+    /// It is off; the last state is on the cloud disks, the replica has not all of it yet.
+    OnCloudDisks,
+    /// It is off; cloud disks and replica are equal.
+    OnBothSides,
+    /// It runs on-prem; the cloud disks are still there.
+    LiveOnprem,
+    /// It runs on-prem; the cloud side is being deleted.
+    LiveOnpremCommitting,
+    /// It runs on-prem and is not protected.
+    LiveOnpremUnprotected,
+    /// It runs on-prem, protected towards the cloud.
+    LiveOnpremProtected,
+    /// Nobody can say.
+    Unknown,
+}
+
+impl Data {
+    /// For a person.
+    pub fn words(self) -> &'static str {
+        match self {
+            Data::LiveInCloud => "safe in cloud; replica older",
+            Data::LiveInCloudReplicaDirty => "safe in cloud; replica dirty",
+            Data::OnCloudDisks => "safe on cloud disks alone",
+            Data::OnBothSides => "safe on both sides",
+            Data::LiveOnprem => "safe on-prem; cloud disks kept",
+            Data::LiveOnpremCommitting => "safe on-prem; half committed",
+            Data::LiveOnpremUnprotected => "safe on-prem; NOT protected yet",
+            Data::LiveOnpremProtected => "safe on-prem and protected",
+            Data::Unknown => "UNKNOWN: observe the machine",
+        }
+    }
+}
+
+/// Every machine of the run, by name.
+pub fn standings(seen: &Seen<'_>, observed: Option<&Facts>, now: Timestamp) -> Vec<Standing> {
+    let facts = |machine: &MachineName| observed.and_then(|facts| facts.machines.get(machine));
+    seen.chains.keys().map(|machine| standing(seen, machine, facts(machine), now)).collect()
+}
+
+fn standing(
+    seen: &Seen<'_>,
+    machine: &MachineName,
+    facts: Option<&MachineFacts>,
+    now: Timestamp,
+) -> Standing {
+    let chain = seen.chains.get(machine).map(Vec::as_slice).unwrap_or_default();
+    let mut walk = Walk::planned(seen, machine);
+    for ix in chain {
+        walk.step(seen.plan.step(*ix).effect, seen.state.step(*ix));
+    }
+    if let Some(facts) = facts {
+        walk.observe(facts);
+    }
+    let data = walk.data();
+    let clock = downtime(seen, machine, now);
+    let failed = chain
+        .iter()
+        .find(|ix| matches!(seen.state.step(**ix).status, Status::Failed | Status::Rejected));
+    let done = chain.iter().filter(|ix| seen.state.step(**ix).status == Status::Succeeded);
+    Standing {
+        machine: machine.clone(),
+        cloud: walk.cloud,
+        onprem: walk.onprem,
+        observed: facts.is_some(),
+        data,
+        data_safe: data != Data::Unknown,
+        point_of_no_return_passed: walk.commit != Commit::No,
+        downtime_s: clock.map(|Downtime { seconds, .. }| seconds),
+        down: walk.cloud == Power::Off && walk.onprem != Power::On,
+        failed: failed.map(|ix| seen.plan.step(*ix).id.clone()),
+        steps_done: done.count(),
+        steps: chain.len(),
+    }
+}
+
+/// How far a commit is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Commit {
+    No,
+    Begun,
+    Done,
+}
+
+/// A machine as the run's events leave it.
+struct Walk {
+    /// The side that held the live data when the plan was made.
+    active: Option<Side>,
+    cloud: Power,
+    onprem: Power,
+    dirty: bool,
+    current: bool,
+    commit: Commit,
+    protected: bool,
+}
+
+impl Walk {
+    /// As the plan found it, by the facts that it rests on.
+    fn planned(seen: &Seen<'_>, machine: &MachineName) -> Walk {
+        let own = |name: &str| {
+            let mut facts = seen.plan.facts.iter();
+            let fact = facts.find(|f| f.subject == machine.as_str() && f.fact == name)?;
+            serde_json::from_str::<Json>(&fact.value).ok()
+        };
+        let power = |name: &str| {
+            own(name).and_then(|value| serde_json::from_value(value).ok()).unwrap_or(Power::Unknown)
+        };
+        let active = own("where").and_then(|side| match side.as_str() {
+            Some("cloud") => Some(Side::Cloud),
+            Some("home") => Some(Side::Onprem),
+            _ => None,
+        });
+        Walk {
+            active,
+            cloud: power("cloud.power"),
+            onprem: power("onprem.power"),
+            dirty: false,
+            current: false,
+            commit: Commit::No,
+            protected: false,
+        }
+    }
+
+    fn step(&mut self, effect: Effect, state: &StepState) {
+        let done = state.status == Status::Succeeded;
+        if state.attempts == 0 && !done {
+            return;
+        }
+        match effect {
+            Effect::Stop(side) => self.switch(side, Power::Off, done),
+            Effect::Start(side) => {
+                self.switch(side, Power::On, done);
+                self.current = self.current && !done;
+            }
+            Effect::Transfer { .. } => {
+                self.dirty = !done;
+                self.current = done && self.cloud == Power::Off;
+            }
+            Effect::Commit if done => (self.commit, self.cloud) = (Commit::Done, Power::Off),
+            // Only what was announced may have been deleted.
+            Effect::Commit if state.intent.is_some() => self.commit = Commit::Begun,
+            Effect::ReverseReplicate => self.protected = done,
+            _ => {}
+        }
+    }
+
+    fn switch(&mut self, side: Side, to: Power, done: bool) {
+        let power = match side {
+            Side::Cloud => &mut self.cloud,
+            Side::Onprem => &mut self.onprem,
+        };
+        *power = if done { to } else { Power::Unknown };
+    }
+
+    fn observe(&mut self, facts: &MachineFacts) {
+        self.active = Some(facts.active);
+        self.cloud = facts.cloud.power;
+        self.onprem = facts.onprem.power;
+        self.dirty = facts.dirty.is_some() || facts.replica == ReplicaState::Dirty;
+        self.current = facts.replica == ReplicaState::Current;
+        self.protected = facts.protection == Protection::OnpremToCloud;
+        if !facts.cloud.exists && facts.commit == CommitState::Committed {
+            self.commit = Commit::Done;
+        }
+    }
+
+    fn data(&self) -> Data {
+        match (self.cloud, self.onprem, self.commit) {
+            (_, Power::On, Commit::Begun) => Data::LiveOnpremCommitting,
+            (_, Power::On, Commit::Done) if self.protected => Data::LiveOnpremProtected,
+            (_, Power::On, Commit::Done) => Data::LiveOnpremUnprotected,
+            (Power::Off, Power::On, Commit::No) => Data::LiveOnprem,
+            (Power::On, Power::Off | Power::Unknown, _) if self.dirty => {
+                Data::LiveInCloudReplicaDirty
+            }
+            (Power::On, Power::Off, _) => Data::LiveInCloud,
+            (Power::Off, Power::Off | Power::Unknown, Commit::No) if self.current => {
+                Data::OnBothSides
+            }
+            (Power::Off, Power::Off, Commit::No) => Data::OnCloudDisks,
+            // Nobody knows whether it still runs; its twin does not, so no other copy is newer.
+            (Power::Unknown, Power::Off, Commit::No) if self.active == Some(Side::Cloud) => {
+                Data::OnCloudDisks
+            }
+            _ => Data::Unknown,
+        }
+    }
+}

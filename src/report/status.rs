@@ -1,0 +1,265 @@
+//! `homing status RUN`: the answers that somebody needs at three in the morning.
+
+use serde::Serialize;
+
+use crate::base::units::show_seconds;
+use crate::base::{RunId, StepId, Timestamp};
+use crate::plan::facts::{Facts, Power};
+use crate::render::fold::count;
+use crate::render::style::{Ink, Style};
+use crate::render::table::Table;
+use crate::report::Seen;
+use crate::report::line::{outcome_words, retry_command};
+use crate::report::standing::{Standing, standings};
+use crate::run::outcome::Outcome;
+use crate::run::state::Status;
+
+/// Most machines in the table: those that need a person come first, the others are counted.
+const MACHINES_MAX: usize = 20;
+/// Most commands proposed.
+const COMMANDS_MAX: usize = 8;
+
+/// What the status is made from.
+pub struct Asked<'a, 'b> {
+    /// The run.
+    pub seen: &'b Seen<'a>,
+    /// Observed just now, when the sites could be asked.
+    pub observed: Option<&'b Facts>,
+    /// A process owns the run at this moment.
+    pub owned: bool,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// The same as data: `homing status --format json`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StatusData {
+    /// The run.
+    pub run: RunId,
+    /// How it stands; `null` while a process owns it, or after one died.
+    pub outcome: Option<Outcome>,
+    /// A process owns the run at this moment.
+    pub owned: bool,
+    /// By name.
+    pub machines: Vec<Standing>,
+    /// Facts that changed, when it is held.
+    pub held: Vec<String>,
+    /// What may be typed next.
+    pub next: Vec<String>,
+}
+
+/// The status as data.
+pub fn data(asked: &Asked<'_, '_>) -> StatusData {
+    StatusData {
+        run: asked.seen.run.clone(),
+        outcome: asked.seen.state.outcome,
+        owned: asked.owned,
+        machines: standings(asked.seen, asked.observed, asked.now),
+        held: asked.seen.state.held.clone(),
+        next: commands(asked.seen, asked.owned),
+    }
+}
+
+/// The page. Ends with a line break.
+pub fn status(asked: &Asked<'_, '_>, style: Style) -> String {
+    let all = standings(asked.seen, asked.observed, asked.now);
+    let mut page = head(asked, style);
+    page.push_str(&machines(&all, style));
+    page.push_str(&failures(asked.seen, style));
+    page.push_str(&next(asked, style));
+    page
+}
+
+fn head(asked: &Asked<'_, '_>, style: Style) -> String {
+    let seen = asked.seen;
+    let (ink, words) = match (seen.state.outcome, asked.owned) {
+        (Some(outcome), _) => outcome_words(outcome),
+        (None, true) => (Ink::Good, "is running"),
+        (None, false) => (Ink::Danger, "lost its process and can be resumed"),
+    };
+    let done = seen.state.steps.iter().filter(|step| step.status == Status::Succeeded).count();
+    let title = format!("Run {} {}", seen.run, style.paint(ink, words));
+    let steps = format!("{done} of {} done", count(seen.state.steps.len(), "step"));
+    let mut page = format!("{title}\n") + style.field("Script", &seen.plan.script).as_str();
+    page.push_str(&style.field("Steps", &steps));
+    if asked.observed.is_none() {
+        let text = "not observed now: what the run did and what the plan knew";
+        page.push_str(&style.inked_field(Ink::Warn, "Machines", text));
+    }
+    for changed in &seen.state.held {
+        page.push_str(&style.inked_field(Ink::Danger, "Changed", changed));
+    }
+    page
+}
+
+/// The table of machines; those that need a person come first.
+pub(super) fn machines(all: &[Standing], style: Style) -> String {
+    let mut order: Vec<&Standing> = all.iter().collect();
+    if order.len() > MACHINES_MAX {
+        order.sort_by_key(|one| (one.data_safe, !one.down, one.failed.is_none(), &one.machine));
+    }
+    let rows = order.iter().take(MACHINES_MAX).map(|one| row(one)).collect();
+    let header = vec!["machine", "runs", "data", "downtime", "no return", "steps"];
+    let table = Table { header, rows, amounts: &[3, 5] };
+    let hidden = order.len().saturating_sub(MACHINES_MAX);
+    let mut page = style.heading("Machines") + table.text(style).as_str();
+    if hidden > 0 {
+        page.push_str(&format!(" and {hidden} more: `homing status --format json` has them\n"));
+    }
+    page
+}
+
+fn row(one: &Standing) -> Vec<String> {
+    let down = if one.down { " DOWN" } else { "" };
+    let clock = one.downtime_s.map_or("-".to_owned(), show_seconds);
+    let passed = if one.point_of_no_return_passed { "passed" } else { "ahead" };
+    vec![
+        one.machine.to_string(),
+        runs(one).to_owned(),
+        one.data.words().to_owned(),
+        format!("{clock}{down}"),
+        passed.to_owned(),
+        format!("{}/{}", one.steps_done, one.steps),
+    ]
+}
+
+fn runs(one: &Standing) -> &'static str {
+    match (one.cloud, one.onprem) {
+        (Power::On, Power::On) => "ON BOTH SIDES",
+        (Power::On, _) => "in the cloud",
+        (_, Power::On) => "on-prem",
+        (Power::Off, Power::Off) => "nowhere",
+        _ => "unknown",
+    }
+}
+
+/// Every failed step with its reason and way out.
+pub(super) fn failures(seen: &Seen<'_>, style: Style) -> String {
+    let failed = seen.plan.iter().filter(|(ix, _)| seen.state.step(*ix).status == Status::Failed);
+    let mut page = String::new();
+    for (ix, step) in failed {
+        let Some(failure) = &seen.state.step(ix).failure else { continue };
+        let code = failure.code.as_ref().map_or(String::new(), |code| format!("[{code}] "));
+        let text = format!("{}: {code}{}", step.id, failure.message);
+        page.push_str(&style.inked_field(Ink::Danger, "Failed", &text));
+        if let Some(help) = &failure.help {
+            page.push_str(&style.field("", help));
+        }
+    }
+    if page.is_empty() { page } else { style.heading("Failures") + page.as_str() }
+}
+
+fn next(asked: &Asked<'_, '_>, style: Style) -> String {
+    next_commands(&commands(asked.seen, asked.owned), style)
+}
+
+/// The commands, to be pasted; nothing when there is nothing to do.
+pub(super) fn next_commands(commands: &[String], style: Style) -> String {
+    if commands.is_empty() {
+        return String::new();
+    }
+    let shown = commands.iter().take(COMMANDS_MAX);
+    let lines = shown.map(|line| format!("  {}\n", style.paint(Ink::Command, line)));
+    let hidden = commands.len().saturating_sub(COMMANDS_MAX);
+    let rest = if hidden > 0 { format!("  and {hidden} more like these\n") } else { String::new() };
+    style.heading("Next") + lines.collect::<String>().as_str() + rest.as_str()
+}
+
+/// What a person may type next, most useful first. `owned`: a process owns the run at this moment.
+pub fn commands(seen: &Seen<'_>, owned: bool) -> Vec<String> {
+    let run = seen.run;
+    if seen.state.outcome.is_some_and(Outcome::is_over) {
+        return Vec::new();
+    }
+    let of = |status: Status| -> Vec<&StepId> {
+        let steps = seen.plan.iter().filter(|(ix, _)| seen.state.step(*ix).status == status);
+        steps.map(|(_, step)| &step.id).collect()
+    };
+    let mut commands = Vec::new();
+    for gate in of(Status::Open) {
+        commands.push(format!("homing approve {run} {gate}"));
+        commands.push(format!("homing reject {run} {gate}"));
+    }
+    commands.extend(of(Status::Failed).iter().map(|step| retry_command(run.as_str(), step)));
+    if !owned {
+        commands.push(format!("homing resume {run}"));
+    }
+    commands
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::facts::tests::away;
+    use crate::render::tests::{Sample, many};
+    use crate::report::summary::summary;
+    use crate::report::tests::{Story, at, run_id, until_second_gate};
+    use crate::run::event::EventBody;
+    use crate::run::state::RunState;
+
+    fn page(sample: &Sample, state: RunState, observed: Option<&Facts>) -> String {
+        let run = run_id();
+        let seen = Seen::new(&run, &sample.plan, state);
+        let asked = Asked { seen: &seen, observed, owned: false, now: at(300) };
+        let page = status(&asked, Style::PLAIN);
+        let wide: Vec<&str> = page.lines().filter(|line| line.chars().count() > 80).collect();
+        assert_eq!(wide, Vec::<&str>::new(), "80 columns");
+        page
+    }
+
+    #[test]
+    fn waiting_at_the_second_gate() {
+        let sample = Sample::failback(&["web-01"]);
+        let mut story = until_second_gate();
+        story.end(Outcome::Waiting);
+        insta::assert_snapshot!(page(&sample, story.state(&sample.plan), None));
+    }
+
+    #[test]
+    fn killed_in_the_final_transfer_and_observed() {
+        let sample = Sample::failback(&["db-01", "web-01"]);
+        let mut story = Story::default();
+        story.begin();
+        for step in ["snapshot.1", "transfer_delta.1"] {
+            story.did(&format!("db-01.{step}")).did(&format!("web-01.{step}"));
+        }
+        story.gate("complete", "Complete failover");
+        story.answer("complete", crate::run::event::Answer::Approved);
+        story.did("web-01.shutdown_azure_vm.1").start("web-01.transfer_delta.2", 1);
+        let mut facts = Facts::default();
+        for machine in sample.plan.machines() {
+            facts.machines.insert(machine.clone(), away());
+        }
+        let web = facts.machines.values_mut().next_back().unwrap();
+        web.cloud.power = Power::Off;
+        web.replica = crate::plan::facts::ReplicaState::Dirty;
+        insta::assert_snapshot!(page(&sample, story.state(&sample.plan), Some(&facts)));
+    }
+
+    #[test]
+    fn three_hundred_machines_show_those_that_failed_first() {
+        let names = many(300);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let sample = Sample::failback(&names);
+        let mut story = Story::default();
+        story.begin().start("web-222.snapshot.1", 1).fail("web-222.snapshot.1");
+        story.end(Outcome::Failed);
+        let page = page(&sample, story.state(&sample.plan), None);
+        assert!(page.lines().count() < 70, "{page}");
+        let first = page.lines().skip_while(|line| !line.contains("machine ")).nth(1).unwrap();
+        assert!(first.contains("web-222"), "{first}");
+    }
+
+    #[test]
+    fn a_half_finished_commit_is_past_the_point_of_no_return() {
+        let sample = Sample::failback(&["web-01"]);
+        let mut story = until_second_gate();
+        story.answer("commit", crate::run::event::Answer::Approved).start("web-01.commit.1", 1);
+        let step = sample.plan.steps.iter().find(|s| s.primitive == "commit").unwrap().id.clone();
+        story.event(EventBody::Intent { step, deletes: serde_json::json!(["web-01"]) });
+        story.fail("web-01.commit.1").end(Outcome::FailedUnsafe);
+        let run = run_id();
+        let seen = Seen::new(&run, &sample.plan, story.state(&sample.plan));
+        insta::assert_snapshot!(summary(&seen, at(300), Style::PLAIN));
+    }
+}

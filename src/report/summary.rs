@@ -1,0 +1,85 @@
+//! The end of a run: how it came out, per machine what happened, what failed, what to type next.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::units::show_seconds;
+use crate::base::{MachineName, Timestamp};
+use crate::render::style::{Ink, Style};
+use crate::render::table::Table;
+use crate::report::Seen;
+use crate::report::clock::seconds_between;
+use crate::report::line::outcome_words;
+use crate::report::standing::standings;
+use crate::report::status::{commands, failures, machines, next_commands};
+
+/// What was measured of one machine from outside: its clients' own count.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// The machine.
+    pub machine: MachineName,
+    /// Transactions acknowledged to clients.
+    pub acknowledged: u64,
+    /// Of those, how many its disks do not hold.
+    pub lost: u64,
+    /// From the last acknowledgement on one side to the first on the other, seconds.
+    pub downtime_s: Option<f64>,
+}
+
+/// The summary of a run that its process just left. Ends with a line break.
+pub fn summary(seen: &Seen<'_>, now: Timestamp, style: Style) -> String {
+    let (ink, words) = match seen.state.outcome {
+        Some(outcome) => outcome_words(outcome),
+        None => (Ink::Danger, "did not end in order; it can be resumed"),
+    };
+    let took = seen.state.started_at.map_or(0.0, |from| seconds_between(from, now));
+    let words = style.paint(ink, words);
+    let mut page = format!("\nRun {}, after {}: {words}\n", seen.run, show_seconds(took));
+    let all = standings(seen, None, now);
+    if !all.is_empty() {
+        page.push_str(&machines(&all, style));
+    }
+    page.push_str(&failures(seen, style));
+    page.push_str(&next_commands(&commands(seen, false), style));
+    page
+}
+
+/// What was measured, as a table. Ends with a line break.
+pub fn measured(rows: &[Measured], style: Style) -> String {
+    let cells = |row: &Measured| {
+        let downtime = row.downtime_s.map_or("-".to_owned(), show_seconds);
+        let (acknowledged, lost) = (row.acknowledged.to_string(), row.lost.to_string());
+        vec![row.machine.to_string(), acknowledged, lost, downtime]
+    };
+    let table = Table {
+        header: vec!["machine", "transactions acknowledged", "lost", "downtime"],
+        rows: rows.iter().map(cells).collect(),
+        amounts: &[1, 2, 3],
+    };
+    let lost: u64 = rows.iter().map(|row| row.lost).sum();
+    let verdict = if lost == 0 {
+        style.paint(Ink::Good, "no acknowledged transaction was lost")
+    } else {
+        style.paint(Ink::Danger, &format!("{lost} acknowledged transactions were LOST"))
+    };
+    format!("{} {verdict}\n", table.text(style))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_measured_ends_with_a_verdict() {
+        let row = |name: &str, lost| Measured {
+            machine: MachineName::new(name).unwrap(),
+            acknowledged: 4711,
+            lost,
+            downtime_s: Some(3.2),
+        };
+        let good = measured(&[row("db-01", 0), row("web-01", 0)], Style::PLAIN);
+        assert!(good.ends_with("no acknowledged transaction was lost\n"), "{good}");
+        insta::assert_snapshot!(good);
+        let bad = measured(&[row("db-01", 2)], Style::PLAIN);
+        assert!(bad.ends_with("2 acknowledged transactions were LOST\n"), "{bad}");
+    }
+}

@@ -1,0 +1,212 @@
+//! Steps and groups in scripts: ordering by them, and every way of misusing them. The interpreter
+//! would compare them with anything, and print them as the name of a type, without a word: each such
+//! hole is closed here.
+
+use rhai::{Dynamic, Engine, FnPtr, ImmutableString, Module, NativeCallContext};
+
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::trace::bind::{ARGUMENTS_MAX, Table, any_native, handles};
+use crate::trace::literal;
+use crate::trace::machines::{Machines, Vm};
+use crate::trace::recorder::{Answer, Desk, GroupHandle, Handle, Unknown};
+use crate::trace::sources::Part;
+
+/// Words of the language that a later version brings, and what to do until then.
+const LATER: &[(&str, &str)] = &[
+    ("acknowledge", "warnings stay warnings; run without `--strict`"),
+    ("attempt", "write the way back as a script of its own, and run it when it is needed"),
+    ("commit_failover", "commit the other direction with the provider's own tools"),
+    ("declare_lost", "turn the lost side off by hand; then the plan sees it off"),
+    ("delete_copy", "leave copies to the provider's own tools"),
+    ("fail_if", "a `check` fails its step when it does not hold"),
+    ("parallel", "steps of different machines run in parallel already"),
+    ("policy", "give `retry` and `timeout` to each step"),
+    ("require", "compare facts with `if`, and `throw` what is wrong"),
+    ("run_command", "put a gate there, and let a person run it"),
+    ("start_copy", "leave copies to the provider's own tools"),
+    ("wait_until", "`check` probes until it holds"),
+    ("when", "ask a person with `approve`, or decide on facts with `if`"),
+];
+
+/// Their methods: they stand behind a call that was refused already.
+const LATER_METHODS: &[&str] = &["always", "on_failure", "or", "otherwise", "then_continue"];
+
+/// Binds steps, groups and what a later version brings.
+pub(super) fn bind(engine: &mut Engine, table: Table) {
+    engine
+        .register_type_with_name::<Handle>("step")
+        .register_type_with_name::<GroupHandle>("group of steps")
+        .register_type_with_name::<Unknown>("value that was refused")
+        .register_fn("group", group)
+        .register_indexer_get(output)
+        .register_indexer_get(|_: &mut Unknown, _: ImmutableString| Unknown);
+    let mut module = Module::new();
+    any_native(&mut module, "after", 2, after);
+    for (name, way_out) in LATER {
+        if table.iter().any(|known| known.spec().name == *name) {
+            continue;
+        }
+        for arguments in 0..=ARGUMENTS_MAX {
+            any_native(&mut module, name, arguments, |ctx, _| Ok(later(ctx, name, way_out)));
+        }
+    }
+    for name in LATER_METHODS {
+        for arguments in 1..=3 {
+            any_native(&mut module, name, arguments, |ctx, values| {
+                let follows = values.first().is_some_and(Dynamic::is::<Unknown>);
+                Ok(if follows { Dynamic::from(Unknown) } else { later(ctx, name, "leave it out") })
+            });
+        }
+    }
+    engine.register_global_module(module.into());
+    close_holes::<Handle>(engine, "a step");
+    close_holes::<GroupHandle>(engine, "a group");
+    close_holes::<Machines>(engine, "a set of machines");
+    close_comparisons::<Vm>(engine, "a machine");
+}
+
+/// Names that a script must not give to its own functions: theirs would silently win.
+pub(super) fn reserved(table: Table) -> Vec<&'static str> {
+    let own = [
+        "after",
+        "group",
+        "levels",
+        "machines",
+        "needed_by",
+        "options",
+        "param",
+        "pick",
+        "vm",
+        "vms",
+    ];
+    let primitives = table.iter().map(|known| known.spec().name);
+    own.into_iter().chain(primitives).chain(LATER.iter().map(|later| later.0)).collect()
+}
+
+fn later(ctx: &NativeCallContext<'_>, name: &str, way_out: &str) -> Dynamic {
+    let message = format!("not in this version yet: `{name}`");
+    let mistake = Diagnostic::error("H106", message).help(format!("until it comes: {way_out}"));
+    Desk::of(ctx).open().say(ctx, Part::Whole, mistake);
+    Dynamic::from(Unknown)
+}
+
+/// `group("db", || { .. })`: a scope with a name; the handle stands for all of it.
+fn group(ctx: NativeCallContext<'_>, name: ImmutableString, body: FnPtr) -> Answer<GroupHandle> {
+    let desk = Desk::of(&ctx);
+    let first = desk.open().enter_group();
+    body.call_within_context::<Dynamic>(&ctx, ())?;
+    let handle = desk.open().leave_group(name.to_string(), first);
+    Ok(handle)
+}
+
+/// `step.after(step | group | [..])`. The standard library also passes machines: after whatever was
+/// written for them so far.
+fn after(ctx: &NativeCallContext<'_>, values: Vec<Dynamic>) -> Answer<Dynamic> {
+    let desk = Desk::of(ctx);
+    let recorder = &mut *desk.open();
+    let [step, before] = &values[..] else { panic!("BUG: registered with two arguments") };
+    if step.is::<Unknown>() || before.is::<Unknown>() {
+        return Ok(step.clone());
+    }
+    let Some(handle) = step.clone().try_cast::<Handle>() else {
+        let message = format!("`after` orders a step, and this is {}", literal::show(ctx, step));
+        let help = "write `.after(..)` behind the call that makes the step";
+        recorder.say(ctx, Part::Whole, Diagnostic::error("H114", message).help(help));
+        return Ok(step.clone());
+    };
+    let machines = before.clone().try_cast::<Machines>();
+    let befores = match machines {
+        Some(set) => Some(set.0.iter().filter_map(|m| recorder.order.last_of(*m)).collect()),
+        None => handles(before, recorder),
+    };
+    match befores {
+        Some(befores) => {
+            for before in befores {
+                recorder.after(ctx, handle, before);
+            }
+        }
+        None => {
+            let message =
+                format!("a step comes after steps, and this is {}", literal::show(ctx, before));
+            let help = "pass a step, a group, or a list of these: `.after([a, b])`";
+            recorder.say(ctx, Part::Argument(1), Diagnostic::error("H114", message).help(help));
+        }
+    }
+    Ok(step.clone())
+}
+
+/// `last.bytes_sent`: known only while the plan runs.
+fn output(ctx: NativeCallContext<'_>, handle: &mut Handle, name: ImmutableString) -> Unknown {
+    let desk = Desk::of(&ctx);
+    let mut recorder = desk.open();
+    let spec = recorder.spec(*handle);
+    let known = spec.outputs.iter().map(|output| output.name);
+    let mistake = if spec.outputs.iter().any(|output| output.name == name.as_str()) {
+        let message = format!(
+            "`{name}` of `{}` is known only while the plan runs; not in this version yet: using such values in a script",
+            spec.name
+        );
+        let help =
+            "decide on facts (`m.replica`, `m.away_over(\"30d\")`), or ask a person with a gate";
+        Diagnostic::error("H107", message).help(help)
+    } else {
+        let help = match did_you_mean(&name, known.clone()) {
+            Some(close) => format!("did you mean `{close}`?"),
+            None => format!("it has {}", known.collect::<Vec<_>>().join(", ")),
+        };
+        let message = format!("a step of `{}` has no `{name}`", spec.name);
+        Diagnostic::error("H113", message).help(help)
+    };
+    recorder.say(&ctx, Part::Whole, mistake);
+    Unknown
+}
+
+fn misuse(ctx: &NativeCallContext<'_>, what: &str, does: &str) {
+    let message = format!("{what} cannot {does}");
+    let help = "its properties can: `m.name`, `machines.len()`; order steps with `.after(..)`";
+    let mistake = Diagnostic::error("H114", message).help(help);
+    Desk::of(ctx).open().say(ctx, Part::Whole, mistake);
+}
+
+fn close_holes<T: Clone + 'static>(engine: &mut Engine, what: &'static str) {
+    close_comparisons::<T>(engine, what);
+    engine
+        .register_fn("to_string", move |ctx: NativeCallContext<'_>, _: T| in_text(&ctx, what))
+        .register_fn("to_debug", move |ctx: NativeCallContext<'_>, _: T| in_text(&ctx, what))
+        .register_fn("+", move |ctx: NativeCallContext<'_>, _: ImmutableString, _: T| {
+            in_text(&ctx, what)
+        })
+        .register_fn("+", move |ctx: NativeCallContext<'_>, _: T, _: ImmutableString| {
+            in_text(&ctx, what)
+        })
+        .register_fn("+=", move |ctx: NativeCallContext<'_>, _: &mut ImmutableString, _: T| {
+            in_text(&ctx, what);
+        });
+}
+
+fn in_text(ctx: &NativeCallContext<'_>, what: &str) -> String {
+    misuse(ctx, what, "stand in a text");
+    String::new()
+}
+
+/// Comparing with anything else is an error, never a silent `false`; with `()` it is not.
+fn close_comparisons<T: Clone + 'static>(engine: &mut Engine, what: &'static str) {
+    for operator in ["==", "!=", "<", "<=", ">", ">="] {
+        engine
+            .register_fn(operator, move |ctx: NativeCallContext<'_>, _: T, _: Dynamic| {
+                misuse(&ctx, what, "be compared with that");
+                false
+            })
+            .register_fn(operator, move |ctx: NativeCallContext<'_>, other: Dynamic, _: T| {
+                if !other.is::<Unknown>() {
+                    misuse(&ctx, what, "be compared with that");
+                }
+                false
+            });
+    }
+    engine
+        .register_fn("==", |_: T, (): ()| false)
+        .register_fn("!=", |_: T, (): ()| true)
+        .register_fn("==", |(): (), _: T| false)
+        .register_fn("!=", |(): (), _: T| true);
+}

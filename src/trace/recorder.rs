@@ -1,0 +1,346 @@
+//! What a script has written so far: steps, mistakes, facts it read. Every native function of the
+//! script language reaches it through the interpreter's tag.
+
+use std::cell::{RefCell, RefMut};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
+
+use crate::base::{MachineName, StepId};
+use crate::diagnostic::Diagnostic;
+use crate::plan::facts::{Fact, Facts, HostKey};
+use crate::plan::graph::{Group, index};
+use crate::plan::inventory::Inventory;
+use crate::plan::policy::Policy;
+use crate::plan::step::{Origin, Step, StepIx};
+use crate::primitives::spec::{Spec, Yields};
+use crate::source::Span;
+use crate::trace::ParamDecl;
+use crate::trace::bind::Table;
+use crate::trace::order::{Asked, Order};
+use crate::trace::sources::{Part, Sources};
+
+/// A result of a native function.
+pub(super) type Answer<T> = Result<T, Box<EvalAltResult>>;
+
+/// The error that ends an evaluation whose reason is recorded already.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said;
+
+/// A step, as scripts hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Handle(pub(super) StepIx);
+
+/// A group of steps, as scripts hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct GroupHandle(pub(super) usize);
+
+/// What stands for a value after a mistake, so that tracing can go on and find more.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unknown;
+
+/// Most mistakes of one compile: more help nobody.
+const DIAGNOSTICS_MAX: usize = 100;
+/// Edges that `.after` may add, per step a plan may have.
+const EDGES_PER_STEP_MAX: usize = 16;
+
+/// The shared recorder.
+#[derive(Clone)]
+pub(super) struct Desk(Rc<RefCell<Recorder>>);
+
+impl Desk {
+    pub(super) fn new(recorder: Recorder) -> Desk {
+        Desk(Rc::new(RefCell::new(recorder)))
+    }
+
+    /// The desk of the script that calls.
+    pub(super) fn of(ctx: &NativeCallContext<'_>) -> Desk {
+        let tag = ctx.tag().expect("BUG: every engine here has its desk as tag");
+        tag.clone().cast::<Desk>()
+    }
+
+    /// Never held while a function of the script is called.
+    pub(super) fn open(&self) -> RefMut<'_, Recorder> {
+        self.0.borrow_mut()
+    }
+}
+
+/// All that was recorded.
+pub(super) struct Recorder {
+    pub(super) sources: Sources,
+    pub(super) inventory: Rc<Inventory>,
+    pub(super) facts: Rc<Facts>,
+    /// By place in the inventory.
+    pub(super) names: Vec<MachineName>,
+    pub(super) places: HashMap<MachineName, u32>,
+    pub(super) steps: Vec<Step>,
+    pub(super) groups: Vec<Group>,
+    /// The last steps of each group, by its handle.
+    pub(super) group_ends: Vec<Vec<StepIx>>,
+    pub(super) diagnostics: Vec<Diagnostic>,
+    pub(super) given: BTreeMap<String, String>,
+    pub(super) params: Vec<ParamDecl>,
+    /// Facts read from observations, to be recorded as read.
+    pub(super) read: BTreeSet<(MachineName, String)>,
+    /// Facts found out here: selections, values of the inventory.
+    pub(super) notes: BTreeSet<Fact>,
+    /// Machines that the script has laid hands on.
+    pub(super) selected: BTreeSet<u32>,
+    pub(super) missing_hosts: BTreeSet<HostKey>,
+    /// A fact was asked for that nobody has observed: what follows means nothing.
+    pub(super) incomplete: bool,
+    /// Why the evaluation was stopped from outside.
+    pub(super) stopped: Option<String>,
+    /// Modules being evaluated at their top level.
+    pub(super) importing: u32,
+    pub(super) order: Order,
+    table: Table,
+    ids: HashSet<StepId>,
+    counters: HashMap<(Option<u32>, &'static str), u32>,
+    origins: HashMap<Vec<Position>, Origin>,
+    barriers: HashMap<Vec<Position>, Option<MachineName>>,
+    edges_added: usize,
+}
+
+/// A step about to be recorded.
+pub(super) struct Draft<'a> {
+    pub(super) asked: Asked<'a>,
+    pub(super) step: Step,
+}
+
+impl Recorder {
+    pub(super) fn new(
+        table: Table,
+        inventory: Inventory,
+        facts: Facts,
+        given: BTreeMap<String, String>,
+    ) -> Recorder {
+        let names: Vec<MachineName> = inventory.machines.keys().cloned().collect();
+        let places = (0_u32..).zip(&names).map(|(at, name)| (name.clone(), at)).collect();
+        Recorder {
+            order: Order::new(names.len()),
+            table,
+            inventory: Rc::new(inventory),
+            facts: Rc::new(facts),
+            names,
+            places,
+            given,
+            sources: Sources::default(),
+            steps: Vec::new(),
+            groups: Vec::new(),
+            group_ends: Vec::new(),
+            diagnostics: Vec::new(),
+            params: Vec::new(),
+            read: BTreeSet::new(),
+            notes: BTreeSet::new(),
+            selected: BTreeSet::new(),
+            missing_hosts: BTreeSet::new(),
+            incomplete: false,
+            stopped: None,
+            importing: 0,
+            ids: HashSet::new(),
+            counters: HashMap::new(),
+            origins: HashMap::new(),
+            barriers: HashMap::new(),
+            edges_added: 0,
+        }
+    }
+
+    /// Records a mistake at a call; goes on.
+    pub(super) fn say(&mut self, ctx: &NativeCallContext<'_>, part: Part<'_>, mistake: Diagnostic) {
+        let places = self.places(ctx);
+        self.say_at(&places, part, mistake);
+    }
+
+    /// Records a mistake and stops the evaluation.
+    pub(super) fn refuse<T>(
+        &mut self,
+        ctx: &NativeCallContext<'_>,
+        part: Part<'_>,
+        mistake: Diagnostic,
+    ) -> Answer<T> {
+        self.say(ctx, part, mistake);
+        Err(stop(ctx.call_position()))
+    }
+
+    /// Records a mistake at `places`, innermost first: its place is the outermost of them, the others explain.
+    pub(super) fn say_at(&mut self, places: &[Position], part: Part<'_>, mut mistake: Diagnostic) {
+        if let Some((outer, inner)) = places.split_last() {
+            mistake.at = self.sources.span(*outer, part);
+            for at in inner.iter().rev() {
+                if let Some(span) = self.sources.span(*at, Part::Whole) {
+                    mistake = mistake.related("by way of this", span);
+                }
+            }
+        }
+        self.push(mistake);
+    }
+
+    /// Takes a mistake in, once.
+    pub(super) fn push(&mut self, mistake: Diagnostic) {
+        if self.diagnostics.len() < DIAGNOSTICS_MAX && !self.diagnostics.contains(&mistake) {
+            self.diagnostics.push(mistake);
+        }
+    }
+
+    /// From the native call outwards to the first place that a user wrote.
+    pub(super) fn places(&self, ctx: &NativeCallContext<'_>) -> Vec<Position> {
+        let mut places = vec![ctx.call_position()];
+        let frames = ctx.debugger().map_or(&[][..], |debugger| debugger.call_stack());
+        for frame in frames.iter().rev() {
+            let at = places[places.len() - 1];
+            if self.sources.is_of_user(at) {
+                break;
+            }
+            // The native's own frame, and a closure called by one, stand where their caller does.
+            if frame.pos != at && !frame.pos.is_none() {
+                places.push(frame.pos);
+            }
+        }
+        places
+    }
+
+    fn origin(&mut self, places: Vec<Position>) -> Origin {
+        if let Some(known) = self.origins.get(&places) {
+            return known.clone();
+        }
+        let spans = places.iter().rev().filter_map(|at| self.sources.span(*at, Part::Whole));
+        let spans: Vec<Span> = spans.collect();
+        let (at, via) = spans.split_first().expect("BUG: a call stands in a file that was read");
+        let origin = Origin { at: at.clone(), via: Arc::from(via) };
+        self.origins.insert(places, origin.clone());
+        origin
+    }
+
+    /// What a step's primitive says of itself.
+    pub(super) fn spec(&self, handle: Handle) -> &'static Spec {
+        let name = self.steps[handle.0.at()].primitive;
+        let found = self.table.iter().find(|known| known.spec().name == name);
+        found.expect("BUG: a step is made by a primitive of the table").spec()
+    }
+
+    /// Whether a step yields a snapshot.
+    pub(super) fn is_snapshot(&self, handle: Handle) -> bool {
+        self.spec(handle).yields == Yields::Snapshot
+    }
+
+    /// The next id of a primitive on a machine: `web-01.snapshot.2`.
+    pub(super) fn next_id(&mut self, machine: Option<u32>, primitive: &'static str) -> String {
+        let count = self.counters.entry((machine, primitive)).or_default();
+        *count += 1;
+        match machine {
+            Some(machine) => format!("{}.{primitive}.{count}", self.names[machine as usize]),
+            None => format!("{primitive}.{count}"),
+        }
+    }
+
+    /// Whether an id is used already.
+    pub(super) fn has_id(&self, id: &StepId) -> bool {
+        self.ids.contains(id)
+    }
+
+    /// Records a step.
+    pub(super) fn record(
+        &mut self,
+        ctx: &NativeCallContext<'_>,
+        draft: Draft<'_>,
+    ) -> Answer<Handle> {
+        let steps_max = self.inventory.limits.steps_max as usize;
+        if self.importing > 0 {
+            let message = "a step at the top level of a module";
+            let help = "put it into a function, and call that from the script";
+            return self.refuse(ctx, Part::Whole, Diagnostic::error("H124", message).help(help));
+        }
+        if self.steps.len() >= steps_max {
+            let message = format!("the plan has more than {steps_max} steps");
+            let help = "raise `limits.steps` in the inventory if that many are meant";
+            return self.refuse(ctx, Part::Whole, Diagnostic::error("H140", message).help(help));
+        }
+        let at = index(self.steps.len());
+        let Draft { asked, mut step } = draft;
+        let places = self.places(ctx);
+        if asked.machine.is_none() {
+            self.watch_for_serialising(&places, &step);
+        }
+        let edges = self.order.place(&asked);
+        step.needs = edges.needs;
+        step.waits = edges.waits;
+        step.origin = self.origin(places);
+        self.ids.insert(step.id.clone());
+        self.steps.push(step);
+        Ok(Handle(at))
+    }
+
+    /// A barrier inside a loop over machines makes them wait for each other: seldom meant.
+    fn watch_for_serialising(&mut self, places: &[Position], step: &Step) {
+        let before = self.steps.last().and_then(|step| step.machine.clone());
+        let Some(before) = before else { return };
+        match self.barriers.get(places) {
+            None => {
+                self.barriers.insert(places.to_vec(), Some(before));
+            }
+            Some(Some(first)) if *first != before => {
+                let message = format!(
+                    "`{}` names no machine and is written once per machine: each waits for the one before",
+                    step.primitive
+                );
+                let help = "name the machine as first argument, or write it once, after the loop";
+                self.say_at(places, Part::Whole, Diagnostic::warning("H126", message).help(help));
+                self.barriers.insert(places.to_vec(), None);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Makes `step` need `before`; whether that was possible.
+    pub(super) fn after(&mut self, ctx: &NativeCallContext<'_>, step: Handle, before: StepIx) {
+        let at = step.0;
+        if before >= at {
+            let message = format!(
+                "`{}` cannot wait for `{}`, which is written later",
+                self.steps[at.at()].id,
+                self.steps[before.at()].id
+            );
+            let help = "write the steps in the order in which they wait for each other";
+            return self.say(ctx, Part::Whole, Diagnostic::error("H127", message).help(help));
+        }
+        let most = self.inventory.limits.steps_max as usize * EDGES_PER_STEP_MAX;
+        if self.edges_added >= most {
+            let message = format!("`.after` adds more than {most} edges to the plan");
+            let help = "put a barrier between the two crowds: it is one step";
+            return self.say(ctx, Part::Whole, Diagnostic::error("H140", message).help(help));
+        }
+        let Step { needs, waits, .. } = &mut self.steps[at.at()];
+        if let Err(gap) = needs.binary_search(&before) {
+            needs.insert(gap, before);
+            waits.retain(|ix| *ix != before);
+            self.edges_added += 1;
+            self.order.after(at, before);
+        }
+    }
+
+    /// Opens the scope of a group.
+    pub(super) fn enter_group(&mut self) -> StepIx {
+        self.order.enter();
+        index(self.steps.len())
+    }
+
+    /// Closes it.
+    pub(super) fn leave_group(&mut self, name: String, first: StepIx) -> GroupHandle {
+        self.group_ends.push(self.order.leave());
+        self.groups.push(Group { name, first, end: index(self.steps.len()) });
+        GroupHandle(self.group_ends.len() - 1)
+    }
+}
+
+/// The error that ends an evaluation whose reason is recorded already.
+pub(super) fn stop(at: Position) -> Box<EvalAltResult> {
+    EvalAltResult::ErrorRuntime(Dynamic::from(Said), at).into()
+}
+
+/// The policy of a step: shared while it is the primitive's own.
+pub(super) fn shared_policy(policy: &Policy) -> Arc<Policy> {
+    Arc::new(policy.clone())
+}
