@@ -33,6 +33,7 @@ pub mod config;
 pub mod diagnostic;
 pub mod execute;
 pub mod journal;
+pub mod observe;
 pub mod plan;
 pub mod primitives;
 pub mod render;

@@ -11,7 +11,7 @@ use crate::observe::{Open, Unseen, observe_hosts, observe_machines, sites_of};
 use crate::plan::facts::{FactLog, Facts};
 use crate::plan::inventory::Inventory;
 use crate::source::World;
-use crate::trace::{Request, Traced};
+use crate::trace::Request;
 
 /// Rounds of compiling at most: each reads facts that the one before asked for. A script that still asks
 /// for more then chooses its machines by the facts of other machines, without end.
@@ -29,8 +29,6 @@ pub struct Asked<'a> {
     pub inventory: &'a Inventory,
     /// Bytes allocated by the process right now.
     pub allocated: Option<fn() -> u64>,
-    /// Makes a plan of a script.
-    pub trace: &'a dyn Fn(&Request<'_>) -> Traced,
 }
 
 /// Compiles a script with all the facts that it and the rules read. What a site could not tell is among
@@ -82,7 +80,7 @@ fn compile_once(asked: &Asked<'_>, facts: &Facts) -> Compiled {
         facts: &log,
         allocated: asked.allocated,
     };
-    compile(&request, asked.trace)
+    compile(&request)
 }
 
 /// Machines that were asked for, or that a step touches: rules read facts of those.
