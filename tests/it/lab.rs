@@ -172,7 +172,7 @@ impl Machine<'_> {
         disks.begin_sync(self.at(to), &mark, &fence).await.unwrap();
         let sinks = disks.sink(self.at(to), &sync, &fence).await.unwrap();
         let ranges = match since {
-            None => source.disks.iter().map(|disk| vec![0..disk.bytes()]).collect(),
+            None => source.disks.iter().map(|disk| Vec::from([0..disk.bytes()])).collect(),
             Some(since) => {
                 let from = self.lab.site(to.other());
                 let from = from.disks().unwrap();
