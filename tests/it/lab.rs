@@ -171,8 +171,10 @@ impl Machine<'_> {
             DirtyMark { sync: sync.clone(), run: self.run.to_string(), step: step.to_owned() };
         disks.begin_sync(self.at(to), &mark, &fence).await.unwrap();
         let sinks = disks.sink(self.at(to), &sync, &fence).await.unwrap();
-        let ranges = match since {
-            None => source.disks.iter().map(|disk| vec![0..disk.bytes()]).collect(),
+        let ranges: Vec<Vec<std::ops::Range<u64>>> = match since {
+            None => {
+                source.disks.iter().map(|disk| std::iter::once(0..disk.bytes()).collect()).collect()
+            }
             Some(since) => {
                 let from = self.lab.site(to.other());
                 let from = from.disks().unwrap();

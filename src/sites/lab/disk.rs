@@ -129,11 +129,6 @@ impl Written {
             other => other.map_err(io::Error::from),
         }
     }
-
-    /// Returns once all disks are on the medium.
-    pub(super) fn flush(&self) -> io::Result<()> {
-        self.files.iter().try_for_each(File::sync_data)
-    }
 }
 
 fn write_zeroes(file: &File, offset: u64, len: u64) -> io::Result<()> {

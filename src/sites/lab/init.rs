@@ -77,7 +77,8 @@ fn build(cloud: &Seat, onprem: &Seat) -> Result<State, Failure> {
         }
         io(live.write(disk, offset, &page))?;
     }
-    io(live.flush().and_then(|()| left.flush()))?;
+    // Not flushed: a scattered history takes a busy disk long, and the lab simulates no power loss. Should
+    // one tear these disks, they do not boot, and `lab reset` makes others.
     let log = cloud.client_log();
     io(files::remove(&log))?;
     io(Client::open(&log).and_then(|mut client| client.acknowledge(&history)))?;

@@ -28,7 +28,7 @@ pub(in crate::sites::lab) enum Request {
     Snapshot(Box<Kept>),
     /// Give one up.
     Release(SnapshotId),
-    /// Finish the record in hand, flush, end.
+    /// Finish the record in hand, end.
     Stop,
     /// End now, whatever is in hand: the plug.
     Kill,

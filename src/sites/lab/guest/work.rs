@@ -71,7 +71,6 @@ impl Work {
             let wait = next.min(look).saturating_duration_since(Instant::now());
             match requests.recv_timeout(wait) {
                 Ok((Request::Stop, reply)) => {
-                    self.disks.flush()?;
                     say(&format!("stopped after record {}", self.seq));
                     // It ends whether or not somebody still listens.
                     drop(reply.send(Ok(Json::from(self.seq))));
