@@ -44,3 +44,4 @@ pub mod source;
 pub mod trace;
 pub mod transfer;
 pub mod verify;
+pub mod watch;

@@ -169,9 +169,6 @@ pub struct PlanArgs {
     /// Save the plan: `homing run FILE` runs exactly that, once.
     #[arg(long, value_name = "FILE")]
     pub out: Option<Utf8PathBuf>,
-    /// List every step of every machine, however many there are.
-    #[arg(long)]
-    pub full: bool,
 }
 
 /// What a run is told before it begins.

@@ -8,6 +8,7 @@ use crate::cli::draw::draw;
 use crate::cli::place::Place;
 use crate::cli::terminal::Terminal;
 use crate::cli::{Done, print, print_json, say, wait_for};
+use crate::diagnostic::Diagnostic;
 use crate::render::fold::count;
 use crate::trace::ParamDecl;
 
@@ -19,10 +20,10 @@ pub fn check(args: &CheckArgs, global: &Global, terminal: Terminal) -> Done {
     let script = &args.compile.script;
     let place = Place::find(global, (!is_module(script)).then_some(script.as_path()))?;
     let sites = place.sites()?;
-    let compiled = wait_for(compile(&args.compile, &place, &sites.opener()))??.compiled;
+    let compiled = wait_for(compile(&args.compile, &place, &sites))??.compiled;
     let exit = exit_of(&compiled.diagnostics);
     if args.format == Format::Json {
-        let flat: Vec<_> = compiled.diagnostics.iter().map(|d| d.flat()).collect();
+        let flat: Vec<_> = compiled.diagnostics.iter().map(Diagnostic::flat).collect();
         print_json(&json!({ "diagnostics": flat, "params": compiled.params }))?;
         return Ok(exit);
     }

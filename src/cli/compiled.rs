@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::cli::args::{CompileArgs, Global};
+use crate::cli::args::CompileArgs;
 use crate::cli::exit::Exit;
 use crate::cli::memory::allocated_bytes;
-use crate::cli::place::Place;
+use crate::cli::place::{Opened, Place};
 use crate::cli::stop::Stop;
 use crate::cli::world::DiskWorld;
 use crate::compile::Compiled;
@@ -62,11 +62,7 @@ pub fn exit_of(diagnostics: &[Diagnostic]) -> Exit {
 ///
 /// # Errors
 /// Exit 2: a parameter without `=`, a script that is not there.
-pub async fn compile(
-    args: &CompileArgs,
-    place: &Place,
-    sites: &crate::execute::Sites,
-) -> Result<Script, Stop> {
+pub async fn compile(args: &CompileArgs, place: &Place, sites: &Opened) -> Result<Script, Stop> {
     let params = params(&args.param)?;
     let (folder, script) = split(&args.script)?;
     let world = DiskWorld::new(&folder);
@@ -77,7 +73,7 @@ pub async fn compile(
         inventory: &place.inventory,
         allocated: Some(allocated_bytes),
     };
-    let (mut compiled, facts) = compile_observed(&asked, sites.as_ref()).await;
+    let (mut compiled, facts) = compile_observed(&asked, &|name| sites.site(name)).await;
     if args.strict {
         for diagnostic in &mut compiled.diagnostics {
             if diagnostic.severity == Severity::Warning {

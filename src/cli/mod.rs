@@ -6,10 +6,148 @@
 pub mod args;
 pub mod draw;
 pub mod exit;
-pub mod explain;
-pub mod init;
 pub mod memory;
-pub mod place;
-pub mod stop;
-pub mod terminal;
 pub mod world;
+
+mod answer;
+mod check;
+mod compiled;
+mod explain;
+mod gate;
+mod init;
+mod lab;
+mod past;
+mod place;
+mod plan;
+mod run;
+mod runs;
+mod shell;
+mod stop;
+mod terminal;
+mod told;
+mod watching;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::cli::args::{Cli, Command, Global};
+use crate::cli::exit::Exit;
+use crate::cli::stop::Stop;
+use crate::cli::terminal::Terminal;
+use crate::sites::registry;
+
+/// What a command comes to: an exit code, or the reason why it could not do its work.
+type Done = Result<Exit, Stop>;
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if let Some(status) = registry::helper_process(&arguments) {
+        return u8::try_from(status).map_or(ExitCode::FAILURE, ExitCode::from);
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let terminal = Terminal::new(&cli.global);
+    say_bugs();
+    let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        dispatch(cli.command, &cli.global, terminal)
+    }));
+    match worked {
+        Ok(Ok(exit)) => exit.into(),
+        Ok(Err(stop)) => {
+            say(&stop.show(&terminal));
+            stop.exit.into()
+        }
+        Err(_) => Exit::Bug.into(),
+    }
+}
+
+fn usage(error: &clap::Error) -> ExitCode {
+    // A closed pipe (`homing --help | head`) is nobody's mistake.
+    let printed = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            printed.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+        }
+        _ => Exit::Usage.into(),
+    }
+}
+
+/// A broken invariant stops the program; the run stays resumable, and the message says how to report it.
+fn say_bugs() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        before(panic);
+        say(
+            "homing: this is a bug in homing. Nothing that was journalled is lost: `homing resume` goes on.\n  \
+             Please report the lines above with `homing --version` and the script.\n",
+        );
+    }));
+}
+
+fn dispatch(command: Command, global: &Global, terminal: Terminal) -> Done {
+    match command {
+        Command::Check(args) => check::check(&args, global, terminal),
+        Command::Plan(args) => plan::plan(&args, global, terminal),
+        Command::Run(args) => run::run(&args, global, terminal),
+        Command::Resume(args) => run::resume(&args, global, terminal),
+        Command::Approve(args) => answer::approve(&args, global),
+        Command::Reject(args) => answer::reject(&args, global),
+        Command::Cancel(args) => answer::cancel(&args, global, terminal),
+        Command::Retry(args) => answer::retry(&args, global),
+        Command::Status(args) => runs::status(&args, global, terminal),
+        Command::Runs(args) => runs::list(&args, global, terminal),
+        Command::Show(args) => runs::show(&args, global, terminal),
+        Command::Logs(args) => runs::logs(&args, global, terminal),
+        Command::Explain(args) => print(&explain::explain(args.code.as_deref(), terminal.page())?),
+        Command::Primitives(args) => {
+            let name = args.name.as_deref();
+            print(&explain::primitives(name, args.markdown, terminal.page())?)
+        }
+        Command::Lab(command) => lab::lab(command, global, terminal),
+        Command::Init(args) => print(&init::init(&args.folder)?),
+        Command::Watch(args) => watching::watch(&args, global, terminal),
+        Command::Completions(args) => print(&shell::completions(args.shell)),
+        Command::Man => print(&shell::manual()?),
+    }
+}
+
+/// Data goes to standard output; a reader that left early is no failure.
+fn print(text: &str) -> Done {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Stop::new(Exit::Usage, format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(Exit::Success),
+    }
+}
+
+/// The same for data as JSON.
+fn print_json(data: &impl serde::Serialize) -> Done {
+    let text = serde_json::to_string_pretty(data).expect("BUG: reports are plain data");
+    print(&(text + "\n"))
+}
+
+/// Talk goes to standard error; nobody listening is no failure.
+fn say(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Runs what waits; two threads are enough for a process whose work is waiting.
+fn wait_for<T>(work: impl Future<Output = T>) -> Result<T, Stop> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Stop::new(Exit::Bug, format!("cannot start: {error}")))?;
+    let done = runtime.block_on(work);
+    // An attempt that does not heed its cancellation must not keep the process.
+    runtime.shutdown_background();
+    Ok(done)
+}

@@ -1,19 +1,26 @@
 //! Where a command works: the current folder, the inventory, the state folder, the sites.
 
+use std::sync::Arc;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::base::SiteName;
 use crate::cli::args::Global;
 use crate::cli::exit::Exit;
 use crate::cli::stop::Stop;
 use crate::config;
+use crate::execute;
 use crate::plan::inventory::Inventory;
+use crate::run::failure::Failure;
+use crate::sites::Site;
+use crate::sites::practice::Practice;
+use crate::sites::registry::{self, Tools};
 use crate::source::Texts;
 
 /// What a command needs to know of its surroundings.
-#[derive(Debug)]
 pub struct Place {
     /// The inventory.
-    pub inventory: Inventory,
+    pub inventory: Arc<Inventory>,
     /// The state folder; it may not exist yet.
     pub state: Utf8PathBuf,
     /// The inventory's text, to draw mistakes over.
@@ -39,7 +46,51 @@ impl Place {
         // Guests and later processes must find the same folders from anywhere.
         inventory.folder = cwd.join(&inventory.folder);
         let state = global.state.clone().unwrap_or_else(|| inventory.folder.join(".homing"));
-        Ok(Place { state: cwd.join(state), inventory, texts: loaded.texts })
+        Ok(Place { state: cwd.join(state), inventory: Arc::new(inventory), texts: loaded.texts })
+    }
+
+    /// Opens every site; touches nothing.
+    ///
+    /// # Errors
+    /// Exit 2 with everything that is wrong with their settings.
+    pub fn sites(&self) -> Result<Opened, Stop> {
+        let opened = registry::open(&self.inventory, &tools()?);
+        opened.map(Opened).map_err(|wrong| Stop::diagnosed(Exit::Usage, wrong, self.texts.clone()))
+    }
+
+    /// The practice ground of this inventory, when it has one.
+    ///
+    /// # Errors
+    /// Exit 70 when the program does not know where it is.
+    pub fn practice(&self) -> Result<Option<Box<dyn Practice>>, Stop> {
+        Ok(registry::practice(&self.inventory, &tools()?))
+    }
+}
+
+fn tools() -> Result<Tools, Stop> {
+    let exe = std::env::current_exe()
+        .map_err(|error| Stop::new(Exit::Bug, format!("cannot find my own executable: {error}")))?;
+    Ok(Tools { exe })
+}
+
+/// The sites of an inventory, opened.
+#[derive(Clone)]
+pub struct Opened(registry::Sites);
+
+impl Opened {
+    /// One of them.
+    ///
+    /// # Errors
+    /// Permanent, when the inventory has no such site.
+    pub fn site(&self, name: &SiteName) -> Result<Arc<dyn Site>, Failure> {
+        let missing = || Failure::permanent(format!("the inventory has no site `{name}`"));
+        self.0.get(name).ok_or_else(missing)
+    }
+
+    /// For the engine.
+    pub fn for_engine(&self) -> execute::Sites {
+        let sites = self.0.clone();
+        Arc::new(move |name| sites.get(name))
     }
 }
 

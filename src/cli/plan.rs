@@ -1,5 +1,7 @@
 //! `plan`: the dry run, and saving it.
 
+use std::hash::{BuildHasher, RandomState};
+
 use camino::Utf8Path;
 
 use crate::base::{Json, PlanId};
@@ -30,7 +32,7 @@ pub fn plan(args: &PlanArgs, global: &Global, terminal: Terminal) -> Done {
     let script = &args.compile.script;
     let place = Place::find(global, (!is_module(script)).then_some(script.as_path()))?;
     let sites = place.sites()?;
-    let compiled = wait_for(compile(&args.compile, &place, &sites.opener()))??;
+    let compiled = wait_for(compile(&args.compile, &place, &sites))??;
     let texts = compiled.compiled.texts.clone();
     let (plan, facts, warnings) = compiled.plan()?;
     let estimates = estimate(&plan, &place.inventory, &facts, &History::default());
@@ -42,7 +44,7 @@ pub fn plan(args: &PlanArgs, global: &Global, terminal: Terminal) -> Done {
         return print_json(&saved);
     }
     warn(&warnings, &texts, terminal);
-    let page = show(&plan, &estimates, &place, &facts, args.full, terminal);
+    let page = show(&plan, &estimates, &place, &facts, terminal);
     print(&page)?;
     if let Some(path) = &args.out
         && !terminal.quiet
@@ -58,14 +60,13 @@ fn show(
     estimates: &Estimates,
     place: &Place,
     facts: &Facts,
-    full: bool,
     terminal: Terminal,
 ) -> String {
     let sentences = Review::sentences(plan.plan(), &place.inventory, facts);
     let waves = waves(plan.plan());
     let no_return = point_of_no_return(plan.plan());
     let review = Review::new(plan, estimates, &place.inventory, sentences, waves, no_return);
-    text(&if full { review.full() } else { review }, terminal.page())
+    text(&review, terminal.page())
 }
 
 /// Draws warnings; the page lists them too, but not with their places.
@@ -77,8 +78,9 @@ fn warn(warnings: &[Diagnostic], texts: &crate::source::Texts, terminal: Termina
 
 /// An id for a plan that has none yet.
 pub fn new_plan_id() -> PlanId {
-    let random = blake3::hash(uuid_like().as_bytes()).to_hex();
-    PlanId::new(format!("p-{}", &random.as_str()[..16])).expect("BUG: hexadecimal is a name")
+    // The standard library's own source of randomness: seeded by the system, per value.
+    let random = RandomState::new().hash_one(0_u8);
+    PlanId::new(format!("p-{random:016x}")).expect("BUG: hexadecimal is a name")
 }
 
 fn write(path: &Utf8Path, saved: &Json) -> Result<(), Stop> {

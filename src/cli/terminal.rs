@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use crate::cli::args::{Colour, Global};
+use crate::render::style::Style;
 
 /// What the terminal can do, and how much the user wants to hear.
 #[derive(Clone, Copy, Debug)]
@@ -42,5 +43,15 @@ impl Terminal {
             interactive: error_terminal && std::io::stdin().is_terminal(),
             quiet: global.quiet,
         }
+    }
+
+    /// How pages on standard output look.
+    pub fn page(&self) -> Style {
+        Style { colour: self.colour_out, width: self.width }
+    }
+
+    /// How talk on standard error looks.
+    pub fn talk(&self) -> Style {
+        Style { colour: self.colour, width: self.width }
     }
 }

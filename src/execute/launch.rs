@@ -227,9 +227,13 @@ pub async fn resume(setup: Setup, run: &RunId) -> Result<RunHandle, RunError> {
 }
 
 /// A plan that stops or deletes nothing may run as often as it likes.
-fn repeat(plan: &Plan, again: bool) -> Repeat {
+pub fn repeatable(plan: &Plan) -> bool {
     let grave = |step: &Step| matches!(step.effect, Effect::Stop(_) | Effect::Commit);
-    if !plan.steps.iter().any(grave) {
+    !plan.steps.iter().any(grave)
+}
+
+fn repeat(plan: &Plan, again: bool) -> Repeat {
+    if repeatable(plan) {
         Repeat::Freely
     } else if again {
         Repeat::WhenOver

@@ -32,7 +32,7 @@ pub use context::{Announcement, Line, Sites};
 pub use core::{Core, Manner, OnGate};
 pub use driver::{Ended, Recheck};
 pub use inject::{Injection, InvalidInjection};
-pub use launch::{Listener, RunError, RunHandle, Saved, Setup, Speaker, resume, start};
+pub use launch::{Listener, RunError, RunHandle, Saved, Setup, Speaker, repeatable, resume, start};
 pub use order::{Action, Input, Order, Report, Why};
 pub use outcome::{danger, half_committed, touched};
 pub use workers::{Attempt, LocalWorkers, Workers};

@@ -84,6 +84,11 @@ pub struct Journal {
 }
 
 impl Journal {
+    /// Whether there is a journal in that state folder; looking creates nothing.
+    pub fn exists(state: &Utf8Path) -> bool {
+        state.join(schema::FILE_NAME).exists()
+    }
+
     /// Opens the journal of a state folder, making both when they are missing.
     ///
     /// # Errors

@@ -59,6 +59,9 @@ CREATE TABLE claim (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// What a journal is called in its state folder.
+pub(super) const FILE_NAME: &str = "homing.db";
+
 /// Makes the state folder with the journal in it, readable by its owner alone, unless they exist.
 pub(super) fn prepare(state: &Utf8Path) -> Result<Utf8PathBuf, JournalError> {
     let locks = state.join("locks");
@@ -67,7 +70,7 @@ pub(super) fn prepare(state: &Utf8Path) -> Result<Utf8PathBuf, JournalError> {
         .mode(0o700)
         .create(&locks)
         .map_err(|error| JournalError::of_file(&locks, &error))?;
-    let path = state.join("homing.db");
+    let path = state.join(FILE_NAME);
     // SQLite gives its own mode to the files that it puts beside this one.
     OpenOptions::new()
         .create(true)

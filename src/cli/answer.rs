@@ -1,0 +1,157 @@
+//! `approve`, `reject`, `cancel`, `retry`: what a person asks of a run, from any shell.
+
+use crate::base::{RunId, StepId};
+use crate::cli::args::{AnswerArgs, CancelArgs, Global, RetryArgs};
+use crate::cli::exit::Exit;
+use crate::cli::past::{self, Past};
+use crate::cli::place::Place;
+use crate::cli::run;
+use crate::cli::stop::Stop;
+use crate::cli::terminal::Terminal;
+use crate::cli::{Done, say};
+use crate::diagnostic::did_you_mean;
+use crate::plan::step::{Kind, StepIx};
+use crate::run::command::{Asker, Command};
+use crate::run::outcome::Outcome;
+use crate::run::state::Status;
+
+/// Opens a gate.
+///
+/// # Errors
+/// Exit 2: no such run or gate, or the gate is not open.
+pub fn approve(args: &AnswerArgs, global: &Global) -> Done {
+    answer(args, global, |gate, comment| Command::Approve { gate, comment })
+}
+
+/// Says no at a gate.
+///
+/// # Errors
+/// As [`approve`].
+pub fn reject(args: &AnswerArgs, global: &Global) -> Done {
+    answer(args, global, |gate, comment| Command::Reject { gate, comment })
+}
+
+fn answer(
+    args: &AnswerArgs,
+    global: &Global,
+    command: impl Fn(StepId, Option<String>) -> Command,
+) -> Done {
+    let past = open_run(global, &args.run)?;
+    let gates = gates(&past, &args.gate)?;
+    for gate in &gates {
+        post(&past, &command(past.plan.plan().step(*gate).id.clone(), args.comment.clone()))?;
+    }
+    tell_owner(&past, "answered")
+}
+
+/// The open gates of that name: a machine's gate is `web-01.complete`, and `complete` means all of them.
+fn gates(past: &Past, name: &str) -> Result<Vec<StepIx>, Stop> {
+    let plan = past.plan.plan();
+    let named = |id: &StepId| {
+        id.as_str() == name || id.as_str().rsplit_once('.').is_some_and(|(_, gate)| gate == name)
+    };
+    let known: Vec<StepIx> = plan
+        .iter()
+        .filter(|(_, step)| step.kind == Kind::Gate && named(&step.id))
+        .map(|(ix, _)| ix)
+        .collect();
+    if known.is_empty() {
+        let gates = plan.steps.iter().filter(|step| step.kind == Kind::Gate);
+        let all: Vec<&str> = gates.map(|step| step.id.as_str()).collect();
+        let stop = Stop::new(Exit::Usage, format!("run `{}` has no gate `{name}`", past.row.run));
+        return Err(match did_you_mean(name, all.iter().copied()) {
+            Some(meant) => stop.help(format!("did you mean `{meant}`?")),
+            None => stop.help(format!("its gates: {}", all.join(", "))),
+        });
+    }
+    let open: Vec<StepIx> =
+        known.iter().copied().filter(|ix| past.state.step(*ix).status == Status::Open).collect();
+    if open.is_empty() {
+        let word = match past.state.step(known[0]).status {
+            Status::Succeeded => "is open already",
+            Status::Rejected => "was rejected, which is final",
+            _ => "is not reached yet",
+        };
+        let message = format!("the gate `{name}` of run `{}` {word}", past.row.run);
+        return Err(Stop::new(Exit::Usage, message).help(format!("homing status {}", past.row.run)));
+    }
+    Ok(open)
+}
+
+/// Ends a run for good. Where no process works on it, this one does what is left to do.
+///
+/// # Errors
+/// Exit 2 when there is no such run or it is over.
+pub fn cancel(args: &CancelArgs, global: &Global, terminal: Terminal) -> Done {
+    let past = open_run(global, &args.run)?;
+    post(&past, &Command::Cancel { reason: args.reason.clone() })?;
+    if owned(&past)? {
+        return tell_owner(&past, "told to stop at safe points, for good");
+    }
+    match run::take_up(&args.run, global, terminal)? {
+        Exit::Interrupted => Ok(Exit::Success),
+        other => Ok(other),
+    }
+}
+
+/// Tries a failed step again.
+///
+/// # Errors
+/// Exit 2 when there is no such run or step, or the step did not fail.
+pub fn retry(args: &RetryArgs, global: &Global) -> Done {
+    let past = open_run(global, &args.run)?;
+    let plan = past.plan.plan();
+    let found = plan.iter().find(|(_, step)| step.id.as_str() == args.step);
+    let Some((ix, step)) = found else {
+        let stop =
+            Stop::new(Exit::Usage, format!("run `{}` has no step `{}`", args.run, args.step));
+        let ids = plan.steps.iter().map(|step| step.id.as_str());
+        return Err(match did_you_mean(&args.step, ids) {
+            Some(meant) => stop.help(format!("did you mean `{meant}`?")),
+            None => stop.help(format!("`homing show {}` lists them", args.run)),
+        });
+    };
+    if past.state.step(ix).status != Status::Failed {
+        let message = format!("the step `{}` of run `{}` has not failed", args.step, args.run);
+        return Err(Stop::new(Exit::Usage, message).help(format!("homing status {}", args.run)));
+    }
+    post(&past, &Command::Retry { step: step.id.clone() })?;
+    tell_owner(&past, "asked to try it again")
+}
+
+fn open_run(global: &Global, run: &RunId) -> Result<Past, Stop> {
+    let place = Place::find(global, None)?;
+    let past = Past::read(&place, run)?;
+    if past.row.outcome.is_some_and(Outcome::is_over) {
+        let message = format!("run `{run}` is over");
+        return Err(Stop::new(Exit::Usage, message).help(format!("homing show {run}")));
+    }
+    Ok(past)
+}
+
+fn post(past: &Past, command: &Command) -> Result<(), Stop> {
+    let posted = past.journal.post(&past.row.run, command, &asker());
+    posted.map(drop).map_err(|error| past::stop(&error))
+}
+
+fn owned(past: &Past) -> Result<bool, Stop> {
+    past.journal.is_owned(&past.row.run).map_err(|error| past::stop(&error))
+}
+
+/// What happens next: a living process hears it, else somebody must take the run up.
+fn tell_owner(past: &Past, done: &str) -> Done {
+    let run = &past.row.run;
+    if owned(past)? {
+        say(&format!("{done}; the process that works on run `{run}` goes on\n"));
+    } else {
+        say(&format!("{done}; go on with: homing resume {run}\n"));
+    }
+    Ok(Exit::Success)
+}
+
+/// Who asks, as far as a machine can tell. Not authenticated.
+pub fn asker() -> Asker {
+    let who = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Asker { who: who.unwrap_or_else(|| "unknown".to_owned()), from: host }
+}

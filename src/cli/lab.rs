@@ -1,0 +1,154 @@
+//! `lab`: the practice ground.
+
+use std::fmt::Write;
+
+use crate::cli::args::{Format, Global, LabCommand, ListArgs};
+use crate::cli::exit::Exit;
+use crate::cli::place::Place;
+use crate::cli::stop::Stop;
+use crate::cli::terminal::Terminal;
+use crate::cli::{Done, print, print_json, say, wait_for};
+use crate::plan::graph::Plan;
+use crate::render::table::Table;
+use crate::report::summary::{Measured, measured};
+use crate::run::failure::Failure;
+use crate::sites::practice::{LabMachine, LabReport, Practice};
+
+/// Creates, looks at, measures, throws away.
+///
+/// # Errors
+/// Exit 2 when the inventory has no lab; 1 when the lab cannot do it, or something was lost.
+pub fn lab(command: LabCommand, global: &Global, terminal: Terminal) -> Done {
+    let place = Place::find(global, None)?;
+    place.sites()?;
+    let Some(practice) = place.practice()? else {
+        let message = "this inventory has no lab";
+        return Err(
+            Stop::new(Exit::Usage, message).help("`homing init FOLDER` writes one that has")
+        );
+    };
+    let practice = practice.as_ref();
+    wait_for(async {
+        match command {
+            LabCommand::Init => init(practice).await,
+            LabCommand::Status(args) => {
+                let report = practice.status().await.map_err(|failure| stop(&failure))?;
+                show(&args, &report, terminal)?;
+                Ok(Exit::Success)
+            }
+            LabCommand::Verify(args) => {
+                let report = practice.verify().await.map_err(|failure| stop(&failure))?;
+                show(&args, &report, terminal)?;
+                Ok(if report.is_good() { Exit::Success } else { Exit::Failed })
+            }
+            LabCommand::Reset { yes } => reset(practice, yes || confirmed(terminal)?).await,
+        }
+    })?
+}
+
+/// Creates the lab, if the inventory has one that is not there yet.
+///
+/// # Errors
+/// Exit 1 when it cannot be created.
+pub async fn prepare(place: &Place, terminal: Terminal) -> Result<(), Stop> {
+    let Some(practice) = place.practice()? else { return Ok(()) };
+    let created = practice.init().await.map_err(|failure| stop(&failure))?;
+    if created && !terminal.quiet {
+        say("created the lab: every machine runs in the cloud, a stale replica at home\n");
+    }
+    Ok(())
+}
+
+/// Measures what a run promised for its machines, and says it.
+///
+/// # Errors
+/// Exit 1 when the lab cannot be asked.
+pub async fn measure(place: &Place, plan: &Plan, terminal: Terminal) -> Result<(), Stop> {
+    let Some(practice) = place.practice()? else { return Ok(()) };
+    let report = practice.verify().await.map_err(|failure| stop(&failure))?;
+    let machines = plan.machines();
+    let of_plan = report.machines.iter().filter(|row| machines.contains(&row.machine));
+    let rows: Vec<Measured> = of_plan.filter_map(row).collect();
+    if !rows.is_empty() {
+        say(&format!("\n{}", measured(&rows, terminal.talk())));
+    }
+    Ok(())
+}
+
+fn row(machine: &LabMachine) -> Option<Measured> {
+    Some(Measured {
+        machine: machine.machine.clone(),
+        acknowledged: machine.acknowledged,
+        lost: machine.lost?,
+        downtime_s: machine.downtime_s,
+    })
+}
+
+async fn init(practice: &dyn Practice) -> Done {
+    let created = practice.init().await.map_err(|failure| stop(&failure))?;
+    say(if created { "the lab is ready\n" } else { "the lab was ready already\n" });
+    Ok(Exit::Success)
+}
+
+async fn reset(practice: &dyn Practice, sure: bool) -> Done {
+    if !sure {
+        return Err(Stop::new(Exit::Usage, "nothing was deleted"));
+    }
+    practice.reset().await.map_err(|failure| stop(&failure))?;
+    say("the lab is gone\n");
+    Ok(Exit::Success)
+}
+
+fn confirmed(terminal: Terminal) -> Result<bool, Stop> {
+    if !terminal.interactive {
+        let message = "`lab reset` deletes every lab machine with its disks";
+        return Err(Stop::new(Exit::Usage, message).help("to be sure: homing lab reset --yes"));
+    }
+    say("This deletes every lab machine with its disks. Type yes to go on: ");
+    let mut line = String::new();
+    std::io::stdin()
+        .read_line(&mut line)
+        .map_err(|error| Stop::new(Exit::Usage, format!("nothing was answered: {error}")))?;
+    Ok(line.trim() == "yes")
+}
+
+fn show(args: &ListArgs, report: &LabReport, terminal: Terminal) -> Done {
+    if args.format == Format::Json {
+        return print_json(report);
+    }
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let cells = |machine: &LabMachine| {
+        vec![
+            machine.machine.to_string(),
+            or_dash(machine.running_on.as_ref().map(ToString::to_string)),
+            machine.acknowledged.to_string(),
+            or_dash(machine.lost.map(|lost| lost.to_string())),
+            or_dash(machine.downtime_s.map(crate::base::units::show_seconds)),
+            machine.replica.clone(),
+            machine.protected.clone(),
+        ]
+    };
+    let header =
+        vec!["machine", "runs at", "acknowledged", "lost", "downtime", "replica", "protected"];
+    let rows = report.machines.iter().map(cells).collect();
+    let mut page = Table { header, rows, amounts: &[2, 3, 4] }.text(terminal.page());
+    for machine in &report.machines {
+        let name = &machine.machine;
+        if let Some(why) = &machine.why {
+            writeln!(page, "{name}: {why}").expect("BUG: writing to a text cannot fail");
+        }
+        if machine.overlap {
+            writeln!(page, "{name}: it ran on both sides at once")
+                .expect("BUG: writing to a text cannot fail");
+        }
+    }
+    print(&page)
+}
+
+fn stop(failure: &Failure) -> Stop {
+    let stop = Stop::new(Exit::Failed, format!("the lab: {failure}"));
+    match &failure.help {
+        Some(help) => stop.help(help),
+        None => stop,
+    }
+}

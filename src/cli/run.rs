@@ -1,0 +1,336 @@
+//! `run` and `resume`.
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::base::{MachineName, RunId, Timestamp};
+use crate::cli::answer::asker;
+use crate::cli::args::{CompileArgs, Global, OnGate, Output, ResumeArgs, RunArgs, RunOptions};
+use crate::cli::compiled::{compile, is_module, is_saved};
+use crate::cli::draw::draw;
+use crate::cli::exit::Exit;
+use crate::cli::lab;
+use crate::cli::past::{self, Past};
+use crate::cli::place::{Opened, Place};
+use crate::cli::plan::new_plan_id;
+use crate::cli::stop::Stop;
+use crate::cli::terminal::Terminal;
+use crate::cli::told::{Attendance, attend};
+use crate::cli::{Done, say, wait_for};
+use crate::compile::estimate::estimate;
+use crate::compile::saved::{load, save};
+use crate::execute::{self, Injection, Recheck, RunError, RunHandle, Saved, Setup};
+use crate::journal::Journal;
+use crate::observe::{Unseen, changed_since};
+use crate::plan::estimate::History;
+use crate::plan::facts::Facts;
+use crate::plan::graph::Plan;
+use crate::plan::inventory::Inventory;
+use crate::report::Seen;
+use crate::report::summary::summary;
+use crate::run::outcome::Outcome;
+use crate::verify::VerifiedPlan;
+
+/// Runs a script, or a saved plan.
+///
+/// # Errors
+/// In this order: 2 usage and inventory, 3 mistakes, 5 stale, 74 the journal, 6 busy.
+pub fn run(args: &RunArgs, global: &Global, terminal: Terminal) -> Done {
+    let script = &args.compile.script;
+    let place = Place::find(global, (!is_module(script)).then_some(script.as_path()))?;
+    let sites = place.sites()?;
+    let options = Options::new(&args.options, terminal)?;
+    wait_for(async {
+        let ready = if is_saved(script) {
+            saved_plan(args, &place, &sites).await?
+        } else {
+            fresh_plan(&args.compile, &place, &sites, terminal).await?
+        };
+        expected(args, &ready.plan)?;
+        if ready.plan.plan().nothing_to_do() {
+            say("nothing to do: no step touches a machine\n");
+            return Ok(Exit::Success);
+        }
+        let journal = Journal::open(&place.state).map_err(|error| past::stop(&error))?;
+        if args.resume_or_run
+            && let Some(open) = open_run(&journal, ready.plan.plan())?
+        {
+            return go_on(&open, &place, &sites, options, terminal).await;
+        }
+        lab::prepare(&place, terminal).await?;
+        let setup = setup(journal, &ready.plan, ready.step_s, &place, &sites, &options);
+        let saved = Saved { again: args.again, ..ready.saved };
+        let handle = execute::start(setup, saved).await.map_err(|error| refused(&error))?;
+        finish(handle, &ready.plan, &place, options, terminal).await
+    })?
+}
+
+/// Goes on with a run.
+///
+/// # Errors
+/// As [`run`]; exit 2 when there is no such run, or it is over.
+pub fn resume(args: &ResumeArgs, global: &Global, terminal: Terminal) -> Done {
+    let place = Place::find(global, None)?;
+    let sites = place.sites()?;
+    let options = Options::new(&args.options, terminal)?;
+    let run = args.run.clone().map_or_else(|| past::newest_open(&place), Ok)?;
+    wait_for(go_on(&run, &place, &sites, options, terminal))?
+}
+
+/// Takes a run up that nobody works on, as `resume` with its defaults.
+///
+/// # Errors
+/// As [`resume`].
+pub fn take_up(run: &RunId, global: &Global, terminal: Terminal) -> Done {
+    let options = RunOptions {
+        approve: Vec::new(),
+        on_gate: Some(OnGate::Exit),
+        output: Output::Plain,
+        inject: Vec::new(),
+    };
+    resume(&ResumeArgs { run: Some(run.clone()), options }, global, terminal)
+}
+
+/// A plan that may run.
+struct Ready {
+    plan: VerifiedPlan,
+    saved: Saved,
+    step_s: Vec<f64>,
+}
+
+async fn fresh_plan(
+    args: &CompileArgs,
+    place: &Place,
+    sites: &Opened,
+    terminal: Terminal,
+) -> Result<Ready, Stop> {
+    let script = compile(args, place, sites).await?;
+    let (texts, machines) = (script.compiled.texts.clone(), script.compiled.machines.clone());
+    let compiled = script.plan();
+    let (plan, facts, warnings) = compiled.map_err(|stop| name_open_run(stop, place, &machines))?;
+    if !terminal.quiet {
+        say(&draw(&warnings, &texts, terminal.colour, terminal.width));
+    }
+    let estimates = estimate(&plan, &place.inventory, &facts, &History::default());
+    let plan_id = new_plan_id();
+    let text = save(&plan, &estimates, &plan_id).to_string();
+    let saved = Saved { plan_id, text, again: false };
+    Ok(Ready { plan, saved, step_s: estimates.step_s })
+}
+
+/// A refused plan may be refused because of what another run began: say which.
+fn name_open_run(stop: Stop, place: &Place, machines: &BTreeSet<MachineName>) -> Stop {
+    let Ok(Some(journal)) = past::existing(place) else { return stop };
+    match journal.machines_claimed(machines) {
+        Ok(Some((machine, run))) => stop.help(format!(
+            "run `{run}` is not over and holds `{machine}`: homing resume {run}, or homing cancel {run}"
+        )),
+        _ => stop,
+    }
+}
+
+async fn saved_plan(args: &RunArgs, place: &Place, sites: &Opened) -> Result<Ready, Stop> {
+    let path = &args.compile.script;
+    if !args.compile.param.is_empty() {
+        let message = "a saved plan has its parameters already: `-p` cannot change them";
+        return Err(Stop::new(Exit::Usage, message));
+    }
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Stop::new(Exit::Usage, format!("cannot read `{path}`: {error}")))?;
+    let loaded = load(&text, &place.inventory, &Facts::default());
+    let (Some(plan), Some(plan_id)) = (loaded.plan, loaded.plan_id) else {
+        return Err(Stop::diagnosed(Exit::Refused, loaded.diagnostics, place.texts.clone()));
+    };
+    let ran = past::rows(place)?.into_iter().rfind(|row| row.plan_id == plan_id.as_str());
+    if let Some(row) = ran.filter(|row| !args.again && changes_machines(plan.plan(), row.outcome)) {
+        let message = format!("`{path}` ran already, as run `{}`", row.run);
+        let over = row.outcome.is_some_and(Outcome::is_over);
+        return Err(Stop::new(Exit::Usage, message).help(if over {
+            format!(
+                "run it once more with `--again`; see what it did with: homing show {}",
+                row.run
+            )
+        } else {
+            format!("that run is not over: homing resume {}", row.run)
+        }));
+    }
+    let open = |name: &_| sites.site(name);
+    let changed = changed_since(&open, &place.inventory, &loaded.facts, &BTreeSet::new()).await;
+    let changed = sentences(changed);
+    if !changed.is_empty() {
+        let message = format!("`{path}` is stale: these facts changed since it was reviewed");
+        return Err(Stop::new(Exit::Stale, message).help(format!(
+            "{}\nplan again: homing plan {}",
+            changed.join("\n"),
+            plan.plan().script
+        )));
+    }
+    let observed = Facts::default();
+    let estimates = estimate(&plan, &place.inventory, &observed, &History::default());
+    Ok(Ready { plan, saved: Saved { plan_id, text, again: args.again }, step_s: estimates.step_s })
+}
+
+/// A plan without a shutdown or a commit may run as often as it likes, once its last run is over.
+fn changes_machines(plan: &Plan, outcome: Option<Outcome>) -> bool {
+    !execute::repeatable(plan) || !outcome.is_some_and(Outcome::is_over)
+}
+
+fn expected(args: &RunArgs, plan: &VerifiedPlan) -> Result<(), Stop> {
+    let found = plan.digest().as_str();
+    match &args.expect {
+        Some(digest) if digest != found => {
+            let message = format!("this is not the plan that was reviewed: its digest is {found}");
+            Err(Stop::new(Exit::Stale, message).help(format!("expected {digest}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn open_run(journal: &Journal, plan: &Plan) -> Result<Option<RunId>, Stop> {
+    let held = journal.machines_claimed(plan.changed_machines());
+    Ok(held.map_err(|error| past::stop(&error))?.map(|(_, run)| run))
+}
+
+async fn go_on(
+    run: &RunId,
+    place: &Place,
+    sites: &Opened,
+    options: Options,
+    terminal: Terminal,
+) -> Done {
+    let past = Past::read(place, run)?;
+    let estimates = estimate(&past.plan, &place.inventory, &Facts::default(), &History::default());
+    let setup = setup(past.journal, &past.plan, estimates.step_s, place, sites, &options);
+    let handle = execute::resume(setup, run).await.map_err(|error| refused(&error))?;
+    finish(handle, &past.plan, place, options, terminal).await
+}
+
+/// What `run` and `resume` were told.
+struct Options {
+    approve: Vec<String>,
+    on_gate: OnGate,
+    output: Output,
+    inject: Vec<Injection>,
+    interrupt: CancellationToken,
+}
+
+impl Options {
+    fn new(args: &RunOptions, terminal: Terminal) -> Result<Options, Stop> {
+        let inject = args.inject.iter().map(|text| text.parse::<Injection>());
+        let inject = inject.collect::<Result<Vec<_>, _>>();
+        let inject = inject.map_err(|error| Stop::new(Exit::Usage, error.to_string()))?;
+        let by_itself = if terminal.interactive { OnGate::Ask } else { OnGate::Exit };
+        let on_gate = args.on_gate.unwrap_or(by_itself);
+        if on_gate == OnGate::Ask && !std::io::stdin().is_terminal() {
+            let message = "`--on-gate ask` needs a terminal to ask on";
+            return Err(
+                Stop::new(Exit::Usage, message).help("`--on-gate wait` waits for `homing approve`")
+            );
+        }
+        let interrupt = CancellationToken::new();
+        Ok(Options {
+            approve: args.approve.clone(),
+            on_gate,
+            output: args.output,
+            inject,
+            interrupt,
+        })
+    }
+}
+
+fn setup(
+    journal: Journal,
+    plan: &VerifiedPlan,
+    step_s: Vec<f64>,
+    place: &Place,
+    sites: &Opened,
+    options: &Options,
+) -> Setup {
+    let inventory = place.inventory.clone();
+    Setup {
+        journal,
+        plan: plan.clone(),
+        step_s,
+        inventory: inventory.clone(),
+        sites: sites.for_engine(),
+        recheck: Arc::new(Observing { sites: sites.clone(), inventory }),
+        workers: None,
+        approve: options.approve.clone(),
+        on_gate: match options.on_gate {
+            OnGate::Exit => execute::OnGate::Exit,
+            OnGate::Ask | OnGate::Wait => execute::OnGate::Ask,
+        },
+        inject: options.inject.clone(),
+        by: asker(),
+        interrupt: options.interrupt.clone(),
+    }
+}
+
+async fn finish(
+    handle: RunHandle,
+    plan: &VerifiedPlan,
+    place: &Place,
+    options: Options,
+    terminal: Terminal,
+) -> Done {
+    let run = handle.id.clone();
+    let attendance = Attendance {
+        terminal,
+        output: options.output,
+        asks: options.on_gate == OnGate::Ask,
+        interrupt: options.interrupt,
+    };
+    let ended = attend(handle, plan.plan(), &attendance).await?;
+    let outcome = ended.outcome;
+    if !terminal.quiet {
+        let seen = Seen::new(&run, plan.plan(), ended.state);
+        say(&summary(&seen, Timestamp::now(), terminal.talk()));
+        for danger in &ended.dangers {
+            say(&format!("  {danger}\n"));
+        }
+        lab::measure(place, plan.plan(), terminal).await?;
+    }
+    Ok(outcome.into())
+}
+
+/// Observes a plan's facts again while its run goes on.
+struct Observing {
+    sites: Opened,
+    inventory: Arc<Inventory>,
+}
+
+#[async_trait]
+impl Recheck for Observing {
+    async fn changed(&self, plan: &Plan, touched: &BTreeSet<MachineName>) -> Vec<String> {
+        let open = |name: &_| self.sites.site(name);
+        sentences(changed_since(&open, &self.inventory, &plan.facts, touched).await)
+    }
+}
+
+fn sentences(changed: Result<Vec<crate::compile::stale::ChangedFact>, Vec<Unseen>>) -> Vec<String> {
+    match changed {
+        Ok(changed) => changed.iter().map(ToString::to_string).collect(),
+        Err(unseen) => unseen.iter().map(|one| one.diagnostic().message).collect(),
+    }
+}
+
+fn refused(error: &RunError) -> Stop {
+    match error {
+        RunError::Journal(error) => past::stop(error),
+        RunError::Busy { message, run } => {
+            let stop = Stop::new(Exit::Busy, message);
+            match run {
+                Some(run) => stop.help(format!(
+                    "run `{run}` holds it; where that run was begun: homing resume {run}, or homing cancel {run}"
+                )),
+                None => stop,
+            }
+        }
+        RunError::Site(_) => Stop::new(Exit::Failed, error.to_string()),
+        RunError::OtherPlan { .. } => Stop::new(Exit::Stale, error.to_string()),
+    }
+}
