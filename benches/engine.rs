@@ -74,7 +74,7 @@ fn ticket(count: usize) -> VerifiedPlan {
         needs: if at == count - 1 {
             (0..count - 1).filter(|b| b % CHAIN == CHAIN - 1 || *b == at - 1).map(index).collect()
         } else {
-            (at % CHAIN > 0).then(|| index(at - 1)).into_iter().collect()
+            (!at.is_multiple_of(CHAIN)).then(|| index(at - 1)).into_iter().collect()
         },
         waits: Vec::new(),
         effect: Effect::Nothing,

@@ -153,5 +153,6 @@ fn tell_owner(past: &Past, done: &str) -> Done {
 pub fn asker() -> Asker {
     let who = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    Asker { who: who.unwrap_or_else(|| "unknown".to_owned()), from: host }
+    let by_number = || format!("uid {}", rustix::process::getuid().as_raw());
+    Asker { who: who.unwrap_or_else(by_number), from: host }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::base::{HostName, Json, MachineName, SiteName};
 use crate::plan::facts::{Fact, Facts, HOST_CONNECTED};
-use crate::plan::inventory::{Inventory, Term};
+use crate::plan::inventory::{INVENTORY_FACT, Inventory, Term};
 
 /// The subject under which a plan records which machines a selection found.
 pub const SELECTION: &str = "vms";
@@ -36,22 +36,43 @@ impl std::fmt::Display for ChangedFact {
     }
 }
 
-/// The facts of `plan_facts` that are no longer so, sorted.
+/// The facts of `plan_facts` that are no longer so, sorted. Machines in `touched` were changed by the run
+/// that asks: nothing is expected of them any more, neither their facts nor their place in a selection.
 pub fn stale(
     plan_facts: &BTreeSet<Fact>,
+    touched: &BTreeSet<MachineName>,
     facts: &Facts,
     inventory: &Inventory,
 ) -> Vec<ChangedFact> {
     let changed = |fact: &Fact| {
-        let is = current(fact, facts, inventory).map(|value| value.to_string());
-        (is.as_deref() != Some(&fact.value)).then(|| ChangedFact {
+        let is = current(fact, facts, inventory);
+        let same = match (&is, fact.subject.as_str()) {
+            (Some(is), SELECTION) => untouched(&fact.value, touched) == untouched_of(is, touched),
+            (Some(is), _) => is.to_string() == fact.value,
+            (None, _) => false,
+        };
+        (!same).then(|| ChangedFact {
             subject: fact.subject.clone(),
             fact: fact.fact.clone(),
             was: fact.value.clone(),
-            is,
+            is: is.map(|value| value.to_string()),
         })
     };
-    plan_facts.iter().filter_map(changed).collect()
+    plan_facts
+        .iter()
+        .filter(|fact| !touched.contains(fact.subject.as_str()))
+        .filter_map(changed)
+        .collect()
+}
+
+fn untouched(names: &str, touched: &BTreeSet<MachineName>) -> Option<Vec<String>> {
+    untouched_of(&serde_json::from_str(names).ok()?, touched)
+}
+
+/// A selection's names without those of `touched`.
+fn untouched_of(names: &Json, touched: &BTreeSet<MachineName>) -> Option<Vec<String>> {
+    let names = names.as_array()?.iter().filter_map(Json::as_str);
+    Some(names.filter(|name| !touched.contains(*name)).map(str::to_owned).collect())
 }
 
 /// The value that a recorded fact has now.
@@ -66,8 +87,8 @@ fn current(fact: &Fact, facts: &Facts, inventory: &Inventory) -> Option<Json> {
             .map(|host| host.connected.into());
     }
     let machine = MachineName::new(&fact.subject).ok()?;
-    match fact.fact.strip_prefix("inventory.") {
-        Some(value) => inventory_value(&machine, value, inventory),
+    match fact.fact.strip_prefix(INVENTORY_FACT) {
+        Some(name) => inventory.value(&machine, name),
         None => facts.get(&machine, &fact.fact),
     }
 }
@@ -92,19 +113,6 @@ fn selection(text: &str, facts: &Facts, inventory: &Inventory) -> Option<Json> {
     Some(Json::from(names))
 }
 
-/// `needs`, `rto`, `tags.tier`.
-fn inventory_value(machine: &MachineName, value: &str, inventory: &Inventory) -> Option<Json> {
-    let entry = inventory.machines.get(machine)?;
-    match value {
-        "needs" => Some(entry.needs.iter().map(|name| Json::from(name.as_str())).collect()),
-        "rto" => Some(entry.rto_s.map_or(Json::Null, Json::from)),
-        _ => {
-            let tag = entry.tags.get(value.strip_prefix("tags.")?);
-            Some(tag.map_or(Json::Null, |tag| Json::from(tag.as_str())))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,7 +126,7 @@ mod tests {
         let plan_facts: BTreeSet<Fact> = [
             Fact::new("web-01", "replica", &"stale".into()),
             Fact::new("web-01", "away_over(\"30d\")", &false.into()),
-            Fact::new("web-01", "inventory.tags.tier", &"web".into()),
+            Fact::new("web-01", "inventory.tags", &serde_json::json!({ "tier": "web" })),
             Fact::new("web-01", "inventory.rto", &Json::Null),
             Fact::new("web-01", "inventory.needs", &Json::from(vec!["db-01"])),
             Fact::new("vms", "", &names),
@@ -127,20 +135,20 @@ mod tests {
             Fact::new("dc1/hv-01", "connected", &true.into()),
         ]
         .into();
-        assert_eq!(stale(&plan_facts, &facts, &inventory), []);
+        assert_eq!(stale(&plan_facts, &BTreeSet::new(), &facts, &inventory), []);
 
         let web = MachineName::new("web-01").unwrap();
         facts.machines.get_mut(&web).unwrap().replica = ReplicaState::Dirty;
         inventory.machines.get_mut(&web).unwrap().tags.clear();
         facts.hosts.clear();
-        let changed = stale(&plan_facts, &facts, &inventory);
+        let changed = stale(&plan_facts, &BTreeSet::new(), &facts, &inventory);
         let said: Vec<String> = changed.iter().map(ToString::to_string).collect();
         assert_eq!(
             said,
             [
                 "dc1/hv-01: connected was true, and is unknown",
                 "the machines of `tier=web where=cloud` were [\"web-01\"], and are []",
-                "web-01: inventory.tags.tier was \"web\", and is null",
+                "web-01: inventory.tags was {\"tier\":\"web\"}, and is {}",
                 "web-01: replica was \"stale\", and is \"dirty\"",
             ]
         );

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use crate::base::{MachineName, SiteName, Timestamp};
-use crate::compile::stale::{ChangedFact, stale};
+use crate::compile::stale::{ChangedFact, SELECTION, stale};
 use crate::diagnostic::Diagnostic;
 use crate::plan::facts::{Fact, Facts, HostFacts, HostKey, MachineFacts};
 use crate::plan::inventory::Inventory;
@@ -125,8 +125,8 @@ pub async fn observe_hosts<'n>(
     unseen
 }
 
-/// Observes again what a plan rests on, and says what is no longer so. Facts of `skip` machines are left
-/// out: the run itself has changed those since.
+/// Observes again what a plan rests on, and says what is no longer so. Of `touched` machines nothing is
+/// expected: the run that asks has begun to change them.
 ///
 /// # Errors
 /// What could not be observed.
@@ -134,20 +134,20 @@ pub async fn changed_since(
     open: Open<'_>,
     inventory: &Inventory,
     plan_facts: &BTreeSet<Fact>,
-    skip: &BTreeSet<MachineName>,
+    touched: &BTreeSet<MachineName>,
 ) -> Result<Vec<ChangedFact>, Vec<Unseen>> {
-    let rests = |fact: &&Fact| !skip.iter().any(|name| name.as_str() == fact.subject);
-    let kept: BTreeSet<Fact> = plan_facts.iter().filter(rests).cloned().collect();
-    let subjects: BTreeSet<&str> = kept.iter().map(|fact| fact.subject.as_str()).collect();
-    let selects = subjects.contains(crate::compile::stale::SELECTION);
-    let named = |name: &&MachineName| selects || subjects.contains(name.as_str());
+    let subjects: BTreeSet<&str> = plan_facts.iter().map(|fact| fact.subject.as_str()).collect();
+    let selects = subjects.contains(SELECTION);
+    let named = |name: &&MachineName| {
+        selects || (subjects.contains(name.as_str()) && !touched.contains(*name))
+    };
     let names: Vec<&MachineName> = inventory.machines.keys().filter(named).collect();
     let sites: BTreeSet<SiteName> =
         subjects.iter().filter_map(|subject| site_of(subject)).collect();
     let mut facts = Facts::default();
     let mut unseen = observe_machines(open, inventory, names, &mut facts).await;
     unseen.extend(observe_hosts(open, &sites, &mut facts).await);
-    if unseen.is_empty() { Ok(stale(&kept, &facts, inventory)) } else { Err(unseen) }
+    if unseen.is_empty() { Ok(stale(plan_facts, touched, &facts, inventory)) } else { Err(unseen) }
 }
 
 fn site_of(subject: &str) -> Option<SiteName> {

@@ -7,6 +7,9 @@ use camino::Utf8PathBuf;
 
 use crate::base::{HostName, Json, MachineName, Side, SiteName};
 
+/// What a plan writes before an inventory value that it rests on: `inventory.needs`.
+pub const INVENTORY_FACT: &str = "inventory.";
+
 /// Everything `homing.toml` says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Inventory {
@@ -129,6 +132,21 @@ impl Inventory {
     pub fn select<'a>(&'a self, terms: &'a [Term]) -> impl Iterator<Item = &'a MachineName> {
         let fits = |entry: &MachineEntry| terms.iter().all(|term| term.fits(&entry.tags));
         self.machines.iter().filter(move |(_, entry)| fits(entry)).map(|(name, _)| name)
+    }
+
+    /// A value of a machine's entry that a plan may rest on: `needs`, `rto` or `tags`. A plan records it as
+    /// a fact with [`INVENTORY_FACT`] before the name.
+    pub fn value(&self, machine: &MachineName, name: &str) -> Option<Json> {
+        let entry = self.machines.get(machine)?;
+        match name {
+            "needs" => Some(entry.needs.iter().map(|name| Json::from(name.as_str())).collect()),
+            "rto" => Some(entry.rto_s.map_or(Json::Null, Json::from)),
+            "tags" => {
+                let pairs = entry.tags.iter().map(|(k, v)| (k.clone(), Json::from(v.as_str())));
+                Some(Json::Object(pairs.collect()))
+            }
+            _ => None,
+        }
     }
 
     /// Every tag key in use, for suggestions.

@@ -233,7 +233,7 @@ fn target_probe(target: &str, status: Option<u32>, options: &mut Options<'_>) ->
             Ok(url) => return Probe::Web(url, status),
             Err(why) => options.refuse(why, "or `host:port` to see whether something listens"),
         }
-    } else if !target.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+    } else if target.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
         options
             .refuse(format!("`{target}` is no address"), "write `host:port` or `http://host/path`");
     }

@@ -11,7 +11,7 @@ use rhai::{Array, Dynamic, Engine, ImmutableString, Map, NativeCallContext};
 use crate::base::{Json, MachineName, Side};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::facts::{FACTS, Fact, FactType, find_fact, with_duration};
-use crate::plan::inventory::Term;
+use crate::plan::inventory::{INVENTORY_FACT, Term};
 use crate::trace::literal;
 use crate::trace::recorder::{Answer, Desk, Recorder, Unknown, stop};
 use crate::trace::sources::Part;
@@ -270,7 +270,7 @@ fn levels(ctx: NativeCallContext<'_>, set: Machines) -> Answer<Array> {
     let mut recorder = desk.open();
     let mut left: BTreeSet<u32> = set.0.iter().copied().collect();
     for place in &left {
-        recorder.note_needs(*place);
+        recorder.note(*place, "needs");
     }
     let mut levels = Array::new();
     while !left.is_empty() {
@@ -386,14 +386,13 @@ impl Recorder {
         &self.inventory.machines[&self.names[place as usize]]
     }
 
-    fn note_needs(&mut self, place: u32) {
-        let needs: Vec<Json> =
-            self.entry(place).needs.iter().map(|name| Json::from(name.as_str())).collect();
-        self.note(place, "needs", &Json::Array(needs));
-    }
-
-    fn note(&mut self, place: u32, fact: &str, value: &Json) {
-        self.notes.insert(Fact::new(self.names[place as usize].as_str(), fact, value));
+    /// Records a value of the inventory as a fact that the plan rests on.
+    fn note(&mut self, place: u32, name: &str) {
+        let machine = &self.names[place as usize];
+        if let Some(value) = self.inventory.value(machine, name) {
+            let fact = format!("{INVENTORY_FACT}{name}");
+            self.notes.insert(Fact::new(machine.as_str(), fact, &value));
+        }
     }
 
     /// One of [`PROPERTIES`].
@@ -404,19 +403,17 @@ impl Recorder {
             "needs" => {
                 let needed = entry.needs.iter().filter_map(|name| self.places.get(name).copied());
                 let needed = Machines::new(needed.collect());
-                self.note_needs(vm.0);
+                self.note(vm.0, "needs");
                 Some(Dynamic::from(needed))
             }
             "rto" => {
                 let rto = entry.rto_s;
-                self.note(vm.0, "rto", &rto.map_or(Json::Null, Json::from));
+                self.note(vm.0, "rto");
                 Some(rto.map_or(Dynamic::UNIT, Dynamic::from))
             }
             "tags" => {
                 let tags = entry.tags.clone();
-                let json =
-                    tags.iter().map(|(key, value)| (key.clone(), Json::from(value.as_str())));
-                self.note(vm.0, "tags", &Json::Object(json.collect()));
+                self.note(vm.0, "tags");
                 let map: Map = tags.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
                 Some(Dynamic::from(map))
             }
