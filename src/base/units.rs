@@ -64,8 +64,13 @@ pub fn show_seconds(seconds: f64) -> String {
     }
     let whole = seconds.round();
     let rounded = if whole < 3600.0 { whole } else { (whole / 60.0).round() * 60.0 };
-    Duration::try_from_secs_f64(rounded)
-        .map_or_else(|_| "forever".to_owned(), |d| humantime::format_duration(d).to_string())
+    Duration::try_from_secs_f64(rounded).map_or_else(|_| "forever".to_owned(), show_duration)
+}
+
+/// In the shortest words: `2d 5h`.
+fn show_duration(duration: Duration) -> String {
+    let words = humantime::format_duration(duration).to_string();
+    words.replace("days", "d").replace("day", "d")
 }
 
 #[cfg(test)]
@@ -85,7 +90,8 @@ mod tests {
 
     #[test]
     fn seconds_read_well_at_every_length() {
-        let shown: Vec<_> = [0.44, 12.3, 310.0, 7510.0].map(show_seconds).into();
-        assert_eq!(shown, ["0.4s", "12s", "5m 10s", "2h 5m"]);
+        let shown: Vec<_> =
+            [0.44, 12.3, 310.0, 7510.0, 86400.0, 176_400.0].map(show_seconds).into();
+        assert_eq!(shown, ["0.4s", "12s", "5m 10s", "2h 5m", "1d", "2d 1h"]);
     }
 }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod dirty;
+mod failures;
 mod gates;
 mod kill;
 mod lab;
