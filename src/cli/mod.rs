@@ -10,6 +10,7 @@ pub mod memory;
 pub mod world;
 
 mod answer;
+mod asker;
 mod check;
 mod compiled;
 mod explain;

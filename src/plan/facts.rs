@@ -168,6 +168,12 @@ impl Fact {
     pub fn new(subject: impl Into<String>, fact: impl Into<String>, value: &Json) -> Fact {
         Fact { subject: subject.into(), fact: fact.into(), value: value.to_string() }
     }
+
+    /// Whether it still has the value that the plan rests on.
+    pub fn holds(&self, now: &Json) -> bool {
+        let now = now.to_string();
+        now == self.value
+    }
 }
 
 /// The type of a fact's value, for the reference and for scripts.
