@@ -12,11 +12,11 @@ use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
 use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
-use crate::primitives::cost;
-use crate::primitives::http::{self, Url};
-use crate::primitives::options::Options;
-use crate::primitives::sides::{MACHINE_OR_NONE, Sides, active};
 use crate::primitives::spec::{Opt, OptType, Output, Param, Spec, Takes, Yields};
+use crate::primitives::work::cost;
+use crate::primitives::work::http::{self, Url};
+use crate::primitives::work::options::Options;
+use crate::primitives::work::sides::{MACHINE_OR_NONE, Sides, active};
 use crate::run::failure::Failure;
 
 const fn opt(name: &'static str, ty: OptType, default: &'static str, doc: &'static str) -> Opt {

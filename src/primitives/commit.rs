@@ -9,9 +9,9 @@ use crate::plan::facts::Power;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
 use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
-use crate::primitives::cost;
-use crate::primitives::sides::{MACHINE, Sides, active};
 use crate::primitives::spec::{Output, Spec, Yields};
+use crate::primitives::work::cost;
+use crate::primitives::work::sides::{MACHINE, Sides, active};
 use crate::run::failure::Failure;
 use crate::sites::SideView;
 

@@ -8,10 +8,10 @@ use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
 use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
-use crate::primitives::cost;
-use crate::primitives::options::Options;
-use crate::primitives::sides::{MACHINE, Sides};
 use crate::primitives::spec::{Opt, OptType, Output, Spec, Yields};
+use crate::primitives::work::cost;
+use crate::primitives::work::options::Options;
+use crate::primitives::work::sides::{MACHINE, Sides};
 use crate::run::failure::Failure;
 use crate::sites::NewMachine;
 

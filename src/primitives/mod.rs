@@ -2,33 +2,27 @@
 //!
 //! In: what a script wrote. Out: specs to bind, sentences to show, work done at sites. Refuses to know:
 //! Rhai, the journal, who schedules. Script binding, option checks, docs, dry run, rules and run all
-//! derive from here; adding one touches its file and one line of the registry.
+//! derive from here; adding one touches its file and one line of the registry. Every file here but the
+//! contract and the spec is a primitive; what several share stands in `work/`.
 
 mod approve;
 mod barrier;
-mod booting;
 mod check;
 mod commit;
 pub mod contract;
-mod cost;
 mod create_onprem_vm;
 mod delete_snapshot;
-mod http;
-mod keys;
-mod moving;
 mod notify;
-mod options;
 mod reverse_replicate;
 mod shutdown_azure_vm;
 mod shutdown_onprem_vm;
-mod sides;
 mod snapshot;
 pub mod spec;
 mod start_azure_vm;
 mod start_onprem_vm;
-mod stopping;
 mod transfer_delta;
 mod wait;
+mod work;
 
 use crate::primitives::contract::{AnyPrimitive, Erased};
 

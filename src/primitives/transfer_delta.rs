@@ -8,11 +8,11 @@ use crate::plan::facts::Facts;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
 use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
-use crate::primitives::cost;
-use crate::primitives::moving::{self, Moved, What};
-use crate::primitives::options::Options;
-use crate::primitives::snapshot::Taken;
 use crate::primitives::spec::{Opt, OptType, Output, Param, Spec, Takes, Yields};
+use crate::primitives::work::cost;
+use crate::primitives::work::moving::{self, Moved, What};
+use crate::primitives::work::options::Options;
+use crate::primitives::work::taken::Taken;
 use crate::run::failure::Failure;
 
 const fn opt(name: &'static str, ty: OptType, default: &'static str, doc: &'static str) -> Opt {

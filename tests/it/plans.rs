@@ -294,3 +294,18 @@ fn the_examples_of_the_codes_show_what_they_say() {
     }
     assert_eq!(wrong, Vec::<String>::new());
 }
+
+#[test]
+fn the_examples_of_the_primitives_trace() {
+    for primitive in homing::primitives::ALL {
+        let spec = primitive.spec();
+        let before =
+            if spec.example.contains("point)") { "let point = snapshot(web);\n" } else { "" };
+        let script = format!("let web = vm(\"web-01\");\n{before}{}\n", spec.example);
+        let world = MemoryWorld([("a.rhai".into(), script.clone())].into());
+        let traced = compile(&world, "a.rhai", &BTreeMap::new());
+        assert_eq!(traced.diagnostics, [], "{script}");
+        let used = traced.plan.steps.iter().any(|step| step.primitive == spec.name);
+        assert!(used, "{script}");
+    }
+}
