@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod dirty;
+mod dry_run;
 mod gates;
 mod kill;
 mod lab;
