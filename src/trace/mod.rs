@@ -175,7 +175,7 @@ fn finish(request: &Request<'_>, table: Table, recorder: &mut Recorder) -> Trace
     diagnostics.sort_by(|a, b| a.at.cmp(&b.at));
     let params = std::mem::take(&mut recorder.params);
     let plan = Plan {
-        script: request.world.show(request.script),
+        script: shown(request),
         params: params.iter().map(|param| (param.name.clone(), param.value.clone())).collect(),
         steps,
         groups: std::mem::take(&mut recorder.groups),
@@ -190,6 +190,14 @@ fn finish(request: &Request<'_>, table: Table, recorder: &mut Recorder) -> Trace
         plan,
         diagnostics,
         params,
+    }
+}
+
+/// What people call the script. A module of the standard library is in no folder.
+fn shown(request: &Request<'_>) -> String {
+    match stdlib::text(request.script.as_str()) {
+        Some(_) => request.script.to_string(),
+        None => request.world.show(request.script),
     }
 }
 

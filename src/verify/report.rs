@@ -91,8 +91,11 @@ fn draw(plan: &Plan, finding: Finding, others: &[StepIx]) -> Diagnostic {
     }
     let mut diagnostic =
         Diagnostic::error(finding.code, message).help(finding.help).at(step.origin.at.clone());
-    for frame in step.origin.via.iter() {
-        diagnostic = diagnostic.related(format!("`{}` is called here", step.id), frame.clone());
+    // Outermost call first; the last frame is the step itself.
+    for (at, frame) in (1..).zip(step.origin.via.iter()) {
+        let is_step = at == step.origin.via.len();
+        let what = if is_step { "this is" } else { "called here on the way to" };
+        diagnostic = diagnostic.related(format!("{what} `{}`", step.id), frame.clone());
     }
     for (cause, what) in finding.because {
         let cause = plan.step(cause);

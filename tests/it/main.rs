@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod dirty;
+mod dry_run;
 mod failures;
 mod gates;
 mod kill;

@@ -22,7 +22,7 @@ pub(super) const CODES: &[CodeText] = &[
     code(
         "H203",
         "unknown key in the inventory",
-        "Every key is checked: a mistyped `rto` that were silently ignored would be a promise nobody keeps.",
+        "Every key is checked: a mistyped `rto` that was silently ignored would be a promise nobody keeps.",
     ),
     code(
         "H204",

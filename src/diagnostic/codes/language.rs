@@ -7,8 +7,8 @@ pub(super) const CODES: &[CodeText] = &[
         code: "H101",
         title: "the script does not parse",
         text: "The text is no script: a bracket, a comma, a reserved word. The place is where the parser gave up; the mistake is there or right before it.",
-        wrong: None,
-        right: None,
+        wrong: Some(r#"snapshot(vm("web-01")"#),
+        right: Some(r#"snapshot(vm("web-01"));"#),
     },
     CodeText {
         code: "H102",
@@ -21,22 +21,39 @@ pub(super) const CODES: &[CodeText] = &[
         code: "H103",
         title: "no such name",
         text: "A variable or a key of a map that does not exist here. Functions do not see the variables around them: pass them in as arguments.",
-        wrong: None,
-        right: None,
+        wrong: Some(
+            r#"let web = vm("web-01");
+fn copy() { snapshot(web); }
+copy();"#,
+        ),
+        right: Some(
+            r#"let web = vm("web-01");
+fn copy(m) { snapshot(m); }
+copy(web);"#,
+        ),
     },
     CodeText {
         code: "H104",
         title: "the wrong kind of value",
         text: "A value of another kind is needed here: a truth after `if`, a machine in a list of machines.",
-        wrong: None,
-        right: None,
+        wrong: Some(
+            r#"let web = vm("web-01");
+if web.replica { snapshot(web); }"#,
+        ),
+        right: Some(
+            r#"let web = vm("web-01");
+if web.replica == "stale" { snapshot(web); }"#,
+        ),
     },
     CodeText {
         code: "H105",
         title: "the script fails",
         text: "The script stops by itself: it throws, divides by zero, asks for the fourth of three machines, or its machines need each other in a circle.",
-        wrong: None,
-        right: None,
+        wrong: Some(
+            r#"let web = vms("tier=web")[5];
+snapshot(web);"#,
+        ),
+        right: Some(r#"for web in vms("tier=web") { snapshot(web); }"#),
     },
     CodeText {
         code: "H106",
@@ -70,8 +87,15 @@ if web.away_over("30d") { approve("much"); }"#,
         code: "H109",
         title: "the plan ends early",
         text: "`return` at the top level ends the plan: what is written below is no part of it. Use `if` where that is meant.",
-        wrong: None,
-        right: None,
+        wrong: Some(
+            r#"let web = vm("web-01");
+if web.replica == "stale" { return; }
+snapshot(web);"#,
+        ),
+        right: Some(
+            r#"let web = vm("web-01");
+if web.replica != "stale" { snapshot(web); }"#,
+        ),
     },
     CodeText {
         code: "H110",
@@ -139,8 +163,14 @@ transfer_delta(s);"#,
         code: "H118",
         title: "a parameter declared twice",
         text: "One parameter is declared in two ways. Declare it once, and pass its value on.",
-        wrong: None,
-        right: None,
+        wrong: Some(
+            r#"let tier = param("tier", "web");
+let again = param("tier", "db");"#,
+        ),
+        right: Some(
+            r#"let tier = param("tier", "web");
+let again = tier;"#,
+        ),
     },
     CodeText {
         code: "H119",
@@ -211,8 +241,15 @@ import name as f;"#,
         code: "H127",
         title: "waiting for a later step",
         text: "A step waits for steps written before it. Write them in the order in which they wait.",
-        wrong: None,
-        right: None,
+        wrong: Some(
+            r#"let stop = shutdown_azure_vm(vm("web-01"));
+let copy = snapshot(vm("db-01"));
+stop.after(copy);"#,
+        ),
+        right: Some(
+            r#"let copy = snapshot(vm("db-01"));
+shutdown_azure_vm(vm("web-01")).after(copy);"#,
+        ),
     },
     CodeText {
         code: "H128",

@@ -156,11 +156,11 @@ delete_snapshot(before);
                (its machine was deleted, or it comes home to another host) there is nothing to apply \
                changes to.\n\n\
                Way out: leave `mode` at its default `\"auto\"`, which then copies in full, or say \
-               `\"full\"`; where the machine itself is missing, `create_onprem_vm` first. Whether it \
-               breaks this rule depends on what is observed, so the example does so only for a machine \
-               whose replica is absent.",
+               `\"full\"`; where the machine itself is missing, `create_onprem_vm` first. Whether a \
+               plan breaks this rule depends on what is observed.",
         wrong: Some(
-            r#"let web = vm("web-01");
+            r#"// facts: web-01 replica=absent
+let web = vm("web-01");
 transfer_delta(snapshot(web), #{ mode: "delta" });
 "#,
         ),
