@@ -8,4 +8,5 @@ mod lab;
 mod main_job;
 mod plans;
 mod primitives;
+mod refusals;
 mod support;
