@@ -56,7 +56,8 @@ pub fn show_bytes(bytes: u64) -> String {
     ByteSize(bytes).display().iec().to_string()
 }
 
-/// Seconds for a person, to the precision that matters at that length: `0.4s`, `12s`, `5m 10s`, `2h 5m`.
+/// Seconds for a person, to the precision that matters at that length: `0.4s`, `12s`, `5m 10s`, `2h 5m`,
+/// `1 day`.
 pub fn show_seconds(seconds: f64) -> String {
     let seconds = seconds.max(0.0);
     if seconds < 9.95 {
@@ -64,8 +65,12 @@ pub fn show_seconds(seconds: f64) -> String {
     }
     let whole = seconds.round();
     let rounded = if whole < 3600.0 { whole } else { (whole / 60.0).round() * 60.0 };
-    Duration::try_from_secs_f64(rounded)
-        .map_or_else(|_| "forever".to_owned(), |d| humantime::format_duration(d).to_string())
+    let Ok(duration) = Duration::try_from_secs_f64(rounded) else { return "forever".to_owned() };
+    let mut shown = humantime::format_duration(duration).to_string();
+    for long in ["day", "month", "year"] {
+        shown = shown.replace(long, &format!(" {long}"));
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -85,7 +90,7 @@ mod tests {
 
     #[test]
     fn seconds_read_well_at_every_length() {
-        let shown: Vec<_> = [0.44, 12.3, 310.0, 7510.0].map(show_seconds).into();
-        assert_eq!(shown, ["0.4s", "12s", "5m 10s", "2h 5m"]);
+        let shown: Vec<_> = [0.44, 12.3, 310.0, 7510.0, 183_600.0].map(show_seconds).into();
+        assert_eq!(shown, ["0.4s", "12s", "5m 10s", "2h 5m", "2 days 3h"]);
     }
 }
