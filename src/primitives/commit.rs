@@ -109,7 +109,7 @@ async fn announce(
     ctx: &dyn Ctx,
 ) -> Result<String, Failure> {
     may_commit(sides, cloud, onprem)?;
-    let deletes = if cloud.exists {
+    let items = if cloud.exists {
         sides.machines(Side::Cloud)?.inventory_of(sides.at(Side::Cloud)).await?
     } else {
         Json::Null
@@ -118,7 +118,7 @@ async fn announce(
         "machine": sides.machine.as_str(),
         "site": sides.site(Side::Cloud).name().as_str(),
         GENERATION: cloud.generation,
-        "deletes": deletes,
+        "items": items,
     });
     ctx.intend(intent).await?;
     Ok(cloud.generation.clone())

@@ -78,7 +78,14 @@ impl Primitive for CreateOnpremVm {
         let home = subject.entry().map(|entry| &entry.host);
         let host = new.host.as_ref().or(home).map_or("its host", HostName::as_str);
         let network = new.network.as_ref().map_or(String::new(), |name| format!(", switch {name}"));
-        format!("create the on-prem machine on {host}{network}, if it does not exist")
+        let observed = subject.machine.and_then(|name| subject.facts.peek().machines.get(name));
+        let elsewhere = observed.filter(|m| m.onprem.exists && m.host.as_str() != host);
+        match elsewhere.map(|machine| &machine.host) {
+            Some(old) => format!(
+                "create the on-prem machine on {host}{network}, and give up its replica on {old}"
+            ),
+            None => format!("create the on-prem machine on {host}{network}, if it does not exist"),
+        }
     }
 
     fn estimate(_: &NewMachine, _: &Subject<'_>) -> Cost {

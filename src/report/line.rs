@@ -63,9 +63,11 @@ pub(super) fn line(event: &Event, seen: &Seen<'_>) -> Option<Line> {
         E::GateAnswered { step, answer, by, comment } => {
             Some(gate_answered(step, *answer, &by.who, comment.as_deref()))
         }
-        E::Intent { step, deletes } => {
-            Some(Line::new(Ink::Danger, "delete", format!("{step} will delete {deletes}")))
-        }
+        E::Intent { step, deletes } => Some(Line::new(
+            Ink::Danger,
+            "delete",
+            format!("{step} will delete {}", listed(deletes)),
+        )),
         E::RunHeld { changed } => Some(run_held(changed, seen)),
         E::CancelAsked { by, reason } => {
             let why = reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
@@ -77,6 +79,22 @@ pub(super) fn line(event: &Event, seen: &Seen<'_>) -> Option<Line> {
         }
         E::RunEnded { outcome } => Some(run_ended(*outcome, event.at, seen)),
     }
+}
+
+/// Data of any shape in one line, for a person: `machine web-01, generation c1`.
+fn listed(data: &Json) -> String {
+    let parts: Vec<String> = match data {
+        Json::Object(fields) => {
+            let told = fields.iter().filter(|(_, value)| !value.is_null());
+            told.map(|(name, value)| format!("{} {}", name.replace('_', " "), listed(value)))
+                .collect()
+        }
+        Json::Array(items) if items.is_empty() => vec!["none".to_owned()],
+        Json::Array(items) => items.iter().map(listed).collect(),
+        Json::String(text) => vec![text.clone()],
+        other => vec![other.to_string()],
+    };
+    parts.join(", ")
 }
 
 fn run_started(script: &str, who: &str, seen: &Seen<'_>) -> Line {

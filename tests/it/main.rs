@@ -3,6 +3,7 @@
 mod bad_input;
 mod dirty;
 mod dry_run;
+mod formats;
 mod gates;
 mod kill;
 mod lab;
