@@ -4,6 +4,7 @@ mod bad_input;
 mod dirty;
 mod dry_run;
 mod failures;
+mod formats;
 mod gates;
 mod kill;
 mod lab;
