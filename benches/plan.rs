@@ -12,7 +12,8 @@ use homing::cli::memory::{Counting, allocated_bytes};
 use homing::compile::compile;
 use homing::plan::digest::digest;
 use homing::plan::facts::{
-    CommitState, FactLog, Facts, HostFacts, MachineFacts, Power, Protection, ReplicaState, SideFacts,
+    CommitState, FactLog, Facts, HostFacts, MachineFacts, Power, Protection, ReplicaState,
+    SideFacts,
 };
 use homing::plan::inventory::{Addresses, Inventory, MachineEntry};
 use homing::source::MemoryWorld;
@@ -49,15 +50,6 @@ struct Best {
 fn row(machines: usize) {
     let (inventory, facts) = (inventory(machines), facts(machines));
     let world = MemoryWorld([("failback.rhai".into(), script())].into());
-    let params = BTreeMap::new();
-    let request = |log| Request {
-        world: &world,
-        script: "failback.rhai".into(),
-        params: &params,
-        inventory: &inventory,
-        facts: log,
-        allocated: Some(allocated_bytes),
-    };
     let mut best = Best {
         trace: Duration::MAX,
         verify: Duration::MAX,
@@ -68,7 +60,7 @@ fn row(machines: usize) {
     for _ in 0..ROUNDS {
         let log = FactLog::new(&facts);
         let began = Instant::now();
-        let traced = trace(&request(&log));
+        let traced = trace(&request(&world, &inventory, &log));
         best.trace = best.trace.min(began.elapsed());
         let began = Instant::now();
         let verdict = verify(traced.plan, &log, &inventory);
@@ -82,7 +74,7 @@ fn row(machines: usize) {
         let log = FactLog::new(&facts);
         let before = allocated_bytes();
         let began = Instant::now();
-        let (compiled, most) = watched(|| compile(&request(&log)));
+        let (compiled, most) = watched(|| compile(&request(&world, &inventory, &log)));
         best.compile = best.compile.min(began.elapsed());
         assert!(compiled.diagnostics.is_empty(), "{:?}", compiled.diagnostics);
         steps = compiled.plan.as_ref().expect("nothing to refuse").plan().steps.len();
@@ -98,6 +90,22 @@ fn row(machines: usize) {
     println!(
         "{machines:10} {steps:10} {trace:6.0} ms {verify:4.0} ms ({digest:3.0}) {compile:6.0} ms {kept:5} MiB {peak:5} MiB"
     );
+}
+
+fn request<'a>(
+    world: &'a MemoryWorld,
+    inventory: &'a Inventory,
+    facts: &'a FactLog<'a>,
+) -> Request<'a> {
+    static NO_PARAMS: BTreeMap<String, String> = BTreeMap::new();
+    Request {
+        world,
+        script: "failback.rhai".into(),
+        params: &NO_PARAMS,
+        inventory,
+        facts,
+        allocated: Some(allocated_bytes),
+    }
 }
 
 /// Runs `work`; the most bytes that were allocated meanwhile, looked at every millisecond.

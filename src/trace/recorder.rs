@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 
-use crate::base::{MachineName, StepId};
+use crate::base::{Json, MachineName, StepId};
 use crate::diagnostic::Diagnostic;
-use crate::plan::facts::{Fact, Facts, HostKey};
+use crate::plan::facts::{Facts, HostKey};
 use crate::plan::graph::{Group, index};
 use crate::plan::inventory::Inventory;
 use crate::plan::policy::Policy;
@@ -85,9 +85,11 @@ pub(super) struct Recorder {
     pub(super) given: BTreeMap<String, String>,
     pub(super) params: Vec<ParamDecl>,
     /// Facts read from observations, to be recorded as read.
-    pub(super) read: BTreeSet<(MachineName, String)>,
-    /// Facts found out here: selections, values of the inventory.
-    pub(super) notes: BTreeSet<Fact>,
+    pub(super) read: BTreeSet<(u32, String)>,
+    /// Values of the inventory that were read, by name.
+    pub(super) noted: BTreeSet<(u32, &'static str)>,
+    /// The machines that selections found, by their terms.
+    pub(super) selections: BTreeMap<String, Json>,
     /// Machines that the script has laid hands on.
     pub(super) selected: BTreeSet<u32>,
     pub(super) missing_hosts: BTreeSet<HostKey>,
@@ -144,7 +146,8 @@ impl Recorder {
             diagnostics: Vec::new(),
             params: Vec::new(),
             read: BTreeSet::new(),
-            notes: BTreeSet::new(),
+            noted: BTreeSet::new(),
+            selections: BTreeMap::new(),
             selected: BTreeSet::new(),
             missing_hosts: BTreeSet::new(),
             incomplete: false,
