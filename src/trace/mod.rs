@@ -157,6 +157,7 @@ fn evaluate(engine: &Engine, desk: &Desk, ast: &rhai::AST, script: &Utf8Path) {
 fn finish(request: &Request<'_>, table: Table, recorder: &mut Recorder) -> Traced {
     remember_facts(request, recorder);
     let mut steps = std::mem::take(&mut recorder.steps);
+    steps.shrink_to_fit();
     let by_name: BTreeMap<&str, _> = table.iter().map(|one| (one.spec().name, *one)).collect();
     for step in &mut steps {
         let primitive = by_name[step.primitive];

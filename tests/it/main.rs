@@ -3,6 +3,7 @@
 mod bad_input;
 mod dirty;
 mod gates;
+mod hostile;
 mod kill;
 mod lab;
 mod main_job;
