@@ -6,6 +6,7 @@ mod dry_run;
 mod failures;
 mod formats;
 mod gates;
+mod hostile;
 mod kill;
 mod lab;
 mod main_job;
