@@ -56,7 +56,8 @@ pub fn show_bytes(bytes: u64) -> String {
     ByteSize(bytes).display().iec().to_string()
 }
 
-/// Seconds for a person, to the precision that matters at that length: `0.4s`, `12s`, `5m 10s`, `2h 5m`.
+/// Seconds for a person, to the precision that matters at that length: `0.4s`, `12s`, `5m 10s`, `2h 5m`,
+/// `1 day`.
 pub fn show_seconds(seconds: f64) -> String {
     let seconds = seconds.max(0.0);
     if seconds < 9.95 {

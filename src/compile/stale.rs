@@ -5,11 +5,8 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::base::{HostName, Json, MachineName, SiteName};
-use crate::plan::facts::{Fact, Facts, HOST_CONNECTED};
+use crate::plan::facts::{Fact, Facts, HOST_CONNECTED, SELECTION};
 use crate::plan::inventory::{INVENTORY_FACT, Inventory, Term};
-
-/// The subject under which a plan records which machines a selection found.
-pub const SELECTION: &str = "vms";
 
 /// A fact that changed since the plan was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

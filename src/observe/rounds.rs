@@ -42,7 +42,9 @@ pub async fn compile_observed(asked: &Asked<'_>, open: Open<'_>) -> (Compiled, F
         let machines: BTreeSet<MachineName> = missing(&compiled, asked.inventory, &facts);
         let mut sites = sites_of(&compiled.missing_hosts);
         sites.retain(|site| !asked_sites.contains(site));
-        if machines.is_empty() && sites.is_empty() {
+        // Where a limit stopped it, another round would only run into the limit again.
+        let stopped = compiled.diagnostics.iter().any(|found| found.code == "H140");
+        if stopped || (machines.is_empty() && sites.is_empty()) {
             return (compiled, facts);
         }
         if round == ROUNDS_MAX {

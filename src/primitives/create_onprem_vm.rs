@@ -84,9 +84,13 @@ impl Primitive for CreateOnpremVm {
             .memory_bytes
             .map_or(String::new(), |bytes| format!(", {} of memory", show_bytes(bytes)));
         let path = new.path.as_ref().map_or(String::new(), |path| format!(", in {path}"));
-        format!(
-            "create the on-prem machine on {host}{network}{cpus}{memory}{path}, if it does not exist"
-        )
+        let observed = subject.machine.and_then(|name| subject.facts.peek().machines.get(name));
+        let elsewhere = observed.filter(|m| m.onprem.exists && m.host.as_str() != host);
+        let then = elsewhere.map_or_else(
+            || "if it does not exist".to_owned(),
+            |machine| format!("and give up its replica on {}", machine.host),
+        );
+        format!("create the on-prem machine on {host}{network}{cpus}{memory}{path}, {then}")
     }
 
     fn estimate(_: &NewMachine, _: &Subject<'_>) -> Cost {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::units::{show_bytes, show_seconds};
 use crate::base::{MachineName, Side};
+use crate::compile::stale::SELECTION;
 use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::estimate::MachineEstimate;
@@ -281,10 +282,23 @@ fn facts(review: &Review<'_>, style: Style) -> String {
         return title + "  none\n";
     }
     let lines = alike.iter().map(|((fact, value), subjects)| {
-        let text = format!("{fact} = {value} of {}", names(subjects.iter().copied()));
+        let text = match subjects.as_slice() {
+            [SELECTION] => selection(fact, value),
+            _ => format!("{fact} = {value} of {}", names(subjects.iter().copied())),
+        };
         style.fill("  ", "      ", &text) + "\n"
     });
     title + capped(lines.collect(), style).as_str()
+}
+
+/// Which machines `vms(..)` found.
+fn selection(terms: &str, found: &str) -> String {
+    let found: Vec<String> = serde_json::from_str(found).unwrap_or_default();
+    let found = counted(&found.iter().map(String::as_str).collect::<Vec<_>>());
+    match terms {
+        "" => format!("every machine of the inventory: {found}"),
+        _ => format!("machines with `{terms}`: {found}"),
+    }
 }
 
 /// The first lines; how many more there are.

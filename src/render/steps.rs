@@ -105,7 +105,29 @@ fn key(review: &Review<'_>, ix: StepIx, roughly: bool) -> String {
         return format!("{} {place}", step.primitive);
     }
     let sentence = nameless(review.sentence(ix), step.machine.as_ref());
-    format!("{} {place} {} {sentence}", short_id(review, ix), step.optional)
+    let id = short_id(review, ix);
+    format!("{id} {place} {} {sentence}{}", step.optional, others_first(review, ix))
+}
+
+/// Most steps of other machines that one step is said to wait for.
+const OTHERS_MAX: usize = 3;
+
+/// The steps of other machines that this one waits for by itself: ` (after db-01.check.1)`. Gates and
+/// barriers need no words: everything below them waits.
+fn others_first(review: &Review<'_>, ix: StepIx) -> String {
+    let step = review.plan.step(ix);
+    let before = step.needs.iter().map(|at| review.plan.step(*at));
+    let others = before.filter(|other| other.machine.is_some() && other.machine != step.machine);
+    let ids: Vec<&str> = others.map(|other| other.id.as_str()).collect();
+    let more = match ids.len().saturating_sub(OTHERS_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    match ids.as_slice() {
+        _ if step.machine.is_none() => String::new(),
+        [] => String::new(),
+        ids => format!(" (after {}{more})", ids[..ids.len().min(OTHERS_MAX)].join(", ")),
+    }
 }
 
 impl Group<'_> {
@@ -143,8 +165,12 @@ impl Group<'_> {
         };
         let may = if step.optional { " (may fail)" } else { "" };
         let id = short_id(review, ix);
-        let text = format!("{mark}{}{may} [{}]", sentence.trim_end_matches('.'), place(step));
-        let (first, rest) = (format!("    {id:<21} "), " ".repeat(26));
+        let sentence = sentence.trim_end_matches('.');
+        let text = format!("{mark}{sentence}{may}{} [{}]", others_first(review, ix), place(step));
+        // What belongs to no machine stands where machines' names do.
+        let first =
+            if step.machine.is_none() { format!("  {id:<23} ") } else { format!("    {id:<21} ") };
+        let rest = " ".repeat(26);
         let filled = style.fill(&first, &rest, &text);
         // Ink after filling: escape codes must not count as columns.
         filled.replacen(&id, &style.paint(ink, &id), 1) + "\n"

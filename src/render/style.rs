@@ -72,7 +72,11 @@ impl Style {
     pub fn inked_field(self, ink: Ink, label: &str, text: &str) -> String {
         let rest = " ".repeat(FIELD_COLUMN);
         let filled = self.fill(&rest, &rest, text);
-        let padding = " ".repeat(FIELD_COLUMN.saturating_sub(2 + label.chars().count()).max(2));
+        let label_columns = 2 + label.chars().count();
+        if label_columns + 2 > FIELD_COLUMN {
+            return format!("  {}\n{filled}\n", self.paint(ink, label));
+        }
+        let padding = " ".repeat(FIELD_COLUMN - label_columns);
         format!("  {}{padding}{}\n", self.paint(ink, label), filled.trim_start())
     }
 

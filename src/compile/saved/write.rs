@@ -49,7 +49,7 @@ pub fn save(verified: &VerifiedPlan, estimates: &Estimates, plan_id: &PlanId) ->
         "makespan_s": estimates.makespan_s,
         "point_of_no_return": point_of_no_return(plan).map(id),
         "rules": verified.rules(),
-        "warnings": verified.warnings().iter().map(diagnostic).collect::<Json>(),
+        "warnings": verified.warnings().iter().map(Diagnostic::flat).collect::<Json>(),
     });
     seal(&mut document);
     document
@@ -87,24 +87,4 @@ fn place(span: &Span) -> Json {
 fn group(plan: &Plan, group: &Group) -> Json {
     let ids = (group.first.at()..group.end.at()).map(|at| plan.step(index(at)).id.as_str());
     json!({ "name": group.name, "steps": ids.collect::<Json>() })
-}
-
-fn diagnostic(one: &Diagnostic) -> Json {
-    let at = one.at.as_ref();
-    let related = one.related.iter().map(|related| {
-        let at = &related.at;
-        json!({ "message": related.message, "file": &*at.file, "line": at.line, "column": at.column })
-    });
-    json!({
-        "code": one.code,
-        "severity": one.severity,
-        "message": one.message,
-        "help": one.help,
-        "file": at.map(|at| &*at.file),
-        "line": at.map(|at| at.line),
-        "column": at.map(|at| at.column),
-        "end_line": at.map(|at| at.end_line),
-        "end_column": at.map(|at| at.end_column),
-        "related": related.collect::<Json>(),
-    })
 }
