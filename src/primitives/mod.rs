@@ -154,7 +154,7 @@ mod tests {
         check: check that http://10.0.0.4:80/up answers
         commit: DELETE the cloud machine, its disks and snapshots for good; keep the base for protection
         create_onprem_vm: create the on-prem machine on hv-01, if it does not exist
-        create_onprem_vm: create the on-prem machine on hv-02, switch prod, 4 processors, 8.0 GiB of memory, in /vm, if it does not exist
+        create_onprem_vm: create the on-prem machine on hv-02, switch prod, 4 processors, 8.0 GiB of memory, in /vm, and give up its replica on hv-01
         delete_snapshot: delete the snapshot
         notify: tell /bin/page ops: web is home
         notify: tell http://10.0.0.9:80/hook: web is home
