@@ -11,3 +11,4 @@ mod main_job;
 mod plans;
 mod primitives;
 mod support;
+mod watch;
