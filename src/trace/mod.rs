@@ -19,6 +19,7 @@ mod sources;
 mod stdlib;
 
 pub use bind::usage;
+pub use handles::{WORDS, Word};
 pub use machines::PROPERTIES;
 pub use stdlib::{FunctionDoc, stdlib_docs};
 

@@ -86,8 +86,8 @@ mod tests {
         let (done, noticed) = channel();
         std::thread::spawn(move || {
             loop {
-                watcher.watch([script.clone()]);
                 watcher.wait();
+                watcher.watch([script.clone()]);
                 if done.send(()).is_err() {
                     return;
                 }
