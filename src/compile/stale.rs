@@ -48,7 +48,7 @@ pub fn stale(
         let is = current(fact, facts, inventory);
         let same = match (&is, fact.subject.as_str()) {
             (Some(is), SELECTION) => untouched(&fact.value, touched) == untouched_of(is, touched),
-            (Some(is), _) => is.to_string() == fact.value,
+            (Some(is), _) => serde_json::from_str::<Json>(&fact.value).is_ok_and(|was| was == *is),
             (None, _) => false,
         };
         (!same).then(|| ChangedFact {

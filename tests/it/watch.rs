@@ -59,7 +59,7 @@ fn imports_and_the_inventory_are_watched_too() {
     talk.until(WAITS);
 
     ground.edit("homing.toml", "bandwidth", "bandwith");
-    talk.until("H203");
+    talk.until("H231");
     talk.until(WAITS);
     ground.edit("homing.toml", "bandwith", "bandwidth");
     talk.until("ok: nothing changed in the plan");
