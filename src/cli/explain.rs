@@ -6,6 +6,7 @@ use crate::diagnostic::{codes, did_you_mean};
 use crate::primitives;
 use crate::render::reference;
 use crate::render::style::Style;
+use crate::trace::stdlib_docs;
 
 /// The long text of one code, or the list of all.
 ///
@@ -32,12 +33,21 @@ pub fn primitives(name: Option<&str>, markdown: bool, style: Style) -> Result<St
         None => Ok(reference::primitives(specs(), style)),
         Some(name) => match primitives::find(name) {
             Some(primitive) => Ok(reference::primitive(primitive.spec(), style)),
-            None => {
+            None => library(name, style).ok_or_else(|| {
                 let known = specs().map(|spec| spec.name);
-                Err(unknown("primitive", name, known, "homing primitives"))
-            }
+                unknown("primitive", name, known, "homing primitives")
+            }),
         },
     }
+}
+
+/// The functions of the standard library by that name: `planned`, or `failback::planned`.
+fn library(name: &str, style: Style) -> Option<String> {
+    let name = name.rsplit("::").next().unwrap_or(name);
+    let docs = stdlib_docs();
+    let pages = docs.iter().filter(|function| function.name == name);
+    let page: String = pages.map(|function| reference::function(function, style)).collect();
+    (!page.is_empty()).then_some(page)
 }
 
 fn unknown<'a>(

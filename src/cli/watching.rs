@@ -1,7 +1,9 @@
 //! `watch`: check and plan again on every save, and show what changed.
 
+use camino::{Utf8Path, Utf8PathBuf};
+
 use crate::cli::args::{CompileArgs, Global};
-use crate::cli::compiled::compile;
+use crate::cli::compiled::{compile, is_module};
 use crate::cli::draw::draw;
 use crate::cli::exit::Exit;
 use crate::cli::place::Place;
@@ -16,6 +18,7 @@ use crate::plan::facts::Facts;
 use crate::plan::inventory::Inventory;
 use crate::render::Review;
 use crate::render::change::change;
+use crate::render::fold::count;
 use crate::verify::VerifiedPlan;
 use crate::watch::Watcher;
 
@@ -25,6 +28,7 @@ use crate::watch::Watcher;
 /// Exit 2 when there is no such script, or files cannot be watched.
 pub fn watch(args: &CompileArgs, global: &Global, terminal: Terminal) -> Done {
     let mut last: Option<Known> = None;
+    let mut is_first = true;
     let mut watcher = Watcher::new()
         .map_err(|error| Stop::new(Exit::Usage, format!("cannot watch files: {error}")))?;
     loop {
@@ -35,9 +39,10 @@ pub fn watch(args: &CompileArgs, global: &Global, terminal: Terminal) -> Done {
                 last = Some(known);
             }
             Ok(None) => {}
-            Err(stop) if last.is_none() => return Err(stop),
+            Err(stop) if is_first => return Err(stop),
             Err(stop) => say(&stop.show(&terminal)),
         }
+        is_first = false;
         say("watching; Ctrl-C ends it\n");
         watcher.wait();
     }
@@ -67,10 +72,11 @@ fn once(
     terminal: Terminal,
     watcher: &mut Watcher,
 ) -> Result<Option<Known>, Stop> {
-    watcher.watch([args.script.clone()]);
-    let place = Place::find(global, Some(&args.script))?;
-    let folder = args.script.parent().map(camino::Utf8Path::to_owned).unwrap_or_default();
-    watcher.watch(place.texts.keys().map(|file| camino::Utf8PathBuf::from(&**file)));
+    let script = (!is_module(&args.script)).then_some(args.script.as_path());
+    watcher.watch(script.map(Utf8Path::to_owned));
+    let place = Place::find(global, script)?;
+    let folder = script.and_then(Utf8Path::parent).unwrap_or(Utf8Path::new(""));
+    watcher.watch(place.texts.keys().map(|file| Utf8PathBuf::from(&**file)));
     let sites = place.sites()?;
     let script = wait_for(compile(args, &place, &sites))??;
     watcher.watch(script.compiled.files.iter().map(|file| folder.join(file)));
@@ -88,8 +94,8 @@ fn once(
 fn told(before: Option<&Known>, now: &Known) -> String {
     let digest = &now.plan.digest().as_str()[..12];
     let Some(before) = before else {
-        let steps = now.plan.plan().steps.len();
-        return format!("ok: {steps} steps, digest {digest}\n");
+        let steps = count(now.plan.plan().steps.len(), "step");
+        return format!("ok: {steps}, digest {digest}\n");
     };
     let lines = change(&before.review(), &now.review());
     if lines.is_empty() {

@@ -33,7 +33,7 @@ pub struct Compiled {
     pub diagnostics: Vec<Diagnostic>,
     /// Every text that was read, by the name in spans.
     pub texts: Texts,
-    /// Every file that was read, relative to the plan's folder.
+    /// Every file that was read, or looked for inside the plan's folder, relative to it.
     pub files: BTreeSet<Utf8PathBuf>,
     /// The parameters that the script declares.
     pub params: Vec<ParamDecl>,

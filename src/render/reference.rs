@@ -10,6 +10,7 @@ use crate::plan::step::Reversibility;
 use crate::primitives::spec::{COMMON_OPTIONS, Opt, OptType, Spec, Takes};
 use crate::render::style::{Ink, Style};
 use crate::render::table::Table;
+use crate::trace::{FunctionDoc, PROPERTIES, WORDS, stdlib_docs};
 
 /// One heading with what stands below it.
 struct Section {
@@ -43,8 +44,13 @@ pub fn primitive(spec: &Spec, style: Style) -> String {
 /// `homing primitives --markdown`: the overview and every page. Ends with a line break.
 pub fn markdown<'a>(specs: impl IntoIterator<Item = &'a Spec> + Clone) -> String {
     let pages = specs.clone().into_iter().map(page);
-    let all: Vec<String> =
-        std::iter::once(overview(specs)).chain(pages).map(|page| page.markdown()).collect();
+    let library = stdlib_docs();
+    let functions = documented(&library).map(function_page);
+    let all: Vec<String> = std::iter::once(overview(specs))
+        .chain(pages)
+        .chain(functions)
+        .map(|page| page.markdown())
+        .collect();
     all.join("\n")
 }
 
@@ -82,9 +88,48 @@ fn overview<'a>(specs: impl IntoIterator<Item = &'a Spec>) -> Page {
         title: "Primitives".to_owned(),
         sections: vec![
             Section { heading: "", body: Body::Table(primitives) },
+            Section { heading: "Words of the language", body: Body::Table(words()) },
             Section { heading: "Properties of a machine", body: Body::Table(properties()) },
+            Section { heading: "Standard library", body: Body::Table(library()) },
         ],
     }
+}
+
+fn words() -> Table {
+    let rows = WORDS.iter().map(|word| vec![word.usage.to_owned(), word.doc.to_owned()]);
+    Table { header: vec!["word", "what it does"], rows: rows.collect(), amounts: &[] }
+}
+
+/// Functions that say something of themselves: one with options says it where it is called without.
+fn documented(all: &[FunctionDoc]) -> impl Iterator<Item = &FunctionDoc> {
+    all.iter().filter(|function| !function.doc.starts_with("The same, with options"))
+}
+
+fn library() -> Table {
+    let docs = stdlib_docs();
+    let rows = documented(&docs).map(|function| {
+        let summary = function.doc.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+        vec![function.module.clone(), function_usage(function), summary]
+    });
+    let header = vec!["module", "function", "what it does"];
+    Table { header, rows: rows.collect(), amounts: &[] }
+}
+
+fn function_usage(function: &FunctionDoc) -> String {
+    format!("{}({})", function.name, function.params.join(", "))
+}
+
+/// One function of the standard library.
+pub fn function(function: &FunctionDoc, style: Style) -> String {
+    function_page(function).text(style)
+}
+
+fn function_page(function: &FunctionDoc) -> Page {
+    let title = format!("{}: {}", function.module, function_usage(function));
+    let paragraphs: Vec<String> =
+        function.doc.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect();
+    let body = Body::Text(paragraphs.join("\n\n"));
+    Page { title, sections: vec![Section { heading: "", body }] }
 }
 
 fn properties() -> Table {
@@ -97,7 +142,11 @@ fn properties() -> Table {
         };
         vec![format!("m.{}{argument}", fact.name), ty.to_owned(), fact.doc.to_owned()]
     });
-    Table { header: vec!["property", "type", "what it says"], rows: rows.collect(), amounts: &[] }
+    let of_inventory = PROPERTIES
+        .iter()
+        .map(|(name, doc)| vec![format!("m.{name}"), "inventory".to_owned(), (*doc).to_owned()]);
+    let header = vec!["property", "type", "what it says"];
+    Table { header, rows: of_inventory.chain(rows).collect(), amounts: &[] }
 }
 
 fn page(spec: &Spec) -> Page {
@@ -131,7 +180,7 @@ fn signature(spec: &Spec) -> String {
         )
         .collect();
     if !spec.options.is_empty() {
-        arguments.push("#{ .. }".to_owned());
+        arguments.push("#{..}".to_owned());
     }
     format!("{}({})", spec.name, arguments.join(", "))
 }

@@ -13,6 +13,41 @@ use crate::trace::machines::{Machines, Vm};
 use crate::trace::recorder::{Answer, Desk, GroupHandle, Handle, Unknown};
 use crate::trace::sources::Part;
 
+/// A word of the plan language that is no primitive.
+pub struct Word {
+    /// Its name.
+    pub name: &'static str,
+    /// How it is called.
+    pub usage: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+}
+
+/// The words of the plan language, for the reference.
+pub static WORDS: &[Word] = &[
+    Word {
+        name: "after",
+        usage: "step.after(step, group or list)",
+        doc: "this step starts only when those have succeeded; returns the step",
+    },
+    Word {
+        name: "group",
+        usage: "group(name, || { .. })",
+        doc: "a scope of its own: barriers and gates inside hold back only what is in it; returns a handle to all of it",
+    },
+    Word {
+        name: "param",
+        usage: "param(name, default, #{ help, one_of, min, max })",
+        doc: "what `-p name=value` gives, else the default; `()` as default: it must be given",
+    },
+    Word { name: "vm", usage: "vm(name)", doc: "one machine of the inventory" },
+    Word {
+        name: "vms",
+        usage: "vms(terms, #{ where, allow_empty })",
+        doc: "every machine with all of these tags (`\"tier=web, os!=windows\"`; `\"\"` is all), sorted by name; `where: \"cloud\"` or `\"home\"`; none is an error unless `allow_empty: true`",
+    },
+];
+
 /// Words of the language that a later version brings, and what to do until then.
 const LATER: &[(&str, &str)] = &[
     ("acknowledge", "warnings stay warnings; run without `--strict`"),
@@ -69,20 +104,10 @@ pub(super) fn bind(engine: &mut Engine, table: Table) {
 
 /// Names that a script must not give to its own functions: theirs would silently win.
 pub(super) fn reserved(table: Table) -> Vec<&'static str> {
-    let own = [
-        "after",
-        "group",
-        "levels",
-        "machines",
-        "needed_by",
-        "options",
-        "param",
-        "pick",
-        "vm",
-        "vms",
-    ];
+    let own = WORDS.iter().map(|word| word.name);
+    let helpers = ["levels", "machines", "needed_by", "options", "pick"];
     let primitives = table.iter().map(|known| known.spec().name);
-    own.into_iter().chain(primitives).chain(LATER.iter().map(|later| later.0)).collect()
+    own.chain(helpers).chain(primitives).chain(LATER.iter().map(|later| later.0)).collect()
 }
 
 fn later(ctx: &NativeCallContext<'_>, name: &str, way_out: &str) -> Dynamic {

@@ -19,6 +19,7 @@ mod sources;
 mod stdlib;
 
 pub use bind::usage;
+pub use handles::{WORDS, Word};
 pub use machines::PROPERTIES;
 pub use stdlib::{FunctionDoc, stdlib_docs};
 
@@ -65,7 +66,7 @@ pub struct Traced {
     pub diagnostics: Vec<Diagnostic>,
     /// Every text that was read, by the name in spans.
     pub texts: Texts,
-    /// Every file that was read, relative to the plan's folder.
+    /// Every file that was read, or looked for inside the plan's folder, relative to it.
     pub files: BTreeSet<Utf8PathBuf>,
     /// The parameters that the script declares.
     pub params: Vec<ParamDecl>,

@@ -168,6 +168,10 @@ impl Loader<'_> {
                 Some((text, name, true))
             }
             Err(why) => {
+                // It may come into being: whoever watches the files must know.
+                if !matches!(why, Unreadable::Outside(_)) {
+                    self.files.insert(file);
+                }
                 let code = if matches!(why, Unreadable::Outside(_)) { "H121" } else { "H120" };
                 let known: Vec<String> =
                     self.shelf.keys().cloned().chain(stdlib::modules()).collect();

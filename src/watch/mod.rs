@@ -8,7 +8,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use notify_debouncer_full::notify::{self, RecommendedWatcher, RecursiveMode};
+use notify_debouncer_full::notify::event::ModifyKind;
+use notify_debouncer_full::notify::{self, EventKind, RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
 
 /// Saves within this time are one: editors write, rename and touch.
@@ -34,37 +35,45 @@ impl Watcher {
         Ok(Watcher { debouncer, saves, files: BTreeSet::new(), folders: BTreeSet::new() })
     }
 
-    /// Watches these files too. A folder that cannot be watched (it is gone) is tried again next time.
+    /// Watches these files too, and the folder that each one's folder is in: a folder may vanish and come
+    /// back with everything in it. What is not there is waited for in the nearest folder that is.
     pub fn watch(&mut self, files: impl IntoIterator<Item = Utf8PathBuf>) {
         for file in files {
             let Ok(absolute) = camino::absolute_utf8(&file) else { continue };
-            let Some(folder) = absolute.parent().map(Utf8Path::to_owned) else { continue };
-            if !self.folders.contains(&folder)
-                && self.debouncer.watch(&folder, RecursiveMode::NonRecursive).is_ok()
-            {
-                self.folders.insert(folder);
+            let there = absolute.ancestors().skip(1).filter(|folder| folder.is_dir());
+            for folder in there.take(2).map(Utf8Path::to_owned) {
+                if !self.folders.contains(&folder)
+                    && self.debouncer.watch(&folder, RecursiveMode::NonRecursive).is_ok()
+                {
+                    self.folders.insert(folder);
+                }
             }
             self.files.insert(absolute);
         }
     }
 
-    /// Returns when one of the files was saved, replaced or removed.
+    /// Returns when one of the files was saved, replaced or removed, or a folder on the way to it came or
+    /// went.
     pub fn wait(&mut self) {
         while let Ok(saved) = self.saves.recv() {
             let Ok(events) = saved else { return };
-            let gone = events.iter().any(|event| event.kind.is_remove());
-            if gone {
-                // A folder may have vanished and come back: it has to be watched anew.
+            let told = events.iter().filter(|event| !event.kind.is_access());
+            let mut ours =
+                told.filter(|event| event.paths.iter().any(|path| self.matters(event, path)));
+            if ours.next().is_some() {
+                // What was removed and came back is another folder by the same name: watched anew.
                 self.folders.clear();
-            }
-            let ours = |path: &std::path::PathBuf| {
-                Utf8Path::from_path(path).is_some_and(|path| self.files.contains(path))
-            };
-            let touched = events.iter().filter(|event| !event.kind.is_access());
-            if touched.flat_map(|event| &event.paths).any(ours) {
                 return;
             }
         }
+    }
+
+    fn matters(&self, event: &notify::Event, path: &std::path::Path) -> bool {
+        let Some(path) = Utf8Path::from_path(path) else { return false };
+        // What happens in a folder touches the folder too; that says nothing of its files.
+        let touched = matches!(event.kind, EventKind::Modify(ModifyKind::Metadata(_)));
+        let on_the_way = || self.files.iter().any(|file| file.starts_with(path));
+        self.files.contains(path) || (!touched && on_the_way())
     }
 }
 
@@ -72,24 +81,57 @@ impl Watcher {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_replaced_file_is_noticed_and_a_stranger_is_not() {
+    /// Waits in the background; each noticed save is one message.
+    fn waiting(mut watcher: Watcher, script: Utf8PathBuf) -> Receiver<()> {
+        let (done, noticed) = channel();
+        std::thread::spawn(move || {
+            loop {
+                watcher.wait();
+                watcher.watch([script.clone()]);
+                if done.send(()).is_err() {
+                    return;
+                }
+            }
+        });
+        noticed
+    }
+
+    /// A folder with a script that is watched.
+    fn ground() -> (tempfile::TempDir, Utf8PathBuf, Watcher) {
         let folder = tempfile::tempdir().unwrap();
-        let root = Utf8Path::from_path(folder.path()).unwrap().to_owned();
-        let script = root.join("a.rhai");
+        let script = Utf8Path::from_path(folder.path()).unwrap().join("plans/a.rhai");
+        std::fs::create_dir(script.parent().unwrap()).unwrap();
         std::fs::write(&script, "1").unwrap();
         let mut watcher = Watcher::new().unwrap();
         watcher.watch([script.clone()]);
-        std::fs::write(root.join("stranger.txt"), "x").unwrap();
-        let (done, noticed) = channel();
-        let waiting = std::thread::spawn(move || {
-            watcher.wait();
-            done.send(()).unwrap();
-        });
+        (folder, script, watcher)
+    }
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_replaced_file_is_noticed_and_a_stranger_is_not() {
+        let (_folder, script, watcher) = ground();
+        std::fs::write(script.with_file_name("stranger.txt"), "x").unwrap();
+        let noticed = waiting(watcher, script.clone());
         assert!(noticed.recv_timeout(QUIET * 4).is_err(), "a stranger's file is not ours");
-        std::fs::write(root.join("a.rhai.new"), "2").unwrap();
-        std::fs::rename(root.join("a.rhai.new"), &script).unwrap();
-        noticed.recv_timeout(Duration::from_secs(20)).expect("a replaced file is noticed");
-        waiting.join().unwrap();
+        let new = script.with_file_name("a.rhai.new");
+        std::fs::write(&new, "2").unwrap();
+        std::fs::rename(new, &script).unwrap();
+        noticed.recv_timeout(SOON).expect("a replaced file is noticed");
+    }
+
+    #[test]
+    fn a_folder_that_vanishes_and_comes_back_is_noticed() {
+        let (_folder, script, watcher) = ground();
+        let noticed = waiting(watcher, script.clone());
+        std::fs::remove_dir_all(script.parent().unwrap()).unwrap();
+        noticed.recv_timeout(SOON).expect("it is gone");
+        // The end of the removal may be told apart from its beginning.
+        while noticed.recv_timeout(QUIET * 4).is_ok() {}
+        std::fs::create_dir(script.parent().unwrap()).unwrap();
+        noticed.recv_timeout(SOON).expect("its folder is back");
+        std::fs::write(&script, "2").unwrap();
+        noticed.recv_timeout(SOON).expect("it is back");
     }
 }

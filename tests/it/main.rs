@@ -14,3 +14,4 @@ mod plans;
 mod primitives;
 mod refusals;
 mod support;
+mod watch;

@@ -163,6 +163,25 @@ impl Ground {
         Running { child, out, heard: Vec::new() }
     }
 
+    /// Calls the binary and goes on; everything it says is read as text.
+    pub fn listen(&self, args: &[&str]) -> Talk {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut command = self.command(args);
+        command.stdout(writer.try_clone().unwrap()).stderr(writer);
+        let child = command.spawn().unwrap();
+        // The command keeps its ends of the pipe: without them the text ends with the process.
+        drop(command);
+        let (sender, said) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(reader).lines() {
+                if sender.send(line.unwrap()).is_err() {
+                    return;
+                }
+            }
+        });
+        Talk { child, said }
+    }
+
     /// The lab, measured: one entry per machine. Fails the test when anything was lost.
     #[track_caller]
     pub fn verified(&self) -> Vec<Value> {
@@ -257,5 +276,35 @@ impl Running {
     pub fn end(mut self) -> i32 {
         while self.until(|_| false).is_some() {}
         self.child.wait().unwrap().code().unwrap_or(-1)
+    }
+}
+
+/// The binary at work, talking to a person.
+pub struct Talk {
+    child: Child,
+    said: std::sync::mpsc::Receiver<String>,
+}
+
+impl Talk {
+    /// Waits for a line with `part` in it; returns all lines up to it.
+    #[track_caller]
+    pub fn until(&self, part: &str) -> String {
+        let mut heard = String::new();
+        loop {
+            match self.said.recv_timeout(std::time::Duration::from_secs(30)) {
+                Ok(line) => heard.push_str(&(line + "\n")),
+                Err(_) => panic!("no `{part}` in\n{heard}"),
+            }
+            if heard.lines().last().is_some_and(|line| line.contains(part)) {
+                return heard;
+            }
+        }
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
