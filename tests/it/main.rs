@@ -10,4 +10,5 @@ mod lab;
 mod main_job;
 mod plans;
 mod primitives;
+mod soak;
 mod support;

@@ -288,7 +288,9 @@ fn beyond_scripts(code: &str) -> bool {
 fn every_code_has_a_script_that_fails_and_one_that_passes() {
     let world = world();
     let mut lacks = Vec::new();
-    for code in codes::all().filter(|code| code.code.starts_with("H0") || code.code.starts_with("H1")) {
+    for code in
+        codes::all().filter(|code| code.code.starts_with("H0") || code.code.starts_with("H1"))
+    {
         if beyond_scripts(code.code) {
             continue;
         }
@@ -313,11 +315,19 @@ fn every_code_has_a_script_that_fails_and_one_that_passes() {
             lacks.push(format!("{}: no script beside those that fail passes", code.code));
         }
         let rules = format!("rules/{}/", code.code);
-        let own: Vec<&String> =
-            world.0.iter().filter(|(path, _)| path.as_str().starts_with(&rules)).map(|(_, t)| t).collect();
+        let own: Vec<&String> = world
+            .0
+            .iter()
+            .filter(|(path, _)| path.as_str().starts_with(&rules))
+            .map(|(_, t)| t)
+            .collect();
         let failing = own.iter().filter(|text| noted(text)).count();
         if code.code.starts_with("H0") && (failing < 3 || failing == own.len()) {
-            lacks.push(format!("{}: {failing} of {} scripts in {rules} fail", code.code, own.len()));
+            lacks.push(format!(
+                "{}: {failing} of {} scripts in {rules} fail",
+                code.code,
+                own.len()
+            ));
         }
     }
     assert_eq!(lacks, Vec::<String>::new());

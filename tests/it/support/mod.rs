@@ -179,6 +179,30 @@ impl Ground {
         newest.expect("a run")["run"].as_str().unwrap().to_owned()
     }
 
+    /// All runs; none before the first.
+    #[track_caller]
+    pub fn runs(&self) -> Vec<Value> {
+        let said = self.homing(&["runs", "--format", "json"]).exit(0);
+        said.json().as_array().unwrap().clone()
+    }
+
+    /// Snapshots at any site, by path.
+    pub fn snapshots(&self) -> Vec<String> {
+        fn walk(folder: &Path, found: &mut Vec<String>) {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if folder.ends_with("snapshots") {
+                    found.push(path.display().to_string());
+                } else if path.is_dir() {
+                    walk(&path, found);
+                }
+            }
+        }
+        let mut found = Vec::new();
+        walk(&self.path().join(".homing/lab"), &mut found);
+        found
+    }
+
     /// All durable events of a run.
     #[track_caller]
     pub fn events(&self, run: &str) -> Vec<Value> {
@@ -244,6 +268,30 @@ impl Running {
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Lets it live that long, then `kill -9`: what it said, and its exit code when it ended before.
+    pub fn live_for(mut self, life: std::time::Duration) -> (Vec<Value>, Option<i32>) {
+        let (said, reading) = std::sync::mpsc::channel::<()>();
+        let out = self.out;
+        let reader = std::thread::spawn(move || {
+            let lines: Vec<String> = out.lines().map_while(Result::ok).collect();
+            drop(said);
+            lines
+        });
+        // It has ended, or its time is up.
+        let _ = reading.recv_timeout(life);
+        let ended = match reading.try_recv() {
+            Err(std::sync::mpsc::TryRecvError::Disconnected) => self.child.wait().unwrap().code(),
+            _ => {
+                self.child.kill().unwrap();
+                self.child.wait().unwrap();
+                None
+            }
+        };
+        // The last line may be cut short.
+        let lines = reader.join().unwrap();
+        (lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect(), ended)
     }
 
     /// Sends a signal.
