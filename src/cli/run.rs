@@ -318,7 +318,10 @@ async fn finish(
         for danger in &ended.dangers {
             say(&format!("  {danger}\n"));
         }
-        lab::measure(place, plan.plan(), terminal).await?;
+        // How the run ended stands, also where nothing can be measured any more.
+        if let Err(unmeasured) = lab::measure(place, plan.plan(), terminal).await {
+            say(&unmeasured.show(&terminal));
+        }
     }
     Ok(outcome.into())
 }

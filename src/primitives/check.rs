@@ -157,9 +157,9 @@ impl Primitive for Check {
         let what = match &args.probe {
             Probe::SignOfLife => "its application gives a sign of life".to_owned(),
             Probe::Port(port) => format!("port {port} answers"),
-            Probe::Path(path, _) => format!("http {path} answers"),
+            Probe::Path(path, status) => format!("http {path} answers{}", shown(*status)),
             Probe::Address(address) => format!("{address} answers"),
-            Probe::Web(url, _) => format!("{url} answers"),
+            Probe::Web(url, status) => format!("{url} answers{}", shown(*status)),
         };
         let side = args.side.map_or(String::new(), |side| format!(" on its {side} side"));
         let hold = if args.hold.is_zero() {
@@ -191,6 +191,10 @@ impl Primitive for Check {
         }
         Ok(Checked { detail, ok })
     }
+}
+
+fn shown(status: Option<u32>) -> String {
+    status.map_or(String::new(), |status| format!(" {status}"))
 }
 
 fn probe(options: &mut Options<'_>) -> Probe {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::base::units::show_bytes;
 use crate::base::{HostName, Json, Side};
 use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
@@ -78,7 +79,14 @@ impl Primitive for CreateOnpremVm {
         let home = subject.entry().map(|entry| &entry.host);
         let host = new.host.as_ref().or(home).map_or("its host", HostName::as_str);
         let network = new.network.as_ref().map_or(String::new(), |name| format!(", switch {name}"));
-        format!("create the on-prem machine on {host}{network}, if it does not exist")
+        let cpus = new.cpus.map_or(String::new(), |count| format!(", {count} processors"));
+        let memory = new
+            .memory_bytes
+            .map_or(String::new(), |bytes| format!(", {} of memory", show_bytes(bytes)));
+        let path = new.path.as_ref().map_or(String::new(), |path| format!(", in {path}"));
+        format!(
+            "create the on-prem machine on {host}{network}{cpus}{memory}{path}, if it does not exist"
+        )
     }
 
     fn estimate(_: &NewMachine, _: &Subject<'_>) -> Cost {

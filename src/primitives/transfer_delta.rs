@@ -123,8 +123,9 @@ impl Primitive for TransferDelta {
         let limit = args
             .bandwidth
             .map_or(String::new(), |rate| format!(", {}/s at most", show_bytes(rate)));
+        let key = args.key.as_ref().map_or(String::new(), |name| format!(", key `{name}`"));
         let meant = if args.in_downtime { ", in the downtime if need be" } else { "" };
-        format!("{what} {from} to the replica ({why}; {size} of disks{limit}{meant})")
+        format!("{what} {from} to the replica ({why}; {size} of disks{limit}{key}{meant})")
     }
 
     fn estimate(args: &Args, subject: &Subject<'_>) -> Cost {

@@ -10,5 +10,6 @@ mod lab;
 mod main_job;
 mod plans;
 mod primitives;
+mod refusals;
 mod soak;
 mod support;

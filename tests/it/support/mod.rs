@@ -1,6 +1,7 @@
 //! A practice ground in a temporary folder, and the binary to work on it.
 
 pub mod observed;
+pub mod bench;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
