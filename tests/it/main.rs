@@ -1,6 +1,7 @@
 //! The product as its users meet it: the binary, real disks, real processes, real signals.
 
 mod bad_input;
+mod broken_ground;
 mod dirty;
 mod dry_run;
 mod failures;

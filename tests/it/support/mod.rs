@@ -1,10 +1,11 @@
 //! A practice ground in a temporary folder, and the binary to work on it.
 
-pub mod observed;
 pub mod bench;
+pub mod observed;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -202,6 +203,17 @@ impl Ground {
         let mut found = Vec::new();
         walk(&self.path().join(".homing/lab"), &mut found);
         found
+    }
+
+    /// Pulls the plug of a machine that runs at home on `hv-01`, and waits until it is gone.
+    pub fn kill_guest(&self, machine: &str) {
+        let folder = self.path().join(".homing/lab/dc1/hosts/hv-01").join(machine);
+        let mut plug = UnixStream::connect(folder.join("control.sock")).unwrap();
+        plug.write_all(b"\"kill\"\n").unwrap();
+        // Its end closes the connection, however it does.
+        let _ = plug.read_to_end(&mut Vec::new());
+        let lock = fs::File::open(folder.join("lock")).unwrap();
+        lock.lock_shared().unwrap();
     }
 
     /// All durable events of a run.
