@@ -109,7 +109,7 @@ pub fn cancel(args: &CancelArgs, global: &Global, terminal: Terminal) -> Done {
     }
 }
 
-/// Tries a failed step again.
+/// Tries a failed step again; or a start, when its machine has died since.
 ///
 /// # Errors
 /// Exit 2 when there is no such run or step, or the step did not fail.
@@ -126,7 +126,7 @@ pub fn retry(args: &RetryArgs, global: &Global) -> Done {
             None => stop.help(format!("`homing show {}` lists them", args.run)),
         });
     };
-    if past.state.step(ix).status != Status::Failed {
+    if !past.state.may_retry(plan, ix) {
         let message = format!("the step `{}` of run `{}` has not failed", args.step, args.run);
         return Err(Stop::new(Exit::Usage, message).help(format!("homing status {}", args.run)));
     }

@@ -91,7 +91,7 @@ Examples: homing run scripts/failback.rhai
     /// End a run for good, at safe points.
     #[command(after_help = "Example: homing cancel r-20261122-k3f9 --reason \"wrong weekend\"")]
     Cancel(CancelArgs),
-    /// Try a failed step again.
+    /// Try a failed step again, or the start of a machine that has died since.
     #[command(after_help = "Example: homing retry r-20261122-k3f9 web-01.start_onprem_vm.1")]
     Retry(RetryArgs),
     /// Where every machine runs, whether its data is safe, what to type next.

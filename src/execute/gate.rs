@@ -5,7 +5,7 @@ use crate::execute::core::{Core, Phase};
 use crate::execute::order::{Action, Why};
 use crate::journal::Waiting;
 use crate::plan::settle::Settled;
-use crate::plan::step::{Step, StepIx};
+use crate::plan::step::{Kind, Step, StepIx};
 use crate::run::command::{Asker, Command};
 use crate::run::event::{Answer, EventBody};
 use crate::run::state::Status;
@@ -100,11 +100,16 @@ impl Core {
                 None => self.out.push(Action::Dismiss(id)),
             },
             Command::Retry { step } => {
-                let failed = |ix: &StepIx| {
-                    self.state.step(*ix).status == Status::Failed && !self.phases.contains_key(ix)
+                let may = |ix: &StepIx| {
+                    self.state.may_retry(&self.plan, *ix) && !self.phases.contains_key(ix)
                 };
-                match self.state.place(&step).filter(failed) {
+                match self.state.place(&step).filter(may) {
                     Some(ix) => {
+                        for again in self.checks_of(ix) {
+                            let step = self.plan.step(again).id.clone();
+                            self.set(again, Phase::Recording);
+                            self.append(EventBody::StepRetried { step, by: by.clone() });
+                        }
                         self.set(ix, Phase::Recording);
                         self.append_for(EventBody::StepRetried { step, by }, Some(id));
                     }
@@ -116,6 +121,22 @@ impl Core {
                 self.append_for(EventBody::CancelAsked { by, reason }, Some(id));
             }
         }
+    }
+
+    /// What a start that is tried again puts in doubt: later checks of its machine that held before. What
+    /// rests on them waits until they hold again.
+    fn checks_of(&self, start: StepIx) -> Vec<StepIx> {
+        if self.state.step(start).status != Status::Succeeded {
+            return Vec::new();
+        }
+        let machine = &self.plan.step(start).machine;
+        let held = self.plan.iter().filter(|(ix, step)| {
+            *ix > start
+                && step.kind == Kind::Poll
+                && step.machine == *machine
+                && self.state.step(*ix).status == Status::Succeeded
+        });
+        held.map(|(ix, _)| ix).collect()
     }
 
     /// The gate, if it still waited for an answer when that was given.

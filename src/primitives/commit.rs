@@ -139,7 +139,7 @@ fn may_commit(sides: &Sides<'_>, cloud: &SideView, onprem: &SideView) -> Result<
         return refuse(
             "H316",
             format!("the on-prem side of `{machine}` does not run: nothing shows that it can"),
-            "`start_onprem_vm(m)` and `check(m)`; or go back with `start_azure_vm(m)`",
+            "`homing retry` its start step, then this one, and resume; or go back with `start_azure_vm(m)` in a script",
         );
     }
     if cloud.exists && cloud.power != Power::Off {

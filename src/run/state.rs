@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Json, StepId, Timestamp};
+use crate::plan::effect::Effect;
 use crate::plan::graph::Plan;
 use crate::plan::settle::{Edge, Passage, Settled, passage};
 use crate::plan::step::StepIx;
@@ -176,6 +177,16 @@ impl RunState {
         Ok(())
     }
 
+    /// Whether a person may have a step tried again: one that failed, or a start that succeeded and whose
+    /// machine has died since (starting one that runs changes nothing).
+    pub fn may_retry(&self, plan: &Plan, ix: StepIx) -> bool {
+        match self.step(ix).status {
+            Status::Failed => true,
+            Status::Succeeded => matches!(plan.step(ix).effect, Effect::Start(_)),
+            _ => false,
+        }
+    }
+
     /// How every step is settled for those that depend on it: `None` while more may come.
     /// Blocked is derived here and never journalled.
     pub fn settled(&self, plan: &Plan) -> Vec<Option<Settled>> {
@@ -219,7 +230,8 @@ fn next(before: Status, event: &EventBody) -> Option<Status> {
         }
         // Barriers and timers settle without an attempt.
         (Status::Pending, E::StepSucceeded { attempt: 0, .. }) => Some(Status::Succeeded),
-        (Status::Failed, E::StepRetried { .. }) => Some(Status::Pending),
+        // What may be tried again is the core's decision (`RunState::may_retry`).
+        (Status::Failed | Status::Succeeded, E::StepRetried { .. }) => Some(Status::Pending),
         (Status::Pending, E::GateOpened { .. }) => Some(Status::Open),
         (Status::Open, E::GateAnswered { answer, .. }) => Some(match answer {
             Answer::Approved | Answer::ApprovedInAdvance | Answer::WentOn => Status::Succeeded,

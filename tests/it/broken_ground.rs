@@ -94,7 +94,7 @@ fn a_machine_that_died_at_home_has_its_data_there() {
     let status = ground.homing(&["status", &run]).exit(0);
     assert!(status.out.contains("safe on on-prem disks alone"), "{}", status.out);
     ground.homing(&["resume", &run, "--approve", "all"]).exit(9).says(&["web-01 is down"]);
-    // The way out: give the run up, and bring the machine up where its data is.
+    // One way out: give the run up, and bring the machine up where its data is.
     ground.homing(&["cancel", &run]).exit(0);
     let script = "let web = vm(\"web-01\"); start_onprem_vm(web); check(web);\n\
                   approve(\"Commit\", #{ name: \"commit\", timeout: \"1h\" });\n\
@@ -102,4 +102,28 @@ fn a_machine_that_died_at_home_has_its_data_there() {
     ground.write("up.rhai", script);
     ground.homing(&["run", "up.rhai", "--approve", "all"]).exit(0);
     assert_eq!(ground.verified()[1]["protected"], "onprem_to_cloud");
+}
+
+#[test]
+fn a_machine_that_died_at_home_is_started_again_by_the_same_run() {
+    let ground = Ground::new();
+    ground.homing(&["run", "failback.rhai", "--approve", "complete"]).exit(4);
+    let run = ground.newest_run();
+    ground.kill_guest("web-01");
+    ground.homing(&["resume", &run, "--approve", "all"]).exit(9).says(&["H316", "homing retry"]);
+    ground.homing(&["retry", &run, "web-01.start_onprem_vm.1"]).exit(0);
+    ground.homing(&["retry", &run, "web-01.commit.1"]).exit(0);
+    ground.homing(&["resume", &run, "--approve", "all"]).exit(0);
+    for machine in ground.verified() {
+        assert_eq!(machine["protected"], "onprem_to_cloud", "{machine}");
+    }
+    let checked_again = ground
+        .events(&run)
+        .into_iter()
+        .filter(|event| event["event"] == "attempt_started" && event["step"] == "web-01.check.1");
+    assert_eq!(
+        checked_again.count(),
+        2,
+        "what rests on the start waits until the check holds again"
+    );
 }
