@@ -1,6 +1,8 @@
 //! What the engine itself costs: steps that do nothing, in chains of ten, with a durable journal on the
 //! disk that holds the build. `cargo bench --bench engine`; by hand, never in the tests.
 
+#![expect(clippy::print_stdout, reason = "a report for whoever ran it")]
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

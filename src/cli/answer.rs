@@ -2,6 +2,7 @@
 
 use crate::base::{RunId, StepId};
 use crate::cli::args::{AnswerArgs, CancelArgs, Global, RetryArgs};
+use crate::cli::asker::asker;
 use crate::cli::exit::Exit;
 use crate::cli::past::{self, Past};
 use crate::cli::place::Place;
@@ -11,7 +12,7 @@ use crate::cli::terminal::Terminal;
 use crate::cli::{Done, say};
 use crate::diagnostic::did_you_mean;
 use crate::plan::step::{Kind, StepIx};
-use crate::run::command::{Asker, Command};
+use crate::run::command::Command;
 use crate::run::outcome::Outcome;
 use crate::run::state::Status;
 
@@ -147,12 +148,4 @@ fn tell_owner(past: &Past, done: &str) -> Done {
         say(&format!("{done}; go on with: homing resume {run}\n"));
     }
     Ok(Exit::Success)
-}
-
-/// Who asks, as far as a machine can tell. Not authenticated.
-pub fn asker() -> Asker {
-    let who = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let by_number = || format!("uid {}", rustix::process::getuid().as_raw());
-    Asker { who: who.unwrap_or_else(by_number), from: host }
 }

@@ -113,7 +113,7 @@ Examples: homing run scripts/failback.rhai
     #[command(after_help = "Example: homing primitives transfer_delta")]
     Primitives(PrimitivesArgs),
     /// The practice ground: real disks and real processes in a folder.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: homing lab verify")]
     Lab(LabCommand),
     /// Write a commented inventory and a first script.
     #[command(after_help = "Example: homing init my-plans")]

@@ -10,6 +10,7 @@ pub mod memory;
 pub mod world;
 
 mod answer;
+mod asker;
 mod check;
 mod compiled;
 mod explain;
@@ -32,6 +33,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use tracing::Level;
 
 use crate::cli::args::{Cli, Command, Global};
 use crate::cli::exit::Exit;
@@ -54,6 +56,7 @@ pub fn main() -> ExitCode {
     };
     let terminal = Terminal::new(&cli.global);
     say_bugs();
+    listen(&cli.global, terminal);
     let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         dispatch(cli.command, &cli.global, terminal)
     }));
@@ -88,6 +91,21 @@ fn say_bugs() {
              Please report the lines above with `homing --version` and the script.\n",
         );
     }));
+}
+
+/// What rooms remark in passing goes to standard error: warnings, with `-v` more.
+fn listen(global: &Global, terminal: Terminal) {
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => Level::ERROR,
+        (false, 0) => Level::WARN,
+        (false, 1) => Level::INFO,
+        (false, _) => Level::TRACE,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal.colour)
+        .init();
 }
 
 fn dispatch(command: Command, global: &Global, terminal: Terminal) -> Done {

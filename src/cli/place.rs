@@ -44,7 +44,10 @@ impl Place {
             return Err(Stop::diagnosed(Exit::Usage, loaded.diagnostics, loaded.texts));
         };
         // Guests and later processes must find the same folders from anywhere.
-        inventory.folder = cwd.join(&inventory.folder);
+        inventory.folder = match inventory.folder.as_str() {
+            "." => cwd.clone(),
+            folder => cwd.join(folder),
+        };
         let state = global.state.clone().unwrap_or_else(|| inventory.folder.join(".homing"));
         Ok(Place { state: cwd.join(state), inventory: Arc::new(inventory), texts: loaded.texts })
     }
@@ -55,7 +58,14 @@ impl Place {
     /// Exit 2 with everything that is wrong with their settings.
     pub fn sites(&self) -> Result<Opened, Stop> {
         let opened = registry::open(&self.inventory, &tools()?);
-        opened.map(Opened).map_err(|wrong| Stop::diagnosed(Exit::Usage, wrong, self.texts.clone()))
+        opened.map(Opened).map_err(|mut wrong| {
+            // A provider reads its settings as data: it knows the key, but not the line.
+            let files: Vec<&str> = self.texts.keys().map(|file| &**file).collect();
+            for diagnostic in wrong.iter_mut().filter(|diagnostic| diagnostic.at.is_none()) {
+                diagnostic.message = format!("{}: {}", files.join(", "), diagnostic.message);
+            }
+            Stop::diagnosed(Exit::Usage, wrong, self.texts.clone())
+        })
     }
 
     /// The practice ground of this inventory, when it has one.

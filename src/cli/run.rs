@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::{MachineName, RunId, Timestamp};
-use crate::cli::answer::asker;
 use crate::cli::args::{CompileArgs, Global, OnGate, Output, ResumeArgs, RunArgs, RunOptions};
+use crate::cli::asker::asker;
 use crate::cli::compiled::{compile, is_module, is_saved};
 use crate::cli::draw::draw;
 use crate::cli::exit::Exit;

@@ -8,8 +8,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::base::{RunId, Timestamp};
-use crate::cli::answer::asker;
 use crate::cli::args::Output;
+use crate::cli::asker::asker;
 use crate::cli::exit::Exit;
 use crate::cli::gate::Questions;
 use crate::cli::past::{self, fold};

@@ -5,11 +5,8 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::base::{HostName, Json, MachineName, SiteName};
-use crate::plan::facts::{Fact, Facts, HOST_CONNECTED};
+use crate::plan::facts::{Fact, Facts, HOST_CONNECTED, SELECTION};
 use crate::plan::inventory::{INVENTORY_FACT, Inventory, Term};
-
-/// The subject under which a plan records which machines a selection found.
-pub const SELECTION: &str = "vms";
 
 /// A fact that changed since the plan was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -48,7 +45,7 @@ pub fn stale(
         let is = current(fact, facts, inventory);
         let same = match (&is, fact.subject.as_str()) {
             (Some(is), SELECTION) => untouched(&fact.value, touched) == untouched_of(is, touched),
-            (Some(is), _) => serde_json::from_str::<Json>(&fact.value).is_ok_and(|was| was == *is),
+            (Some(is), _) => fact.holds(is),
             (None, _) => false,
         };
         (!same).then(|| ChangedFact {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-use crate::base::Json;
+use crate::base::{InvalidName, Json};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::Span;
 
@@ -225,6 +225,11 @@ impl<'d> Section<'d> {
     /// Notes a mistake somewhere in the document.
     pub(super) fn note(&self, at: Range<usize>, diagnostic: Diagnostic) {
         self.document.note(at, diagnostic);
+    }
+
+    /// Notes that the section has a name that cannot be.
+    pub(super) fn bad_name(&self, error: &InvalidName) {
+        self.note(self.at(), Diagnostic::error("H207", error.to_string()));
     }
 
     /// Notes a value that cannot be.

@@ -6,7 +6,6 @@ use std::ops::Range;
 use crate::base::units::{parse_duration, parse_size};
 use crate::base::{HostName, MachineName, SiteName};
 use crate::config::document::Section;
-use crate::config::sections::bad_name;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::inventory::{Addresses, Inventory, MachineEntry, Term};
 
@@ -55,7 +54,7 @@ fn add<'d>(
     for name in names {
         let name = match MachineName::new(name) {
             Ok(name) => name,
-            Err(error) => return bad_name(section, &error),
+            Err(error) => return section.bad_name(&error),
         };
         needs.push((name.clone(), section.at(), section.texts("needs")));
         if machines.insert(name.clone(), entry.clone()).is_some() {

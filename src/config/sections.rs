@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use camino::Utf8Path;
 
+use crate::base::SiteName;
 use crate::base::units::{parse_rate, parse_size};
-use crate::base::{InvalidName, SiteName};
 use crate::config::document::{Document, Section};
 use crate::config::machines;
 use crate::diagnostic::Diagnostic;
@@ -38,7 +38,7 @@ fn sites(root: &Section<'_>) -> BTreeMap<SiteName, SiteEntry> {
             Ok(name) => {
                 sites.insert(name, SiteEntry { provider, concurrency, bandwidth, settings });
             }
-            Err(error) => bad_name(&section, &error),
+            Err(error) => section.bad_name(&error),
         }
     }
     sites
@@ -97,9 +97,4 @@ fn limits(root: &Section<'_>) -> Limits {
     limits.script_memory_bytes_max = memory.unwrap_or(limits.script_memory_bytes_max);
     section.finish(&[]);
     limits
-}
-
-/// Notes a name that cannot be.
-pub(super) fn bad_name(section: &Section<'_>, error: &InvalidName) {
-    section.note(section.at(), Diagnostic::error("H207", error.to_string()));
 }

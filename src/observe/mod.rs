@@ -12,9 +12,9 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use crate::base::{MachineName, SiteName, Timestamp};
-use crate::compile::stale::{ChangedFact, SELECTION, stale};
+use crate::compile::stale::{ChangedFact, stale};
 use crate::diagnostic::Diagnostic;
-use crate::plan::facts::{Fact, Facts, HostFacts, HostKey, MachineFacts};
+use crate::plan::facts::{Fact, Facts, HostFacts, HostKey, MachineFacts, SELECTION};
 use crate::plan::inventory::Inventory;
 use crate::run::failure::Failure;
 use crate::sites::Site;

@@ -42,7 +42,9 @@ pub async fn compile_observed(asked: &Asked<'_>, open: Open<'_>) -> (Compiled, F
         let machines: BTreeSet<MachineName> = missing(&compiled, asked.inventory, &facts);
         let mut sites = sites_of(&compiled.missing_hosts);
         sites.retain(|site| !asked_sites.contains(site));
-        if machines.is_empty() && sites.is_empty() {
+        // Where a limit stopped it, another round would only run into the limit again.
+        let stopped = compiled.diagnostics.iter().any(|found| found.code == "H140");
+        if stopped || (machines.is_empty() && sites.is_empty()) {
             return (compiled, facts);
         }
         if round == ROUNDS_MAX {
@@ -90,4 +92,121 @@ fn missing(compiled: &Compiled, inventory: &Inventory, facts: &Facts) -> BTreeSe
         inventory.machines.contains_key(*name) && !facts.machines.contains_key(*name)
     });
     unseen.cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::base::HostName;
+    use crate::plan::facts::{HostFacts, Power};
+    use crate::run::failure::Failure;
+    use crate::sites::look::tests::{entry, view};
+    use crate::sites::{At, Claims, Disks, Machines, PowerSwitch, SideView, Site};
+    use crate::source::MemoryWorld;
+
+    /// Shows every machine running in the cloud, and counts how often it was asked.
+    struct Shown {
+        name: SiteName,
+        looks: AtomicUsize,
+        broken: bool,
+    }
+
+    #[async_trait]
+    impl Site for Shown {
+        fn name(&self) -> &SiteName {
+            &self.name
+        }
+
+        async fn look(&self, at: At<'_>) -> Result<SideView, Failure> {
+            self.looks.fetch_add(1, Ordering::Relaxed);
+            if self.broken {
+                return Err(Failure::permanent("the line is cut").help("mend it"));
+            }
+            let power = if at.side == crate::base::Side::Cloud { Power::On } else { Power::Off };
+            Ok(SideView { power, ..view("g1") })
+        }
+
+        async fn hosts(&self) -> Result<BTreeMap<HostName, HostFacts>, Failure> {
+            Ok(BTreeMap::new())
+        }
+
+        fn claims(&self) -> Option<&dyn Claims> {
+            None
+        }
+
+        fn power(&self) -> Option<&dyn PowerSwitch> {
+            None
+        }
+
+        fn disks(&self) -> Option<&dyn Disks> {
+            None
+        }
+
+        fn machines(&self) -> Option<&dyn Machines> {
+            None
+        }
+    }
+
+    /// Compiles a script over twenty machines; also how often a site was looked at.
+    async fn compiled(script: &str, broken: bool) -> (Compiled, Facts, usize) {
+        let machines = (0..20).map(|n| (MachineName::new(format!("m-{n}")).unwrap(), entry()));
+        let inventory = Inventory { machines: machines.collect(), ..Inventory::default() };
+        let name = SiteName::new("azure").unwrap();
+        let site = Arc::new(Shown { name, looks: AtomicUsize::new(0), broken });
+        let world = MemoryWorld([("a.rhai".into(), script.to_owned())].into());
+        let params = BTreeMap::new();
+        let asked = Asked {
+            world: &world,
+            script: "a.rhai".into(),
+            params: &params,
+            inventory: &inventory,
+            allocated: None,
+        };
+        let open = |_: &SiteName| -> Result<Arc<dyn Site>, Failure> { Ok(site.clone()) };
+        let (compiled, facts) = compile_observed(&asked, &open).await;
+        (compiled, facts, site.looks.load(Ordering::Relaxed))
+    }
+
+    fn codes(compiled: &Compiled) -> Vec<&str> {
+        compiled.diagnostics.iter().map(|one| &*one.code).collect()
+    }
+
+    #[tokio::test]
+    async fn a_machine_is_looked_at_once_on_each_side_however_often_it_is_asked_for() {
+        let script =
+            "for m in vms() { if m.replica == \"diverged\" { snapshot(m); snapshot(m); } }";
+        let (compiled, facts, looks) = compiled(script, false).await;
+        assert_eq!(codes(&compiled).iter().filter(|code| code.starts_with("H3")).count(), 0);
+        assert_eq!((facts.machines.len(), looks), (20, 40));
+        assert_eq!(compiled.plan.unwrap().plan().steps.len(), 40);
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_only_a_step_names_is_observed_too() {
+        let (_, facts, looks) = compiled("snapshot(vm(\"m-7\"));", false).await;
+        assert_eq!((facts.machines.len(), looks), (1, 2), "rules read its facts");
+    }
+
+    #[tokio::test]
+    async fn a_site_that_does_not_answer_is_said_and_there_is_no_plan() {
+        let (compiled, _, _) = compiled("snapshot(vm(\"m-7\"));", true).await;
+        assert_eq!(codes(&compiled), ["H327"]);
+        let one = &compiled.diagnostics[0];
+        assert_eq!(one.message, "`m-7` cannot be observed: the line is cut");
+        assert_eq!((one.help.as_deref(), compiled.plan.is_none()), (Some("mend it"), true));
+    }
+
+    #[tokio::test]
+    async fn a_script_that_asks_for_ever_more_machines_ends() {
+        let script = "let n = 0; while vm(`m-${n}`).replica == \"diverged\" && n < 19 { n += 1; }";
+        let (compiled, facts, _) = compiled(script, false).await;
+        assert_eq!(codes(&compiled), ["H328"]);
+        assert!(compiled.diagnostics[0].message.contains("m-7"), "{:?}", compiled.diagnostics);
+        assert_eq!((facts.machines.len(), compiled.plan.is_none()), (ROUNDS_MAX - 1, true));
+    }
 }

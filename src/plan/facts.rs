@@ -4,7 +4,8 @@
 //! observes it again. A fact nobody read cannot make a plan stale.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -138,6 +139,9 @@ pub struct HostFacts {
 /// The one fact of a host that plans rest on, with subject `site/host`: homing reaches it.
 pub const HOST_CONNECTED: &str = "connected";
 
+/// The subject under which a plan records which machines a selection found.
+pub const SELECTION: &str = "vms";
+
 /// A host at its site.
 pub type HostKey = (SiteName, HostName);
 
@@ -167,6 +171,12 @@ impl Fact {
     /// A fact with its value as data.
     pub fn new(subject: impl Into<String>, fact: impl Into<String>, value: &Json) -> Fact {
         Fact { subject: subject.into(), fact: fact.into(), value: value.to_string() }
+    }
+
+    /// Whether it still has the value that the plan rests on.
+    pub fn holds(&self, now: &Json) -> bool {
+        let now = now.to_string();
+        now == self.value
     }
 }
 
@@ -292,7 +302,8 @@ pub struct FactLog<'a> {
     facts: &'a Facts,
     /// By subject and fact: what a saved plan rests on, which goes before what is observed now.
     stored: BTreeMap<String, BTreeMap<String, Json>>,
-    read: RefCell<BTreeSet<Fact>>,
+    /// The same, for what was read so far; a subject has a handful of facts.
+    read: RefCell<HashMap<Arc<str>, Vec<(String, Json)>>>,
     missing: RefCell<BTreeSet<MachineName>>,
 }
 
@@ -315,22 +326,20 @@ impl<'a> FactLog<'a> {
         FactLog { stored, ..FactLog::new(facts) }
     }
 
-    fn stored(&self, subject: &str, fact: &str) -> Option<&Json> {
-        self.stored.get(subject)?.get(fact)
-    }
-
     /// The value of a machine's fact by its name in [`FACTS`]; recorded as read, or as missing.
     pub fn read(&self, machine: &MachineName, fact: &str) -> Option<Json> {
-        if let Some(value) = self.stored(machine.as_str(), fact) {
-            self.note(Fact::new(machine.as_str(), fact, value));
-            return Some(value.clone());
+        if let Some(known) = self.known(machine.as_str(), fact) {
+            return Some(known);
         }
-        if !self.facts.machines.contains_key(machine) {
-            self.missing.borrow_mut().insert(machine.clone());
-            return None;
-        }
-        let value = self.facts.get(machine, fact)?;
-        self.note(Fact::new(machine.as_str(), fact, &value));
+        let value = match self.stored(machine.as_str(), fact) {
+            Some(value) => value.clone(),
+            None if self.facts.machines.contains_key(machine) => self.facts.get(machine, fact)?,
+            None => {
+                self.missing.borrow_mut().insert(machine.clone());
+                return None;
+            }
+        };
+        self.record(machine.as_str(), fact, value.clone());
         Some(value)
     }
 
@@ -338,17 +347,42 @@ impl<'a> FactLog<'a> {
     /// observed.
     pub fn host_connected(&self, host: &HostKey) -> Option<bool> {
         let subject = format!("{}/{}", host.0, host.1);
+        if let Some(known) = self.known(&subject, HOST_CONNECTED) {
+            return known.as_bool();
+        }
         let connected = match self.stored(&subject, HOST_CONNECTED) {
             Some(value) => value.as_bool()?,
             None => self.facts.hosts.get(host)?.connected,
         };
-        self.note(Fact::new(subject, HOST_CONNECTED, &connected.into()));
+        self.record(&subject, HOST_CONNECTED, connected.into());
         Some(connected)
     }
 
     /// Records a fact that was found out elsewhere: a selection, an inventory value.
-    pub fn note(&self, fact: Fact) {
-        self.read.borrow_mut().insert(fact);
+    pub fn note(&self, subject: &str, fact: &str, value: Json) {
+        if self.known(subject, fact).is_none() {
+            self.record(subject, fact, value);
+        }
+    }
+
+    fn stored(&self, subject: &str, fact: &str) -> Option<&Json> {
+        self.stored.get(subject)?.get(fact)
+    }
+
+    /// What was read before keeps its value.
+    fn known(&self, subject: &str, fact: &str) -> Option<Json> {
+        let read = self.read.borrow();
+        let known = read.get(subject)?.iter().find(|(name, _)| name == fact)?;
+        Some(known.1.clone())
+    }
+
+    fn record(&self, subject: &str, fact: &str, value: Json) {
+        let mut read = self.read.borrow_mut();
+        let fact = (fact.to_owned(), value);
+        match read.get_mut(subject) {
+            Some(facts) => facts.push(fact),
+            None => drop(read.insert(subject.into(), vec![fact])),
+        }
     }
 
     /// Everything observed, for sentences and estimates: what is read here is not recorded.
@@ -356,9 +390,16 @@ impl<'a> FactLog<'a> {
         self.facts
     }
 
-    /// What was read so far.
-    pub fn recorded(&self) -> BTreeSet<Fact> {
-        self.read.borrow().clone()
+    /// What was read so far, for the plan that rests on it; afterwards nothing was read yet.
+    pub fn take(&self) -> BTreeSet<Fact> {
+        let mut subjects: Vec<_> = self.read.take().into_iter().collect();
+        // In order, so that the set is built in one go.
+        subjects.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let all = subjects.into_iter().flat_map(|(subject, mut facts)| {
+            facts.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+            facts.into_iter().map(move |(fact, value)| Fact::new(&*subject, fact, &value))
+        });
+        all.collect()
     }
 
     /// The machines that were asked for so far but never observed.
@@ -368,7 +409,7 @@ impl<'a> FactLog<'a> {
 
     /// What was read, and the machines that were asked for but never observed.
     pub fn finish(self) -> (BTreeSet<Fact>, BTreeSet<MachineName>) {
-        (self.read.into_inner(), self.missing.into_inner())
+        (self.take(), self.missing.into_inner())
     }
 }
 

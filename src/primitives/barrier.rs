@@ -5,8 +5,7 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
-use crate::primitives::delete_snapshot::Done;
+use crate::primitives::contract::{Cost, Ctx, Done, Primitive, Subject};
 use crate::primitives::spec::{Param, Spec, Takes, Yields};
 use crate::run::failure::Failure;
 

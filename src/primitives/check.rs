@@ -12,11 +12,11 @@ use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
 use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
-use crate::primitives::cost;
-use crate::primitives::http::{self, Url};
-use crate::primitives::options::Options;
-use crate::primitives::sides::{MACHINE_OR_NONE, Sides, active};
 use crate::primitives::spec::{Opt, OptType, Output, Param, Spec, Takes, Yields};
+use crate::primitives::work::cost;
+use crate::primitives::work::http::{self, Url};
+use crate::primitives::work::options::Options;
+use crate::primitives::work::sides::{MACHINE_OR_NONE, Sides, active};
 use crate::run::failure::Failure;
 
 const fn opt(name: &'static str, ty: OptType, default: &'static str, doc: &'static str) -> Opt {
@@ -157,9 +157,9 @@ impl Primitive for Check {
         let what = match &args.probe {
             Probe::SignOfLife => "its application gives a sign of life".to_owned(),
             Probe::Port(port) => format!("port {port} answers"),
-            Probe::Path(path, _) => format!("http {path} answers"),
+            Probe::Path(path, status) => format!("http {path} answers{}", shown(*status)),
             Probe::Address(address) => format!("{address} answers"),
-            Probe::Web(url, _) => format!("{url} answers"),
+            Probe::Web(url, status) => format!("{url} answers{}", shown(*status)),
         };
         let side = args.side.map_or(String::new(), |side| format!(" on its {side} side"));
         let hold = if args.hold.is_zero() {
@@ -191,6 +191,10 @@ impl Primitive for Check {
         }
         Ok(Checked { detail, ok })
     }
+}
+
+fn shown(status: Option<u32>) -> String {
+    status.map_or(String::new(), |status| format!(" {status}"))
 }
 
 fn probe(options: &mut Options<'_>) -> Probe {

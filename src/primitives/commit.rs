@@ -9,9 +9,10 @@ use crate::plan::facts::Power;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
 use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
-use crate::primitives::cost;
-use crate::primitives::sides::{MACHINE, Sides, active};
 use crate::primitives::spec::{Output, Spec, Yields};
+use crate::primitives::work::cost;
+use crate::primitives::work::sides::{MACHINE, Sides, active};
+use crate::run::event::Deletes;
 use crate::run::failure::Failure;
 use crate::sites::SideView;
 
@@ -43,9 +44,6 @@ pub(super) struct Committed {
     deleted: bool,
 }
 
-/// Where a commit's own announcement keeps the generation that it was allowed to delete.
-const GENERATION: &str = "generation";
-
 impl Primitive for Commit {
     type Args = ();
     type Out = Committed;
@@ -73,7 +71,11 @@ impl Primitive for Commit {
         let (cloud, onprem) = sides.look_both().await?;
         let generation = match announced(ctx, &cloud, &onprem) {
             Some(generation) => generation,
-            None => announce(&sides, &cloud, &onprem, ctx).await?,
+            None => {
+                may_commit(&sides, &cloud, &onprem)?;
+                announce(&sides, &cloud, ctx).await?;
+                cloud.generation.clone()
+            }
         };
         // The mark first: from the first deletion on, every other run must see that the cloud side is
         // no way back.
@@ -92,36 +94,30 @@ impl Primitive for Commit {
 /// then there is only forward.
 fn announced(ctx: &dyn Ctx, cloud: &SideView, onprem: &SideView) -> Option<String> {
     let intended = ctx.intended();
-    let of_step = intended.as_ref().and_then(|deletes| deletes.get(GENERATION)?.as_str());
+    let of_step = intended.and_then(|deletes| serde_json::from_value::<Deletes>(deletes).ok());
     let of_site = || {
         let booted = onprem.booted.as_ref().filter(|_| onprem.committed)?;
-        Some(booted.source_generation.as_str())
+        Some(booted.source_generation.clone())
     };
-    let done = || (onprem.committed && !cloud.exists).then_some("");
-    of_step.or_else(of_site).or_else(done).map(str::to_owned)
+    let done = || (onprem.committed && !cloud.exists).then(String::new);
+    of_step.map(|deletes| deletes.generation).or_else(of_site).or_else(done)
 }
 
-/// Checks everything, then journals what will be deleted.
-async fn announce(
-    sides: &Sides<'_>,
-    cloud: &SideView,
-    onprem: &SideView,
-    ctx: &dyn Ctx,
-) -> Result<String, Failure> {
-    may_commit(sides, cloud, onprem)?;
-    let items = if cloud.exists {
-        sides.machines(Side::Cloud)?.inventory_of(sides.at(Side::Cloud)).await?
-    } else {
-        Json::Null
+/// Journals what will be deleted. A cloud side that is not there is nothing to announce.
+async fn announce(sides: &Sides<'_>, cloud: &SideView, ctx: &dyn Ctx) -> Result<(), Failure> {
+    if !cloud.exists {
+        return Ok(());
+    }
+    let doomed = sides.machines(Side::Cloud)?.doomed(sides.at(Side::Cloud)).await?;
+    let deletes = Deletes {
+        machine: sides.machine.clone(),
+        side: Side::Cloud,
+        site: sides.site(Side::Cloud).name().clone(),
+        generation: cloud.generation.clone(),
+        snapshots: doomed.snapshots,
+        disks_kept: doomed.disks_kept,
     };
-    let intent = serde_json::json!({
-        "machine": sides.machine.as_str(),
-        "site": sides.site(Side::Cloud).name().as_str(),
-        GENERATION: cloud.generation,
-        "items": items,
-    });
-    ctx.intend(intent).await?;
-    Ok(cloud.generation.clone())
+    ctx.intend(serde_json::json!(deletes)).await
 }
 
 fn may_commit(sides: &Sides<'_>, cloud: &SideView, onprem: &SideView) -> Result<(), Failure> {

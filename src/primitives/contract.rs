@@ -85,6 +85,10 @@ pub struct Cost {
     pub bytes: u64,
 }
 
+/// The outputs of a step that has nothing to tell.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Done {}
+
 /// All the powers of a running primitive.
 #[async_trait]
 pub trait Ctx: Send + Sync {

@@ -2,16 +2,17 @@
 
 use serde::Serialize;
 
+use crate::base::units::show_bytes;
 use crate::base::{HostName, Json, Side};
 use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
 use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
-use crate::primitives::cost;
-use crate::primitives::options::Options;
-use crate::primitives::sides::{MACHINE, Sides};
 use crate::primitives::spec::{Opt, OptType, Output, Spec, Yields};
+use crate::primitives::work::cost;
+use crate::primitives::work::options::Options;
+use crate::primitives::work::sides::{MACHINE, Sides};
 use crate::run::failure::Failure;
 use crate::sites::NewMachine;
 
@@ -78,14 +79,18 @@ impl Primitive for CreateOnpremVm {
         let home = subject.entry().map(|entry| &entry.host);
         let host = new.host.as_ref().or(home).map_or("its host", HostName::as_str);
         let network = new.network.as_ref().map_or(String::new(), |name| format!(", switch {name}"));
+        let cpus = new.cpus.map_or(String::new(), |count| format!(", {count} processors"));
+        let memory = new
+            .memory_bytes
+            .map_or(String::new(), |bytes| format!(", {} of memory", show_bytes(bytes)));
+        let path = new.path.as_ref().map_or(String::new(), |path| format!(", in {path}"));
         let observed = subject.machine.and_then(|name| subject.facts.peek().machines.get(name));
         let elsewhere = observed.filter(|m| m.onprem.exists && m.host.as_str() != host);
-        match elsewhere.map(|machine| &machine.host) {
-            Some(old) => format!(
-                "create the on-prem machine on {host}{network}, and give up its replica on {old}"
-            ),
-            None => format!("create the on-prem machine on {host}{network}, if it does not exist"),
-        }
+        let then = elsewhere.map_or_else(
+            || "if it does not exist".to_owned(),
+            |machine| format!("and give up its replica on {}", machine.host),
+        );
+        format!("create the on-prem machine on {host}{network}{cpus}{memory}{path}, {then}")
     }
 
     fn estimate(_: &NewMachine, _: &Subject<'_>) -> Cost {

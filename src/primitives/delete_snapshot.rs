@@ -1,18 +1,16 @@
 //! `delete_snapshot(s)`: gives a snapshot up before a transfer does.
 
-use serde::Serialize;
-
 use crate::base::Json;
 use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
-use crate::primitives::cost;
-use crate::primitives::options::Options;
-use crate::primitives::sides::Sides;
-use crate::primitives::snapshot::Taken;
+use crate::primitives::contract::{Cost, Ctx, Done, Primitive, Subject};
 use crate::primitives::spec::{Param, Spec, Takes, Yields};
+use crate::primitives::work::cost;
+use crate::primitives::work::options::Options;
+use crate::primitives::work::sides::Sides;
+use crate::primitives::work::taken::Taken;
 use crate::run::failure::Failure;
 
 static SPEC: Spec = Spec {
@@ -37,10 +35,6 @@ static SPEC: Spec = Spec {
 
 /// See [`SPEC`].
 pub(super) struct DeleteSnapshot;
-
-/// Nothing to tell.
-#[derive(Serialize)]
-pub(super) struct Done {}
 
 impl Primitive for DeleteSnapshot {
     type Args = ();

@@ -2,33 +2,27 @@
 //!
 //! In: what a script wrote. Out: specs to bind, sentences to show, work done at sites. Refuses to know:
 //! Rhai, the journal, who schedules. Script binding, option checks, docs, dry run, rules and run all
-//! derive from here; adding one touches its file and one line of the registry.
+//! derive from here; adding one touches its file and one line of the registry. Every file here but the
+//! contract and the spec is a primitive; what several share stands in `work/`.
 
 mod approve;
 mod barrier;
-mod booting;
 mod check;
 mod commit;
 pub mod contract;
-mod cost;
 mod create_onprem_vm;
 mod delete_snapshot;
-mod http;
-mod keys;
-mod moving;
 mod notify;
-mod options;
 mod reverse_replicate;
 mod shutdown_azure_vm;
 mod shutdown_onprem_vm;
-mod sides;
 mod snapshot;
 pub mod spec;
 mod start_azure_vm;
 mod start_onprem_vm;
-mod stopping;
 mod transfer_delta;
 mod wait;
+mod work;
 
 use crate::primitives::contract::{AnyPrimitive, Erased};
 
@@ -60,6 +54,11 @@ pub fn find(name: &str) -> Option<&'static dyn AnyPrimitive> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::{HostName, Json, MachineName, SiteName};
+    use crate::plan::facts::tests::away;
+    use crate::plan::facts::{FactLog, Facts};
+    use crate::plan::inventory::{Addresses, Inventory, MachineEntry};
+    use crate::primitives::contract::Subject;
 
     #[test]
     fn the_registry_and_every_option_list_are_sorted() {
@@ -75,5 +74,128 @@ mod tests {
             assert!(find(spec.name).is_some());
         }
         assert!(find("teleport").is_none());
+    }
+
+    /// What a reviewer reads of a step, for each shape of its arguments that reads differently.
+    const SHAPES: &[(&str, &str)] = &[
+        ("approve", r#"{"message": "Complete failover"}"#),
+        ("approve", r#"{"message": "Commit", "approvers": ["ann", "bob"], "on_timeout": "go_on"}"#),
+        ("barrier", "{}"),
+        ("check", "{}"),
+        ("check", r#"{"tcp": 443, "side": "cloud", "hold": "30s"}"#),
+        ("check", r#"{"http": ":8080/health", "status": 204, "assert": false}"#),
+        ("check", r#"{"target": "10.0.0.4:22"}"#),
+        ("check", r#"{"target": "http://10.0.0.4/up"}"#),
+        ("commit", "{}"),
+        ("create_onprem_vm", "{}"),
+        (
+            "create_onprem_vm",
+            r#"{"host": "hv-02", "network": "prod", "cpus": 4, "memory": "8GiB", "path": "/vm"}"#,
+        ),
+        ("delete_snapshot", r#"{"snapshot": {"step": "web-01.snapshot.1"}}"#),
+        ("notify", r#"{"text": "web is home", "command": ["/bin/page", "ops"]}"#),
+        ("notify", r#"{"text": "web is home", "webhook": "http://10.0.0.9/hook"}"#),
+        ("reverse_replicate", "{}"),
+        ("reverse_replicate", r#"{"allow_initial": true}"#),
+        ("shutdown_azure_vm", r#"{"grace": "90s"}"#),
+        ("shutdown_onprem_vm", "{}"),
+        ("snapshot", "{}"),
+        ("start_azure_vm", "{}"),
+        ("start_onprem_vm", "{}"),
+        ("start_onprem_vm", r#"{"host": "hv-02"}"#),
+        ("transfer_delta", "{}"),
+        ("transfer_delta", r#"{"from": {"step": "web-01.snapshot.1"}, "bandwidth": "200MiB/s"}"#),
+        ("transfer_delta", r#"{"mode": "full", "in_downtime": true, "key": "tier1"}"#),
+        ("wait", r#"{"duration": "90s"}"#),
+    ];
+
+    fn described(primitive: &str, args: &str) -> String {
+        let machine = MachineName::new("web-01").unwrap();
+        let entry = MachineEntry {
+            cloud: SiteName::new("azure").unwrap(),
+            onprem: SiteName::new("dc1").unwrap(),
+            host: HostName::new("hv-01").unwrap(),
+            disks: vec![64 << 20],
+            tags: [].into(),
+            needs: Vec::new(),
+            rto_s: None,
+            key: None,
+            address: Addresses::default(),
+            settings: [].into(),
+        };
+        let inventory =
+            Inventory { machines: [(machine.clone(), entry)].into(), ..Inventory::default() };
+        let observed = Facts { machines: [(machine.clone(), away())].into(), ..Facts::default() };
+        let facts = FactLog::new(&observed);
+        let subject = Subject { machine: Some(&machine), inventory: &inventory, facts: &facts };
+        let args: Json = serde_json::from_str(args).unwrap();
+        let primitive = find(primitive).unwrap();
+        assert_eq!(primitive.check(&args), Ok(()), "{args}");
+        let sentence = primitive.describe(&args, &subject);
+        assert!(facts.finish().0.is_empty(), "a sentence rests a plan on nothing");
+        sentence
+    }
+
+    #[test]
+    fn every_primitive_says_what_it_will_do() {
+        let said: Vec<String> = SHAPES
+            .iter()
+            .map(|(primitive, args)| format!("{primitive}: {}", described(primitive, args)))
+            .collect();
+        assert!(ALL.iter().all(|known| SHAPES.iter().any(|(name, _)| *name == known.spec().name)));
+        insta::assert_snapshot!(said.join("\n"), @r"
+        approve: wait for a person: Complete failover
+        approve: wait for ann or bob: Commit (unanswered, it goes on)
+        barrier: wait for the steps before
+        check: check that its application gives a sign of life
+        check: check that port 443 answers on its cloud side, and goes on for 30s
+        check: check that http :8080/health answers 204 (only noted, never a failure)
+        check: check that 10.0.0.4:22 answers
+        check: check that http://10.0.0.4:80/up answers
+        commit: DELETE the cloud machine, its disks and snapshots for good; keep the base for protection
+        create_onprem_vm: create the on-prem machine on hv-01, if it does not exist
+        create_onprem_vm: create the on-prem machine on hv-02, switch prod, 4 processors, 8.0 GiB of memory, in /vm, and give up its replica on hv-01
+        delete_snapshot: delete the snapshot
+        notify: tell /bin/page ops: web is home
+        notify: tell http://10.0.0.9:80/hook: web is home
+        reverse_replicate: protect on-prem towards the cloud again: send changes since the switch; the machine keeps running
+        reverse_replicate: protect on-prem towards the cloud again: send changes (or everything) since the switch; the machine keeps running
+        shutdown_azure_vm: shut down the cloud machine (hard after 1m 30s) and keep it off; its downtime begins
+        shutdown_onprem_vm: shut down the on-prem machine (hard after 2m) and keep it off; its downtime begins
+        snapshot: take a snapshot of the cloud disks; the machine keeps running
+        start_azure_vm: start the cloud machine again from its own disks; its downtime ends
+        start_onprem_vm: boot the on-prem machine on hv-01; its downtime ends
+        start_onprem_vm: boot the on-prem machine on hv-02; its downtime ends
+        transfer_delta: send what changed on the stopped disks to the replica (auto: there is a replica to compare with; 64.0 MiB of disks)
+        transfer_delta: send what changed in the snapshot to the replica (auto: there is a replica to compare with; 64.0 MiB of disks, 200.0 MiB/s at most)
+        transfer_delta: send everything on the stopped disks to the replica (as the script says; 64.0 MiB of disks, key `tier1`, in the downtime if need be)
+        wait: wait 1m 30s
+        ");
+    }
+
+    #[test]
+    fn options_that_contradict_each_other_are_mistakes_with_a_way_out() {
+        let mistakes = [
+            ("approve", r#"{"message": "  "}"#, "asks nothing"),
+            ("check", r#"{"tcp": 443, "http": "/"}"#, "asks one thing"),
+            ("check", r#"{"target": "db:22", "ledger": true}"#, "asks one thing"),
+            ("check", r#"{"tcp": 443, "status": 200}"#, "needs an http probe"),
+            ("check", r#"{"http": "health"}"#, "is no path"),
+            ("check", r#"{"target": "db"}"#, "is no address"),
+            ("check", r#"{"target": "https://db/"}"#, "https is not supported yet"),
+            ("delete_snapshot", "{}", "no snapshot was given"),
+            ("notify", r#"{"text": "hi"}"#, "goes one way"),
+            ("notify", r#"{"text": "hi", "command": []}"#, "goes one way"),
+            ("notify", r#"{"text": "a", "command": ["b"], "webhook": "http://c"}"#, "goes one way"),
+            ("notify", r#"{"text": "hi", "webhook": "https://c"}"#, "https is not supported yet"),
+            ("transfer_delta", r#"{"mode": "fast"}"#, "no mode is called `fast`"),
+        ];
+        for (primitive, args, words) in mistakes {
+            let args: Json = serde_json::from_str(args).unwrap();
+            let wrong = find(primitive).unwrap().check(&args).unwrap_err();
+            let [one] = wrong.as_slice() else { panic!("{primitive} {args}: {wrong:?}") };
+            assert!(one.message.contains(words), "{primitive} {args}: {}", one.message);
+            assert!(one.code == "H190" && one.help.is_some(), "{primitive} {args}: {one:?}");
+        }
     }
 }

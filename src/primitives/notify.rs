@@ -9,13 +9,12 @@ use crate::plan::effect::Effect;
 use crate::plan::inventory::Inventory;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
-use crate::primitives::cost;
-use crate::primitives::delete_snapshot::Done;
-use crate::primitives::http::{self, Url};
-use crate::primitives::options::Options;
-use crate::primitives::sides::MACHINE_OR_NONE;
+use crate::primitives::contract::{Cost, Ctx, Done, Primitive, Subject};
 use crate::primitives::spec::{Opt, OptType, Spec, Yields};
+use crate::primitives::work::cost;
+use crate::primitives::work::http::{self, Url};
+use crate::primitives::work::options::Options;
+use crate::primitives::work::sides::MACHINE_OR_NONE;
 use crate::run::failure::Failure;
 
 const fn opt(name: &'static str, ty: OptType, default: &'static str, doc: &'static str) -> Opt {

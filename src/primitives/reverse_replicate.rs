@@ -8,11 +8,11 @@ use crate::plan::effect::{Effect, Mode};
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
 use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
-use crate::primitives::cost;
-use crate::primitives::moving;
-use crate::primitives::options::Options;
-use crate::primitives::sides::MACHINE;
 use crate::primitives::spec::{Opt, OptType, Output, Spec, Yields};
+use crate::primitives::work::cost;
+use crate::primitives::work::moving;
+use crate::primitives::work::options::Options;
+use crate::primitives::work::sides::MACHINE;
 use crate::run::failure::Failure;
 
 static SPEC: Spec = Spec {

@@ -5,10 +5,10 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::step::{Kind, Reversibility};
 use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
-use crate::primitives::cost;
-use crate::primitives::sides::MACHINE;
 use crate::primitives::spec::{Spec, Yields};
-use crate::primitives::stopping::{self, Args, Stopped};
+use crate::primitives::work::cost;
+use crate::primitives::work::sides::MACHINE;
+use crate::primitives::work::stopping::{self, Args, Stopped};
 use crate::run::failure::Failure;
 
 static SPEC: Spec = Spec {

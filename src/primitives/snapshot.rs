@@ -1,16 +1,15 @@
 //! `snapshot(m)`: a point-in-time copy of the side that runs.
 
-use serde::Serialize;
-
-use crate::base::{Json, Side, SnapshotId, Timestamp};
+use crate::base::{Json, Side};
 use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
 use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
-use crate::primitives::cost;
-use crate::primitives::sides::{MACHINE, Sides, active};
 use crate::primitives::spec::{Output, Spec, Yields};
+use crate::primitives::work::cost;
+use crate::primitives::work::sides::{MACHINE, Sides, active};
+use crate::primitives::work::taken::Taken;
 use crate::run::failure::Failure;
 
 static SPEC: Spec = Spec {
@@ -35,25 +34,6 @@ static SPEC: Spec = Spec {
 
 /// See [`SPEC`].
 pub(super) struct Snapshot;
-
-/// What a snapshot's handle holds; `transfer_delta` and `delete_snapshot` read it.
-#[derive(Clone, Debug, Serialize, serde::Deserialize)]
-pub(super) struct Taken {
-    pub(super) id: SnapshotId,
-    pub(super) side: Side,
-    pub(super) at: Timestamp,
-    pub(super) bytes: u64,
-}
-
-impl Taken {
-    /// The snapshot whose handle was passed as `param`; `None` when a machine was passed.
-    pub(super) fn of_input(ctx: &dyn Ctx, param: &str) -> Result<Option<Taken>, Failure> {
-        let Some(outputs) = ctx.input(param) else { return Ok(None) };
-        serde_json::from_value(Json::clone(&outputs)).map(Some).map_err(|error| {
-            Failure::permanent(format!("the handle given as `{param}` is no snapshot: {error}"))
-        })
-    }
-}
 
 impl Primitive for Snapshot {
     type Args = ();

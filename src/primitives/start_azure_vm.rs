@@ -4,11 +4,11 @@ use crate::base::{Json, Side};
 use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::booting::{self, Started};
 use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
-use crate::primitives::cost;
-use crate::primitives::sides::{MACHINE, Sides};
 use crate::primitives::spec::{Spec, Yields};
+use crate::primitives::work::booting::{self, Started};
+use crate::primitives::work::cost;
+use crate::primitives::work::sides::{MACHINE, Sides};
 use crate::run::failure::Failure;
 
 static SPEC: Spec = Spec {

@@ -8,11 +8,11 @@ use crate::plan::facts::Facts;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
 use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
-use crate::primitives::cost;
-use crate::primitives::moving::{self, Moved, What};
-use crate::primitives::options::Options;
-use crate::primitives::snapshot::Taken;
 use crate::primitives::spec::{Opt, OptType, Output, Param, Spec, Takes, Yields};
+use crate::primitives::work::cost;
+use crate::primitives::work::moving::{self, Moved, What};
+use crate::primitives::work::options::Options;
+use crate::primitives::work::taken::Taken;
 use crate::run::failure::Failure;
 
 const fn opt(name: &'static str, ty: OptType, default: &'static str, doc: &'static str) -> Opt {
@@ -123,8 +123,9 @@ impl Primitive for TransferDelta {
         let limit = args
             .bandwidth
             .map_or(String::new(), |rate| format!(", {}/s at most", show_bytes(rate)));
+        let key = args.key.as_ref().map_or(String::new(), |name| format!(", key `{name}`"));
         let meant = if args.in_downtime { ", in the downtime if need be" } else { "" };
-        format!("{what} {from} to the replica ({why}; {size} of disks{limit}{meant})")
+        format!("{what} {from} to the replica ({why}; {size} of disks{limit}{key}{meant})")
     }
 
     fn estimate(args: &Args, subject: &Subject<'_>) -> Cost {

@@ -7,11 +7,10 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
-use crate::primitives::delete_snapshot::Done;
-use crate::primitives::options::Options;
-use crate::primitives::sides::MACHINE_OR_NONE;
+use crate::primitives::contract::{Cost, Ctx, Done, Primitive, Subject};
 use crate::primitives::spec::{Param, Spec, Takes, Yields};
+use crate::primitives::work::options::Options;
+use crate::primitives::work::sides::MACHINE_OR_NONE;
 use crate::run::failure::Failure;
 
 static SPEC: Spec = Spec {

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::units::{show_bytes, show_seconds};
 use crate::base::{MachineName, Side};
-use crate::compile::stale::SELECTION;
+
 use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::estimate::MachineEstimate;
+use crate::plan::facts::SELECTION;
 use crate::plan::step::{Reversibility, Step, StepIx};
 use crate::render::fold::{count, counted, names};
 use crate::render::style::{Ink, Style};

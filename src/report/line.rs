@@ -7,7 +7,7 @@ use crate::plan::step::{Kind, Reversibility};
 use crate::render::style::{Ink, Style};
 use crate::report::Seen;
 use crate::report::clock::{seconds_between, time_of_day, took_s};
-use crate::run::event::{Answer, Event, EventBody};
+use crate::run::event::{Answer, Deletes, Event, EventBody};
 use crate::run::failure::{Class, Failure};
 use crate::run::outcome::Outcome;
 
@@ -63,11 +63,7 @@ pub(super) fn line(event: &Event, seen: &Seen<'_>) -> Option<Line> {
         E::GateAnswered { step, answer, by, comment } => {
             Some(gate_answered(step, *answer, &by.who, comment.as_deref()))
         }
-        E::Intent { step, deletes } => Some(Line::new(
-            Ink::Danger,
-            "delete",
-            format!("{step} will delete {}", listed(deletes)),
-        )),
+        E::Intent { step, deletes } => Some(intent(step, deletes)),
         E::RunHeld { changed } => Some(run_held(changed, seen)),
         E::CancelAsked { by, reason } => {
             let why = reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
@@ -79,22 +75,6 @@ pub(super) fn line(event: &Event, seen: &Seen<'_>) -> Option<Line> {
         }
         E::RunEnded { outcome } => Some(run_ended(*outcome, event.at, seen)),
     }
-}
-
-/// Data of any shape in one line, for a person: `machine web-01, generation c1`.
-fn listed(data: &Json) -> String {
-    let parts: Vec<String> = match data {
-        Json::Object(fields) => {
-            let told = fields.iter().filter(|(_, value)| !value.is_null());
-            told.map(|(name, value)| format!("{} {}", name.replace('_', " "), listed(value)))
-                .collect()
-        }
-        Json::Array(items) if items.is_empty() => vec!["none".to_owned()],
-        Json::Array(items) => items.iter().map(listed).collect(),
-        Json::String(text) => vec![text.clone()],
-        other => vec![other.to_string()],
-    };
-    parts.join(", ")
 }
 
 fn run_started(script: &str, who: &str, seen: &Seen<'_>) -> Line {
@@ -216,6 +196,29 @@ fn gate_answered(id: &StepId, answer: Answer, who: &str, comment: Option<&str>) 
     Line::new(ink, "gate", format!("{id}: {words}{comment}"))
 }
 
+fn intent(id: &StepId, deletes: &Json) -> Line {
+    let text = match serde_json::from_value::<Deletes>(deletes.clone()) {
+        Ok(deletes) => sentence(id, &deletes),
+        Err(_) => format!("{id} will delete {deletes}"),
+    };
+    Line::new(Ink::Danger, "delete", text)
+}
+
+fn sentence(id: &StepId, deletes: &Deletes) -> String {
+    let Deletes { machine, side, site, snapshots, disks_kept, .. } = deletes;
+    let count = |n: usize, what: &str| match n {
+        0 => format!("no {what}s"),
+        1 => format!("1 {what}"),
+        n => format!("{n} {what}s"),
+    };
+    let kept = match disks_kept.len() {
+        0 => String::new(),
+        n => format!("; keeps {} as the base of protection", count(n, "disk")),
+    };
+    let snapshots = count(snapshots.len(), "snapshot");
+    format!("{id} deletes the {side} machine `{machine}` at {site} and {snapshots} for good{kept}")
+}
+
 fn run_held(changed: &[String], seen: &Seen<'_>) -> Line {
     let text = "the run holds: facts changed since the plan was reviewed";
     let line = Line::new(Ink::Danger, "HELD", text);
@@ -242,5 +245,29 @@ pub(super) fn outcome_words(outcome: Outcome) -> (Ink, &'static str) {
         Outcome::Interrupted => (Ink::Warn, "was interrupted and can be resumed"),
         Outcome::Cancelled => (Ink::Warn, "was cancelled"),
         Outcome::Rejected => (Ink::Danger, "ended: a gate was rejected"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_deleted_for_good_is_a_sentence() {
+        let said = |snapshots: &[&str], kept: &[&str]| {
+            let deletes = serde_json::json!({
+                "machine": "web-01", "side": "cloud", "site": "azure", "generation": "c7",
+                "snapshots": snapshots, "disks_kept": kept,
+            });
+            intent(&StepId::new("web-01.commit.1").unwrap(), &deletes).text
+        };
+        assert_eq!(
+            said(&["a", "b"], &["disk0.raw"]),
+            "web-01.commit.1 deletes the cloud machine `web-01` at azure and 2 snapshots for good; keeps 1 disk as the base of protection"
+        );
+        assert_eq!(
+            said(&[], &[]),
+            "web-01.commit.1 deletes the cloud machine `web-01` at azure and no snapshots for good"
+        );
     }
 }

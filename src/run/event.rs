@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{Json, PlanId, RunId, StepId, Timestamp};
+use crate::base::{
+    Json, MachineName, PlanId, RunId, Side, SiteName, SnapshotId, StepId, Timestamp,
+};
 use crate::run::command::Asker;
 use crate::run::failure::Failure;
 use crate::run::outcome::Outcome;
@@ -107,7 +109,7 @@ pub enum EventBody {
     Intent {
         /// The step.
         step: StepId,
-        /// Ids and generations of what will be deleted.
+        /// What will be deleted: a [`Deletes`], as data.
         deletes: Json,
     },
     /// The run waits: facts changed since the plan was made.
@@ -132,6 +134,23 @@ pub enum EventBody {
         /// How the run stands.
         outcome: Outcome,
     },
+}
+
+/// A machine's side that is about to be deleted for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deletes {
+    /// The machine.
+    pub machine: MachineName,
+    /// Its side that goes.
+    pub side: Side,
+    /// Where that is.
+    pub site: SiteName,
+    /// The side's boot and disk state: in another one it is not deleted.
+    pub generation: String,
+    /// Its snapshots: they go too.
+    pub snapshots: Vec<SnapshotId>,
+    /// Its disks that stay, as the base of protection.
+    pub disks_kept: Vec<String>,
 }
 
 /// How a gate was answered.

@@ -105,3 +105,148 @@ fn side(view: &SideView) -> SideFacts {
         generation: view.generation.clone(),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::base::{HostName, SiteName, SyncId};
+    use crate::plan::facts::Protection;
+    use crate::plan::inventory::Addresses;
+    use crate::sites::SyncStamp;
+
+    /// A side with disks that is off and was never switched to.
+    pub(crate) fn view(generation: &str) -> SideView {
+        SideView {
+            exists: true,
+            has_disks: true,
+            power: Power::Off,
+            fenced: false,
+            generation: generation.to_owned(),
+            turn: 0,
+            booted: None,
+            replica: None,
+            committed: true,
+            protection: Protection::None,
+            host: None,
+            disk_bytes: 64 << 20,
+            encrypted: false,
+            failed_over_at: None,
+            claim: None,
+        }
+    }
+
+    pub(crate) fn entry() -> MachineEntry {
+        MachineEntry {
+            cloud: SiteName::new("azure").unwrap(),
+            onprem: SiteName::new("dc1").unwrap(),
+            host: HostName::new("hv-01").unwrap(),
+            disks: vec![64 << 20],
+            tags: [].into(),
+            needs: Vec::new(),
+            rto_s: None,
+            key: None,
+            address: Addresses::default(),
+            settings: [].into(),
+        }
+    }
+
+    fn stamp(source: &str, is_final: bool) -> SyncStamp {
+        SyncStamp {
+            sync: SyncId::new("sync").unwrap(),
+            source_generation: source.to_owned(),
+            is_final,
+            tracking: None,
+            at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// The mark of a copy of `source`'s generation, made when the replica's own was `own`.
+    fn synced(source: &str, is_final: bool, own: &str) -> Option<ReplicaMark> {
+        let own_generation = own.to_owned();
+        Some(ReplicaMark::Synced { stamp: stamp(source, is_final), own_generation })
+    }
+
+    fn dirty(before: Option<SyncStamp>) -> Option<ReplicaMark> {
+        let sync = SyncId::new("sync").unwrap();
+        let mark = DirtyMark { sync, run: "r1".to_owned(), step: "web-01.copy".to_owned() };
+        Some(ReplicaMark::Dirty { mark, before })
+    }
+
+    #[test]
+    fn the_higher_turn_holds_the_live_data_and_on_a_tie_what_runs_alone() {
+        use Power::{Off, On, Unknown};
+        let table = [
+            ((2, Off), (1, On), Side::Cloud),
+            ((1, On), (2, Off), Side::Onprem),
+            ((1, Off), (1, On), Side::Onprem),
+            ((1, On), (1, On), Side::Cloud),
+            ((1, Unknown), (1, On), Side::Cloud),
+            ((1, Off), (1, Unknown), Side::Cloud),
+            ((0, Off), (0, Off), Side::Cloud),
+        ];
+        for (cloud, onprem, expected) in table {
+            let side = |(turn, power)| SideView { turn, power, ..view("g") };
+            let found = active(&side(cloud), &side(onprem));
+            assert_eq!(found, expected, "{cloud:?} {onprem:?}");
+        }
+    }
+
+    #[test]
+    fn a_replica_is_current_only_as_a_final_copy_of_a_source_that_rests() {
+        use ReplicaState::{Absent, Current, Dirty, Diverged, Stale};
+        let table = [
+            ("no disks", false, synced("c1", true, "o1"), Power::Off, Absent),
+            ("no mark", true, None, Power::Off, Diverged),
+            ("final, at rest", true, synced("c1", true, "o1"), Power::Off, Current),
+            ("the source runs", true, synced("c1", true, "o1"), Power::On, Stale),
+            ("the source may run", true, synced("c1", true, "o1"), Power::Unknown, Stale),
+            ("the source booted since", true, synced("c0", true, "o1"), Power::Off, Stale),
+            ("of a snapshot", true, synced("c1", false, "o1"), Power::Off, Stale),
+            ("booted by itself", true, synced("c1", true, "o0"), Power::Off, Diverged),
+            ("never verified", true, dirty(None), Power::Off, Dirty),
+        ];
+        for (case, has_disks, mark, power, expected) in table {
+            let source = SideView { power, ..view("c1") };
+            let passive = SideView { has_disks, replica: mark, ..view("o1") };
+            let (found, says) = replica(&source, &passive);
+            assert_eq!(found, expected, "{case}");
+            assert_eq!(says.is_some(), expected == Dirty, "{case}: who began it is said");
+        }
+    }
+
+    #[test]
+    fn facts_come_from_the_side_that_each_of_them_is_about() {
+        let cloud = SideView {
+            turn: 2,
+            power: Power::On,
+            committed: false,
+            encrypted: true,
+            disk_bytes: 1,
+            failed_over_at: Some(Timestamp::UNIX_EPOCH),
+            protection: Protection::OnpremToCloud,
+            ..view("c1")
+        };
+        let home = Some(HostName::new("hv-02").unwrap());
+        let onprem = SideView {
+            turn: 1,
+            disk_bytes: 2,
+            replica: dirty(Some(stamp("c0", false))),
+            host: home.clone(),
+            ..view("o1")
+        };
+        let away = combine(&cloud, &onprem, &entry());
+        assert_eq!((away.active, away.commit), (Side::Cloud, CommitState::Pending));
+        assert_eq!((away.disk_bytes, away.encrypted), (1, true));
+        assert_eq!((away.replica, away.dirty.unwrap().run.as_str()), (ReplicaState::Dirty, "r1"));
+        assert_eq!(away.synced_at, Some(Timestamp::UNIX_EPOCH), "what was verified before");
+        assert_eq!(away.protection, Protection::OnpremToCloud);
+        assert_eq!((Some(away.host), away.cloud.generation.as_str()), (home, "c1"));
+
+        let home = combine(&cloud, &SideView { turn: 3, host: None, ..onprem }, &entry());
+        assert_eq!((home.active, home.commit), (Side::Onprem, CommitState::Committed));
+        assert_eq!((home.disk_bytes, home.encrypted), (2, false));
+        assert_eq!((home.replica, home.synced_at), (ReplicaState::Diverged, None));
+        assert_eq!(home.host.as_str(), "hv-01", "the inventory's");
+        assert!(home.failed_over_at.is_some(), "the cloud side knows when");
+    }
+}

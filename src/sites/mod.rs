@@ -27,8 +27,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{
-    HostName, Json, MachineName, RunId, Side, SiteName, SnapshotId, StepId, StepKey, SyncId,
-    Timestamp,
+    HostName, MachineName, RunId, Side, SiteName, SnapshotId, StepId, StepKey, SyncId, Timestamp,
 };
 use crate::plan::facts::{DirtyMark, HostFacts, Power, Protection};
 use crate::plan::inventory::MachineEntry;
@@ -362,6 +361,15 @@ pub struct NewMachine {
     pub path: Option<String>,
 }
 
+/// What goes and what stays when a machine is deleted, beside the machine itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Doomed {
+    /// Its snapshots: deleted.
+    pub snapshots: Vec<SnapshotId>,
+    /// Disks that stay as the base of differential protection, by the site's names of them.
+    pub disks_kept: Vec<String>,
+}
+
 /// Creating, deleting and marking machines.
 #[async_trait]
 pub trait Machines: Send + Sync {
@@ -372,11 +380,11 @@ pub trait Machines: Send + Sync {
     /// Refused H309 when the host is unknown or not connected, H310 when the switch is missing there.
     async fn create(&self, at: At<'_>, new: &NewMachine, fence: &Fence) -> Result<bool, Failure>;
 
-    /// What [`Machines::delete`] would delete: ids and generations, for the journal.
+    /// What [`Machines::delete`] would delete and what it would keep, for the journal.
     ///
     /// # Errors
     /// When the site cannot be asked.
-    async fn inventory_of(&self, at: At<'_>) -> Result<Json, Failure>;
+    async fn doomed(&self, at: At<'_>) -> Result<Doomed, Failure>;
 
     /// Deletes the machine, its disks and all its snapshots; keeps the base that differential protection
     /// needs. One that is deleted is deleted.

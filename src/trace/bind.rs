@@ -224,7 +224,7 @@ impl Bound {
     ) -> Option<()> {
         if value.is::<Unknown>() {
             passed.spoilt = true;
-        } else if let Some(vm) = value.clone().try_cast::<Vm>() {
+        } else if let Some(vm) = literal::held::<Vm>(value) {
             passed.machine = Some(vm.0);
         } else if param.takes == Takes::Handles {
             let handles = handles(value, recorder)?;
@@ -232,7 +232,7 @@ impl Bound {
             passed.args.insert(param.name.to_owned(), Json::Array(ids.collect()));
             passed.handles.extend(handles);
             passed.listed = true;
-        } else if let Some(handle) = value.clone().try_cast::<Handle>() {
+        } else if let Some(handle) = literal::held::<Handle>(value) {
             let step = &recorder.steps[handle.0.at()];
             let machine = step.machine.as_ref().map(|name| recorder.places[name]);
             passed.args.insert(param.name.to_owned(), handle_to_json(&step.id));
@@ -258,7 +258,7 @@ impl Bound {
 
 fn accepts(recorder: &Recorder, takes: Takes, value: &Dynamic) -> bool {
     let snapshot = || {
-        let handle = value.clone().try_cast::<Handle>();
+        let handle = literal::held::<Handle>(value);
         handle.is_some_and(|handle| recorder.is_snapshot(handle))
     };
     if value.is::<Unknown>() {
@@ -275,10 +275,10 @@ fn accepts(recorder: &Recorder, takes: Takes, value: &Dynamic) -> bool {
 
 /// The steps that a handle, a group or a list of these stands for.
 pub(super) fn handles(value: &Dynamic, recorder: &Recorder) -> Option<Vec<StepIx>> {
-    if let Some(handle) = value.clone().try_cast::<Handle>() {
+    if let Some(handle) = literal::held::<Handle>(value) {
         return Some(vec![handle.0]);
     }
-    if let Some(group) = value.clone().try_cast::<GroupHandle>() {
+    if let Some(group) = literal::held::<GroupHandle>(value) {
         return Some(recorder.group_ends[group.0].clone());
     }
     let list = value.clone().try_cast::<Array>()?;

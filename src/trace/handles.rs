@@ -135,13 +135,13 @@ fn after(ctx: &NativeCallContext<'_>, values: Vec<Dynamic>) -> Answer<Dynamic> {
     if step.is::<Unknown>() || before.is::<Unknown>() {
         return Ok(step.clone());
     }
-    let Some(handle) = step.clone().try_cast::<Handle>() else {
+    let Some(handle) = literal::held::<Handle>(step) else {
         let message = format!("`after` orders a step, and this is {}", literal::show(ctx, step));
         let help = "write `.after(..)` behind the call that makes the step";
         recorder.say(ctx, Part::Whole, Diagnostic::error("H114", message).help(help));
         return Ok(step.clone());
     };
-    let machines = before.clone().try_cast::<Machines>();
+    let machines = literal::held::<Machines>(before);
     let befores = match machines {
         Some(set) => Some(set.0.iter().filter_map(|m| recorder.order.last_of(*m)).collect()),
         None => handles(before, recorder),

@@ -4,9 +4,14 @@ use rhai::{Dynamic, ImmutableString, NativeCallContext};
 
 use crate::diagnostic::{Diagnostic, did_you_mean};
 
+/// What a value holds, when it is of that type. Copying the value first would cost an allocation.
+pub(super) fn held<T: Clone + 'static>(value: &Dynamic) -> Option<T> {
+    value.read_lock::<T>().map(|held| held.clone())
+}
+
 /// The text in a value, when it is one.
 pub(super) fn text(value: &Dynamic) -> Option<ImmutableString> {
-    value.clone().flatten().try_cast::<ImmutableString>()
+    held(value)
 }
 
 /// A value for a message: short texts, numbers and truths as written, the rest by kind.

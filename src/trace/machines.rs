@@ -3,15 +3,14 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "the interpreter passes arguments by value")]
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use rhai::{Array, Dynamic, Engine, ImmutableString, Map, NativeCallContext};
 
 use crate::base::{Json, MachineName, Side};
 use crate::diagnostic::{Diagnostic, did_you_mean};
-use crate::plan::facts::{FACTS, Fact, FactType, find_fact, with_duration};
-use crate::plan::inventory::{INVENTORY_FACT, Term};
+use crate::plan::facts::{FACTS, FactType, find_fact, with_duration};
+use crate::plan::inventory::Term;
 use crate::trace::literal;
 use crate::trace::recorder::{Answer, Desk, Recorder, Unknown, stop};
 use crate::trace::sources::Part;
@@ -166,8 +165,8 @@ fn vms(ctx: &NativeCallContext<'_>, text: &str, given: &Map) -> Answer<Dynamic> 
         found.retain(|place| recorder.observed(*place, "where") == Some(Json::from(side.as_str())));
     }
     let names = found.iter().map(|place| Json::from(recorder.names[*place as usize].as_str()));
-    let fact = Fact::new("vms", asked.join(", "), &Json::Array(names.collect()));
-    recorder.notes.insert(fact);
+    let names = Json::Array(names.collect());
+    recorder.selections.insert(asked.join(", "), names);
     if found.is_empty() && !allow_empty {
         let keys = inventory.tag_keys();
         let unknown = terms.iter().find(|term| !keys.contains(term.key.as_str()));
@@ -264,38 +263,45 @@ fn needed_by(ctx: NativeCallContext<'_>, vm: Vm, among: Machines) -> Machines {
     Machines::new(all.filter(|place| among.contains(Vm(*place))).collect())
 }
 
-/// A set by depth: machines that need none of it, then those that need only these, and so on.
+/// A set by depth: machines that need none of it, then those that need only these, and so on. Each
+/// machine and each need is looked at once, however deep the set is.
 fn levels(ctx: NativeCallContext<'_>, set: Machines) -> Answer<Array> {
     let desk = Desk::of(&ctx);
     let mut recorder = desk.open();
-    let mut left: BTreeSet<u32> = set.0.iter().copied().collect();
-    for place in &left {
-        recorder.note(*place, "needs");
+    // By place in the set.
+    let mut missing = Vec::with_capacity(set.0.len());
+    for place in set.0.iter() {
+        recorder.noted.insert((*place, "needs"));
+        let needed = recorder.entry(*place).needs.iter();
+        let needed = needed.filter_map(|name| recorder.places.get(name));
+        missing.push(needed.filter(|needed| set.contains(Vm(**needed))).count());
     }
     let mut levels = Array::new();
-    while !left.is_empty() {
-        let needs = |place: u32| {
-            let needed = recorder.entry(place).needs.iter().filter_map(|n| recorder.places.get(n));
-            needed.copied().collect::<Vec<u32>>()
-        };
-        let ready: Vec<u32> = left
-            .iter()
-            .copied()
-            .filter(|place| needs(*place).iter().all(|needed| !left.contains(needed)))
-            .collect();
-        if ready.is_empty() {
-            let names: Vec<MachineName> =
-                left.iter().map(|place| recorder.names[*place as usize].clone()).collect();
-            let message =
-                format!("these machines need each other in a circle: {}", some_of(&names));
-            let mistake = Diagnostic::error("H105", message)
-                .help("take one of their `needs` out of the inventory");
-            return recorder.refuse(&ctx, Part::Whole, mistake);
-        }
-        for place in &ready {
-            left.remove(place);
+    let mut left = set.0.len();
+    let mut ready: Vec<u32> =
+        set.0.iter().zip(&missing).filter(|(_, missing)| **missing == 0).map(|at| *at.0).collect();
+    while !ready.is_empty() {
+        left -= ready.len();
+        let mut next = Vec::new();
+        for needing in ready.iter().flat_map(|place| &recorder.needed_by[*place as usize]) {
+            if let Ok(at) = set.0.binary_search(needing) {
+                missing[at] -= 1;
+                if missing[at] == 0 {
+                    next.push(*needing);
+                }
+            }
         }
         levels.push(Dynamic::from(Machines::new(ready)));
+        ready = next;
+    }
+    if left > 0 {
+        let circle = set.0.iter().zip(&missing).filter(|(_, missing)| **missing > 0);
+        let names: Vec<MachineName> =
+            circle.map(|(place, _)| recorder.names[*place as usize].clone()).collect();
+        let message = format!("these machines need each other in a circle: {}", some_of(&names));
+        let mistake = Diagnostic::error("H105", message)
+            .help("take one of their `needs` out of the inventory");
+        return recorder.refuse(&ctx, Part::Whole, mistake);
     }
     Ok(levels)
 }
@@ -376,23 +382,13 @@ impl Recorder {
 
     /// The value of a fact, recorded as read.
     fn observed(&mut self, place: u32, fact: &str) -> Option<Json> {
-        let name = &self.names[place as usize];
-        let value = self.facts.get(name, fact)?;
-        self.read.insert((name.clone(), fact.to_owned()));
+        let value = self.facts.get(&self.names[place as usize], fact)?;
+        self.read.insert((place, fact.to_owned()));
         Some(value)
     }
 
     pub(super) fn entry(&self, place: u32) -> &crate::plan::inventory::MachineEntry {
         &self.inventory.machines[&self.names[place as usize]]
-    }
-
-    /// Records a value of the inventory as a fact that the plan rests on.
-    fn note(&mut self, place: u32, name: &str) {
-        let machine = &self.names[place as usize];
-        if let Some(value) = self.inventory.value(machine, name) {
-            let fact = format!("{INVENTORY_FACT}{name}");
-            self.notes.insert(Fact::new(machine.as_str(), fact, &value));
-        }
     }
 
     /// One of [`PROPERTIES`].
@@ -403,17 +399,17 @@ impl Recorder {
             "needs" => {
                 let needed = entry.needs.iter().filter_map(|name| self.places.get(name).copied());
                 let needed = Machines::new(needed.collect());
-                self.note(vm.0, "needs");
+                self.noted.insert((vm.0, "needs"));
                 Some(Dynamic::from(needed))
             }
             "rto" => {
                 let rto = entry.rto_s;
-                self.note(vm.0, "rto");
+                self.noted.insert((vm.0, "rto"));
                 Some(rto.map_or(Dynamic::UNIT, Dynamic::from))
             }
             "tags" => {
                 let tags = entry.tags.clone();
-                self.note(vm.0, "tags");
+                self.noted.insert((vm.0, "tags"));
                 let map: Map = tags.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
                 Some(Dynamic::from(map))
             }

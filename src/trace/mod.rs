@@ -31,9 +31,9 @@ use serde::Serialize;
 
 use crate::base::{Json, MachineName};
 use crate::diagnostic::{Diagnostic, any_error};
-use crate::plan::facts::{FactLog, HostKey};
+use crate::plan::facts::{FactLog, HostKey, SELECTION};
 use crate::plan::graph::Plan;
-use crate::plan::inventory::Inventory;
+use crate::plan::inventory::{INVENTORY_FACT, Inventory};
 use crate::primitives::contract::Subject;
 use crate::source::{Texts, World};
 use crate::trace::bind::Table;
@@ -158,6 +158,7 @@ fn evaluate(engine: &Engine, desk: &Desk, ast: &rhai::AST, script: &Utf8Path) {
 fn finish(request: &Request<'_>, table: Table, recorder: &mut Recorder) -> Traced {
     remember_facts(request, recorder);
     let mut steps = std::mem::take(&mut recorder.steps);
+    steps.shrink_to_fit();
     let by_name: BTreeMap<&str, _> = table.iter().map(|one| (one.spec().name, *one)).collect();
     for step in &mut steps {
         let primitive = by_name[step.primitive];
@@ -205,14 +206,21 @@ fn shown(request: &Request<'_>) -> String {
 /// Hands the facts on that the script read. Where one was missing, all machines that the script had
 /// selected by then are missing: it will ask for the same of each.
 fn remember_facts(request: &Request<'_>, recorder: &Recorder) {
-    for (machine, fact) in &recorder.read {
-        request.facts.read(machine, fact);
+    let name = |place: u32| &recorder.names[place as usize];
+    for (place, fact) in &recorder.read {
+        request.facts.read(name(*place), fact);
     }
-    for note in &recorder.notes {
-        request.facts.note(note.clone());
+    for (place, value) in &recorder.noted {
+        let known = recorder.inventory.value(name(*place), value);
+        let known = known.expect("BUG: noted where the inventory was read");
+        let fact = format!("{INVENTORY_FACT}{value}");
+        request.facts.note(name(*place).as_str(), &fact, known);
+    }
+    for (terms, names) in &recorder.selections {
+        request.facts.note(SELECTION, terms, names.clone());
     }
     if recorder.incomplete {
-        let selected = recorder.selected.iter().map(|place| &recorder.names[*place as usize]);
+        let selected = recorder.selected.iter().map(|place| name(*place));
         for machine in selected.filter(|name| !recorder.facts.machines.contains_key(*name)) {
             request.facts.read(machine, "where");
         }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 
-use crate::base::{MachineName, StepId};
+use crate::base::{Json, MachineName, StepId};
 use crate::diagnostic::Diagnostic;
-use crate::plan::facts::{Fact, Facts, HostKey};
+use crate::plan::facts::{Facts, HostKey};
 use crate::plan::graph::{Group, index};
 use crate::plan::inventory::Inventory;
 use crate::plan::policy::Policy;
@@ -19,6 +19,7 @@ use crate::primitives::spec::{Spec, Yields};
 use crate::source::Span;
 use crate::trace::ParamDecl;
 use crate::trace::bind::Table;
+use crate::trace::literal;
 use crate::trace::order::{Asked, Order};
 use crate::trace::sources::{Part, Sources};
 
@@ -57,8 +58,8 @@ impl Desk {
 
     /// The desk of the script that calls.
     pub(super) fn of(ctx: &NativeCallContext<'_>) -> Desk {
-        let tag = ctx.tag().expect("BUG: every engine here has its desk as tag");
-        tag.clone().cast::<Desk>()
+        let desk = ctx.tag().and_then(literal::held::<Desk>);
+        desk.expect("BUG: every engine here has its desk as tag")
     }
 
     /// Never held while a function of the script is called.
@@ -85,9 +86,11 @@ pub(super) struct Recorder {
     pub(super) given: BTreeMap<String, String>,
     pub(super) params: Vec<ParamDecl>,
     /// Facts read from observations, to be recorded as read.
-    pub(super) read: BTreeSet<(MachineName, String)>,
-    /// Facts found out here: selections, values of the inventory.
-    pub(super) notes: BTreeSet<Fact>,
+    pub(super) read: BTreeSet<(u32, String)>,
+    /// Values of the inventory that were read, by name.
+    pub(super) noted: BTreeSet<(u32, &'static str)>,
+    /// The machines that selections found, by their terms.
+    pub(super) selections: BTreeMap<String, Json>,
     /// Machines that the script has laid hands on.
     pub(super) selected: BTreeSet<u32>,
     pub(super) missing_hosts: BTreeSet<HostKey>,
@@ -100,7 +103,9 @@ pub(super) struct Recorder {
     pub(super) order: Order,
     table: Table,
     ids: HashSet<StepId>,
-    counters: HashMap<(Option<u32>, &'static str), u32>,
+    /// How many steps of each primitive a machine has; few primitives, so a list.
+    counters: Vec<Vec<(&'static str, u32)>>,
+    counters_of_none: Vec<(&'static str, u32)>,
     origins: HashMap<Vec<Position>, Origin>,
     barriers: HashMap<Vec<Position>, Option<MachineName>>,
     edges_added: usize,
@@ -128,8 +133,9 @@ impl Recorder {
                 needed_by[*needed as usize].push(at);
             }
         }
+        let machines = names.len();
         Recorder {
-            order: Order::new(names.len()),
+            order: Order::new(machines),
             table,
             inventory: Rc::new(inventory),
             facts: Rc::new(facts),
@@ -144,14 +150,16 @@ impl Recorder {
             diagnostics: Vec::new(),
             params: Vec::new(),
             read: BTreeSet::new(),
-            notes: BTreeSet::new(),
+            noted: BTreeSet::new(),
+            selections: BTreeMap::new(),
             selected: BTreeSet::new(),
             missing_hosts: BTreeSet::new(),
             incomplete: false,
             stopped: None,
             importing: 0,
             ids: HashSet::new(),
-            counters: HashMap::new(),
+            counters: vec![Vec::new(); machines],
+            counters_of_none: Vec::new(),
             origins: HashMap::new(),
             barriers: HashMap::new(),
             edges_added: 0,
@@ -238,8 +246,16 @@ impl Recorder {
 
     /// The next id of a primitive on a machine: `web-01.snapshot.2`.
     pub(super) fn next_id(&mut self, machine: Option<u32>, primitive: &'static str) -> String {
-        let count = self.counters.entry((machine, primitive)).or_default();
-        *count += 1;
+        let counters = match machine {
+            Some(machine) => &mut self.counters[machine as usize],
+            None => &mut self.counters_of_none,
+        };
+        let at = counters.iter().position(|(name, _)| *name == primitive).unwrap_or_else(|| {
+            counters.push((primitive, 0));
+            counters.len() - 1
+        });
+        counters[at].1 += 1;
+        let count = counters[at].1;
         match machine {
             Some(machine) => format!("{}.{primitive}.{count}", self.names[machine as usize]),
             None => format!("{primitive}.{count}"),

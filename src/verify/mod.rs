@@ -63,7 +63,7 @@ pub struct Verdict {
 pub fn verify(mut plan: Plan, facts: &FactLog<'_>, inventory: &Inventory) -> Verdict {
     let ground = rules::Ground { plan: &plan, facts, inventory };
     let diagnostics = pass::pass(&ground).diagnostics(&plan);
-    plan.facts.append(&mut facts.recorded());
+    plan.facts.append(&mut facts.take());
     if any_error(&diagnostics) {
         return Verdict { plan: None, diagnostics };
     }

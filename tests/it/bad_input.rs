@@ -40,7 +40,7 @@ fn usage_and_inventory_end_with_2() {
         .exit(2)
         .says(&["did you mean `tier`"]);
     ground.homing(&["check", "failback.rhai", "-p", "tier"]).exit(2);
-    ground.homing(&["resume", "r-unknown"]).exit(2).says(&["r-unknown"]);
+    ground.homing(&["resume", "r-unknown"]).exit(2).says(&["there are no runs"]);
     let edits: &[(&str, &str, &str)] = &[
         ("writes_per_second = 100", "writes_per_sec = 100", "writes_per_sec"),
         ("\"8MiB\", \"4MiB\"", "\"8Mib/x\"", "H205"),

@@ -10,7 +10,7 @@ fn killed_in_the_middle() -> (Ground, String) {
     ground.homing(&["lab", "init"]).exit(0);
     ground.write("again.rhai", "transfer_delta(snapshot(vm(\"web-01\")));\n");
     ground.homing(&["plan", "again.rhai", "--out", "before.json"]).exit(0);
-    let args = ["run", "full-download.rhai", "-p", "machine=web-01", "--approve", "all"];
+    let args = ["run", "full-download.rhai", "-p", "tier=web", "--approve", "all"];
     let mut running = ground.start(&[&args[..], &["--output", "jsonl"]].concat());
     let halfway =
         |e: &serde_json::Value| e["progress"]["done"].as_u64().is_some_and(|d| d >= 3 << 20);

@@ -28,8 +28,7 @@ fn compare(path: &str, value: &Value, shape: &Value, wrong: &mut Vec<String>) {
                 "null" => value.is_null(),
                 word => value.as_str().is_some_and(|v| word.split('|').any(|one| one == v)),
             };
-            let absent = may_be_null && value.is_null();
-            if !(right || absent) {
+            if !(right || may_be_null && value.is_null()) {
                 wrong.push(format!("{path}: {value} is not {ty}"));
             }
         }

@@ -52,7 +52,7 @@ fn at_chosen_moments() {
 #[test]
 fn in_the_middle_of_a_transfer_which_goes_on_from_its_checkpoint() {
     let ground = Ground::with_bandwidth("3MiB/s");
-    let args = ["run", "full-download.rhai", "-p", "machine=web-01", "--approve", "all"];
+    let args = ["run", "full-download.rhai", "-p", "tier=web", "--approve", "all"];
     let mut running = ground.start(&[&args[..], &["--output", "jsonl"]].concat());
     let halfway =
         |e: &serde_json::Value| e["progress"]["done"].as_u64().is_some_and(|d| d >= 4 << 20);

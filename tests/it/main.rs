@@ -3,12 +3,15 @@
 mod bad_input;
 mod dirty;
 mod dry_run;
+mod failures;
 mod formats;
 mod gates;
+mod hostile;
 mod kill;
 mod lab;
 mod main_job;
 mod plans;
 mod primitives;
+mod refusals;
 mod support;
 mod watch;

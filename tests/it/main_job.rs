@@ -58,9 +58,7 @@ fn an_alternate_host_and_a_full_download() {
     let ground = Ground::new();
     let args = ["run", "alternate-host.rhai", "-p", "machine=web-01", "-p", "host=hv-02"];
     ground.homing(&[&args[..], &["--approve", "all"]].concat()).exit(0);
-    ground
-        .homing(&["run", "full-download.rhai", "-p", "machine=web-02", "--approve", "all"])
-        .exit(0);
+    ground.homing(&["run", "full-download.rhai", "-p", "tier=web", "--approve", "all"]).exit(0);
     let machines = ground.verified();
     assert_eq!(machines[0]["running_on"], "azure");
     machines[1..].iter().for_each(came_home);

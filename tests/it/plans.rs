@@ -333,3 +333,27 @@ fn every_code_has_a_script_that_fails_and_one_that_passes() {
     }
     assert_eq!(lacks, Vec::<String>::new());
 }
+
+#[test]
+fn the_examples_of_the_primitives_trace() {
+    for primitive in homing::primitives::ALL {
+        let spec = primitive.spec();
+        let before =
+            if spec.example.contains("point)") { "let point = snapshot(web);\n" } else { "" };
+        let script = format!("let web = vm(\"web-01\");\n{before}{}\n", spec.example);
+        // Alone on its line a `commit` is refused by a rule: what counts here is that it can be written.
+        let inventory = inventory();
+        let observed = away(&inventory);
+        let traced = trace(&Request {
+            world: &alone(&script),
+            script: "a.rhai".into(),
+            params: &BTreeMap::new(),
+            inventory: &inventory,
+            facts: &FactLog::new(&observed),
+            allocated: None,
+        });
+        assert_eq!(traced.diagnostics, [], "{script}");
+        let used = traced.plan.steps.iter().any(|step| step.primitive == spec.name);
+        assert!(used, "{script}");
+    }
+}

@@ -1,229 +1,16 @@
-//! A failback through the primitives themselves, on a lab with real guests: each step twice, a transfer
-//! interrupted, and everything that a step must refuse.
+//! Primitives on a lab with real guests, each step twice: a failback, its way back, another host, keys,
+//! probes, messages. What they must refuse stands in `refusals`.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use async_trait::async_trait;
-use homing::base::{HostName, Json, MachineName, RunId, Side, SiteName, StepId, StepKey};
-use homing::plan::inventory::{Addresses, Inventory, MachineEntry, SiteEntry};
-use homing::primitives::contract::Ctx;
-use homing::primitives::find;
-use homing::run::failure::Failure;
-use homing::sites::practice::Practice;
-use homing::sites::registry::{self, Sites, Tools};
-use homing::sites::{At, Fence, Site};
+use homing::base::{Json, Side};
+use homing::plan::inventory::MachineEntry;
+use homing::run::failure::Class;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
-const MIB: u64 = 1 << 20;
-
-/// A run of one machine in a lab of its own.
-struct Bench {
-    _folder: tempfile::TempDir,
-    inventory: Inventory,
-    sites: Sites,
-    practice: Box<dyn Practice>,
-    run: RunId,
-    tokens: BTreeMap<Side, u64>,
-    outputs: Mutex<BTreeMap<String, Arc<Json>>>,
-    cursors: Mutex<BTreeMap<String, Vec<u8>>>,
-    intents: Mutex<BTreeMap<String, Json>>,
-}
-
-/// One attempt of one step.
-struct Attempt<'a> {
-    bench: &'a Bench,
-    machine: MachineName,
-    step: StepId,
-    key: StepKey,
-    args: Json,
-    stop_at_first_save: bool,
-    cancelled: CancellationToken,
-}
-
-fn site_name(name: &str) -> SiteName {
-    SiteName::new(name).unwrap()
-}
-
-fn inventory(folder: &Path) -> Inventory {
-    let site = |settings| SiteEntry {
-        provider: "lab".into(),
-        concurrency: None,
-        bandwidth: None,
-        settings,
-    };
-    let machine = MachineEntry {
-        cloud: site_name("azure"),
-        onprem: site_name("dc1"),
-        host: HostName::new("hv-01").unwrap(),
-        disks: vec![8 * MIB, 4 * MIB],
-        tags: BTreeMap::new(),
-        needs: Vec::new(),
-        rto_s: None,
-        key: None,
-        address: Addresses::default(),
-        settings: [("lab".to_owned(), json!({ "writes_per_second": 200 }))].into(),
-    };
-    let hosts = json!({ "hv-01": { "switches": ["prod"] } });
-    Inventory {
-        folder: folder.to_str().unwrap().into(),
-        sites: [
-            (site_name("azure"), site(json!({ "path": "lab/azure" }))),
-            (site_name("dc1"), site(json!({ "path": "lab/dc1", "hosts": hosts }))),
-        ]
-        .into(),
-        machines: [(MachineName::new("web-01").unwrap(), machine)].into(),
-        ..Inventory::default()
-    }
-}
-
-impl Bench {
-    async fn new() -> Bench {
-        let folder = tempfile::tempdir().unwrap();
-        let inventory = inventory(folder.path());
-        let tools = Tools { exe: env!("CARGO_BIN_EXE_homing").into() };
-        let sites = registry::open(&inventory, &tools).unwrap_or_else(|wrong| panic!("{wrong:?}"));
-        let practice = registry::practice(&inventory, &tools).unwrap();
-        practice.init().await.unwrap();
-        let run = RunId::new("r1").unwrap();
-        let mut tokens = BTreeMap::new();
-        let (machine, entry) = inventory.machines.first_key_value().unwrap();
-        for (side, name) in [(Side::Cloud, "azure"), (Side::Onprem, "dc1")] {
-            let site = sites.get(&site_name(name)).unwrap();
-            let at = At { machine, side, entry };
-            tokens.insert(side, site.claims().unwrap().claim(at, &run).await.unwrap().token);
-        }
-        Bench {
-            _folder: folder,
-            inventory,
-            sites,
-            practice,
-            run,
-            tokens,
-            outputs: Mutex::default(),
-            cursors: Mutex::default(),
-            intents: Mutex::default(),
-        }
-    }
-
-    fn attempt(&self, step: &str, args: &Json) -> Attempt<'_> {
-        let step = StepId::new(step).unwrap();
-        Attempt {
-            bench: self,
-            machine: MachineName::new("web-01").unwrap(),
-            key: StepKey::of(&self.run, &step),
-            step,
-            args: args.clone(),
-            stop_at_first_save: false,
-            cancelled: CancellationToken::new(),
-        }
-    }
-
-    /// Runs a step once; `step` is `primitive` or `primitive.n`.
-    async fn once(&self, step: &str, args: &Json) -> Result<Json, Failure> {
-        let attempt = self.attempt(step, args);
-        let out = primitive(step).run(args, &attempt).await?;
-        self.outputs.lock().unwrap().insert(step.to_owned(), Arc::new(out.clone()));
-        Ok(out)
-    }
-
-    /// Runs a step, and runs it again as after a crash that lost its success.
-    async fn twice(&self, step: &str, args: Json) -> Json {
-        let first =
-            self.once(step, &args).await.unwrap_or_else(|failure| panic!("{step}: {failure:?}"));
-        self.once(step, &args).await.unwrap_or_else(|failure| panic!("{step} again: {failure:?}"));
-        self.outputs.lock().unwrap().insert(step.to_owned(), Arc::new(first.clone()));
-        first
-    }
-
-    async fn refused(&self, step: &str, code: &str) {
-        let failure = self.once(step, &json!({})).await.expect_err(step);
-        assert_eq!(failure.code.as_deref(), Some(code), "{step}: {failure:?}");
-        assert!(failure.help.is_some(), "{step}: what to do is said");
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        // Guests end when their folder vanishes.
-    }
-}
-
-fn primitive(step: &str) -> &'static dyn homing::primitives::contract::AnyPrimitive {
-    find(step.split('.').next().unwrap()).unwrap()
-}
-
-#[async_trait]
-impl Ctx for Attempt<'_> {
-    fn run(&self) -> &RunId {
-        &self.bench.run
-    }
-
-    fn step(&self) -> &StepId {
-        &self.step
-    }
-
-    fn key(&self) -> &StepKey {
-        &self.key
-    }
-
-    fn machine(&self) -> Option<&MachineName> {
-        Some(&self.machine)
-    }
-
-    fn inventory(&self) -> &Inventory {
-        &self.bench.inventory
-    }
-
-    fn site(&self, site: &SiteName) -> Result<Arc<dyn Site>, Failure> {
-        self.bench.sites.get(site).ok_or_else(|| Failure::permanent("no such site"))
-    }
-
-    fn fence(&self, side: Side) -> Result<Fence, Failure> {
-        let token = self.bench.tokens[&side];
-        Ok(Fence {
-            run: self.bench.run.clone(),
-            token,
-            step: self.step.clone(),
-            key: self.key.clone(),
-        })
-    }
-
-    fn input(&self, param: &str) -> Option<Arc<Json>> {
-        let step = self.args.get(param)?.get("step")?.as_str()?;
-        self.bench.outputs.lock().unwrap().get(step).cloned()
-    }
-
-    fn cancelled(&self) -> &CancellationToken {
-        &self.cancelled
-    }
-
-    fn progress(&self, _: u64, _: u64, _: u64, _: &str) {}
-
-    fn checkpoint(&self) -> Option<Vec<u8>> {
-        self.bench.cursors.lock().unwrap().get(self.step.as_str()).cloned()
-    }
-
-    fn save(&self, cursor: &[u8]) -> Result<(), Failure> {
-        let step = self.step.to_string();
-        self.bench.cursors.lock().unwrap().insert(step, cursor.to_vec());
-        if self.stop_at_first_save {
-            self.cancelled.cancel();
-        }
-        Ok(())
-    }
-
-    async fn intend(&self, deletes: Json) -> Result<(), Failure> {
-        self.bench.intents.lock().unwrap().insert(self.step.to_string(), deletes);
-        Ok(())
-    }
-
-    fn intended(&self) -> Option<Json> {
-        self.bench.intents.lock().unwrap().get(self.step.as_str()).cloned()
-    }
-}
+use crate::support::bench::{Bench, Cut, MIB};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_comes_home_through_its_primitives_each_run_twice() {
@@ -243,8 +30,8 @@ async fn a_machine_comes_home_through_its_primitives_each_run_twice() {
 
     // The final transfer, interrupted at its first checkpoint: dirty, until the step is tried again.
     let mut stopped = bench.attempt("transfer_delta.2", &json!({}));
-    stopped.stop_at_first_save = true;
-    let interrupted = primitive("transfer_delta").run(&json!({}), &stopped).await;
+    stopped.cut = Some(Cut::AtFirstSave);
+    let interrupted = stopped.go().await;
     assert!(interrupted.is_err(), "{interrupted:?}");
     bench.refused("start_onprem_vm", "H303").await;
     bench.twice("transfer_delta.2", json!({})).await;
@@ -261,9 +48,7 @@ async fn a_machine_comes_home_through_its_primitives_each_run_twice() {
     assert_eq!(back["mode"], "changes");
     assert!(back["bytes_sent"].as_u64().unwrap() < 12 * MIB, "{back}");
 
-    let report = bench.practice.verify().await.unwrap();
-    let web = serde_json::to_value(&report.machines[0]).unwrap();
-    assert_eq!((web["lost"].as_u64(), web["overlap"].as_bool()), (Some(0), Some(false)), "{web}");
+    let web = bench.is_good().await;
     assert_eq!(web["protected"], "onprem_to_cloud", "{web}");
 }
 
@@ -277,4 +62,221 @@ async fn a_failback_is_taken_back_before_its_commit() {
     bench.twice("start_azure_vm", json!({})).await;
     bench.refused("start_onprem_vm.2", "H312").await;
     bench.refused("commit", "H315").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_comes_home_to_another_host() {
+    let bench = Bench::new().await;
+    let to = |host: &str, network: Option<&str>| match network {
+        Some(network) => json!({ "host": host, "network": network }),
+        None => json!({ "host": host }),
+    };
+    bench.refused_with("create_onprem_vm", to("hv-09", None), "H309").await;
+    bench.refused_with("create_onprem_vm", to("hv-04", None), "H309").await;
+    bench.refused_with("create_onprem_vm", to("hv-02", Some("dmz")), "H310").await;
+    bench.refused_with("create_onprem_vm", to("hv-03", None), "H310").await;
+    let stays = bench.twice("create_onprem_vm.1", json!({})).await;
+    assert_eq!(stays["created"], false, "it is at home already");
+
+    let created = bench.twice("create_onprem_vm.2", to("hv-02", None)).await;
+    assert_eq!(created["created"], true);
+    let again = bench.did("create_onprem_vm.2", to("hv-02", None)).await;
+    assert_eq!(again["created"], true, "by this very step");
+    bench.did("shutdown_azure_vm", json!({})).await;
+    bench.refused("start_onprem_vm", "H325").await;
+    bench.refused_with("transfer_delta.1", json!({ "mode": "delta" }), "H325").await;
+    let moved = bench.twice("transfer_delta.2", json!({})).await;
+    assert_eq!(moved["mode"], "full");
+    bench.refused_with("start_onprem_vm", json!({ "host": "hv-01" }), "H324").await;
+    bench.twice("start_onprem_vm", json!({ "host": "hv-02" })).await;
+    let home = bench.look(Side::Onprem).await;
+    assert_eq!(home.host.unwrap().as_str(), "hv-02");
+    bench.is_good().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_was_deleted_is_gone_and_nothing_was_written() {
+    let bench = Bench::new().await;
+    bench.did("snapshot", json!({})).await;
+    let it = json!({ "snapshot": { "step": "snapshot" } });
+    bench.twice("delete_snapshot", it).await;
+    let before = bench.look(Side::Onprem).await;
+    let from = json!({ "from": { "step": "snapshot" } });
+    let failure = bench.once("transfer_delta", &from).await.unwrap_err();
+    assert_eq!(failure.class, Class::Permanent, "{failure:?}");
+    assert_eq!(bench.look(Side::Onprem).await.replica, before.replica, "it is not dirty");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn encrypted_disks_move_only_with_their_key() {
+    let mut bench = Bench::with_key(Some("right")).await;
+    bench.did("shutdown_azure_vm", json!({})).await;
+    let before = bench.look(Side::Onprem).await;
+    assert!(before.encrypted);
+    bench.refused_with("transfer_delta.1", json!({ "key": "wrong" }), "H308").await;
+    // An inventory that has forgotten that the disks are encrypted.
+    let entry = bench.inventory.machines.values_mut().next().unwrap();
+    let known =
+        std::mem::replace(entry, MachineEntry { key: None, settings: [].into(), ..entry.clone() });
+    bench.refused("transfer_delta.2", "H308").await;
+    let unknown = bench.once("transfer_delta.3", &json!({ "key": "lost" })).await.unwrap_err();
+    assert_eq!(unknown.class, Class::Permanent, "{unknown:?}");
+    assert_eq!(bench.look(Side::Onprem).await, before, "refused before the first byte");
+
+    // Named by the step, then by the inventory.
+    bench.twice("transfer_delta.4", json!({ "key": "right" })).await;
+    *bench.inventory.machines.values_mut().next().unwrap() = known;
+    bench.twice("transfer_delta.5", json!({ "mode": "full" })).await;
+    bench.twice("start_onprem_vm", json!({})).await;
+    bench.is_good().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_base_everything_is_sent_only_when_that_is_allowed() {
+    let bench = Bench::new().await;
+    bench.switch_over().await;
+    bench.did("commit", json!({})).await;
+    // Somebody tidied the base away.
+    std::fs::remove_dir_all(bench.folder.path().join("lab/azure/disks/web-01")).unwrap();
+    assert!(!bench.look(Side::Cloud).await.has_disks);
+    bench.refused("reverse_replicate.1", "H320").await;
+    let allowed = json!({ "allow_initial": true });
+    let sent = bench.twice("reverse_replicate.2", allowed).await;
+    assert_eq!(sent["mode"], "initial", "{sent}");
+    assert!(sent["bytes_sent"].as_u64().unwrap() > 0, "{sent}");
+    assert_eq!(bench.is_good().await["protected"], "onprem_to_cloud");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_was_cut_off_only_goes_forward() {
+    let cuts =
+        [Cut::AfterIntent, Cut::BeforeChanging(Side::Onprem), Cut::BeforeChanging(Side::Cloud)];
+    for cut in cuts {
+        let bench = Bench::new().await;
+        bench.switch_over().await;
+        let mut begun = bench.attempt("commit", &json!({}));
+        begun.cut = Some(cut);
+        begun.go().await.unwrap_err();
+        let intent = bench.intents.lock().unwrap()["commit"].clone();
+        assert_eq!(intent["machine"], "web-01", "{intent}");
+        assert_eq!(intent["disks_kept"], json!(["disk0.raw", "disk1.raw"]), "{intent}");
+        let is_marked = bench.look(Side::Onprem).await.committed;
+        assert_eq!(is_marked, cut == Cut::BeforeChanging(Side::Cloud), "{cut:?}");
+        if is_marked {
+            // What was meant to be gone comes to life: it is not deleted while it runs, or after.
+            bench.stop_by_hand(Side::Onprem).await;
+            bench.refused("start_azure_vm", "H322").await;
+            bench.did("start_onprem_vm.2", json!({})).await;
+        }
+        assert!(bench.look(Side::Cloud).await.exists, "{cut:?}: nothing is deleted yet");
+        let committed = bench.twice("commit", json!({})).await;
+        assert_eq!(committed["deleted"], true, "{cut:?}");
+        let later = bench.did("commit.2", json!({})).await;
+        assert_eq!(later["deleted"], false, "{cut:?}: another step finds it done");
+        let (cloud, onprem) = (bench.look(Side::Cloud).await, bench.look(Side::Onprem).await);
+        assert_eq!((cloud.exists, cloud.has_disks, onprem.committed), (false, true, true));
+        bench.did("reverse_replicate", json!({})).await;
+        bench.is_good().await;
+    }
+}
+
+/// Answers every request with a status; what it was sent comes back.
+async fn web(status: u16) -> (u16, tokio::task::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = tokio::spawn(async move {
+        let (mut peer, _) = listener.accept().await.unwrap();
+        let mut asked = Vec::new();
+        // What it was sent ends with the head, or with the body whose length the head says.
+        let is_whole = |asked: &[u8]| {
+            let text = String::from_utf8_lossy(asked);
+            text.split_once("\r\n\r\n").is_some_and(|(head, body)| {
+                head.contains(&format!("Content-Length: {}", body.len()))
+            })
+        };
+        while !is_whole(&asked) && peer.read_buf(&mut asked).await.unwrap() > 0 {}
+        let answer = format!("HTTP/1.1 {status} So\r\nContent-Length: 0\r\n\r\n");
+        peer.write_all(answer.as_bytes()).await.unwrap();
+        String::from_utf8(asked).unwrap()
+    });
+    (port, serving)
+}
+
+async fn check(bench: &Bench, args: Json) -> Result<Json, homing::run::failure::Failure> {
+    let mut attempt = bench.attempt("check", &args);
+    attempt.limit = Some(Duration::from_millis(300));
+    if args.get("target").is_some() {
+        attempt.machine = None;
+    }
+    attempt.go().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checks_ask_ports_and_pages() {
+    let bench = Bench::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let open =
+        check(&bench, json!({ "tcp": port, "hold": "40ms", "every": "10ms" })).await.unwrap();
+    assert_eq!(open["ok"], true, "{open}");
+    let open = check(&bench, json!({ "target": format!("127.0.0.1:{port}") })).await.unwrap();
+    assert_eq!(open["ok"], true, "{open}");
+    drop(listener);
+    let closed = check(&bench, json!({ "tcp": port, "every": "50ms" })).await.unwrap_err();
+    assert!(closed.class == Class::TimedOut && closed.message.contains(&port.to_string()));
+    let noted =
+        check(&bench, json!({ "tcp": port, "every": "50ms", "assert": false })).await.unwrap();
+    assert_eq!(noted["ok"], false, "{noted}");
+
+    let (port, served) = web(204).await;
+    let path = format!(":{port}/health");
+    check(&bench, json!({ "http": path, "side": "cloud" })).await.unwrap();
+    assert!(served.await.unwrap().starts_with("GET /health HTTP/1.1\r\n"));
+    let (port, _served) = web(503).await;
+    let meant = json!({ "target": format!("http://127.0.0.1:{port}/down"), "status": 503 });
+    assert_eq!(check(&bench, meant).await.unwrap()["ok"], true);
+    let (port, _served) = web(500).await;
+    let bad = json!({ "target": format!("http://127.0.0.1:{port}/"), "every": "400ms" });
+    let bad = check(&bench, bad).await.unwrap_err();
+    assert!(bad.message.contains("answers 500"), "{bad:?}");
+    let homeless = check(&bench, json!({ "tcp": 22, "side": "onprem" })).await.unwrap_err();
+    assert!(homeless.class == Class::Permanent && homeless.message.contains("address"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn someone_is_told_by_a_listed_command_or_by_a_webhook() {
+    let bench = Bench::new().await;
+    let argv = &bench.inventory.commands["tell"].argv;
+    let text = "web is home; `$(whoami)`";
+    bench.twice("notify.1", json!({ "text": text, "command": argv })).await;
+    let said = std::fs::read_to_string(bench.folder.path().join("said")).unwrap();
+    assert_eq!(said, format!("r1 {text}"), "as data, never through a shell");
+    let failed = json!({ "text": text, "command": ["/bin/false"] });
+    assert!(bench.once("notify.2", &failed).await.unwrap_err().may_retry());
+    let sh = json!({ "text": text, "command": ["/bin/sh", "-c", "true"] });
+    bench.refused_with("notify.3", sh, "H323").await;
+
+    let told = async |status| {
+        let (port, served) = web(status).await;
+        let args = json!({ "text": text, "webhook": format!("http://127.0.0.1:{port}/hook") });
+        let told = bench.once("notify.4", &args).await;
+        (told, served.await.unwrap())
+    };
+    let (good, asked) = told(200).await;
+    good.unwrap();
+    assert!(asked.starts_with("POST /hook ") && asked.contains("web is home"), "{asked}");
+    let throttled = told(429).await.0.unwrap_err();
+    assert!(matches!(throttled.class, Class::Throttled { .. }), "{throttled:?}");
+    assert_eq!(told(500).await.0.unwrap_err().class, Class::Transient);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_ends_by_itself_or_when_it_is_stopped() {
+    let bench = Bench::new().await;
+    let begun = std::time::Instant::now();
+    bench.did("wait", json!({ "duration": "30ms" })).await;
+    assert!(begun.elapsed() >= Duration::from_millis(30));
+    let long = bench.attempt("wait", &json!({ "duration": "1h" }));
+    long.cancelled.cancel();
+    assert_eq!(long.go().await.unwrap_err().class, Class::Cancelled);
 }

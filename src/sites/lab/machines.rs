@@ -1,16 +1,15 @@
 //! Creating, deleting and marking machines.
 
 use async_trait::async_trait;
-use serde_json::json;
 
-use crate::base::{HostName, Json, Side};
+use crate::base::{HostName, Side};
 use crate::plan::facts::Protection;
 use crate::run::failure::Failure;
-use crate::sites::lab::seat::{Seat, io, shown};
+use crate::sites::lab::seat::{Seat, io};
 use crate::sites::lab::site::{LabSite, blocking};
 use crate::sites::lab::state::State;
 use crate::sites::lab::{cow, files, tracking};
-use crate::sites::{At, Fence, Machines, NewMachine};
+use crate::sites::{At, Doomed, Fence, Machines, NewMachine};
 
 #[async_trait]
 impl Machines for LabSite {
@@ -20,9 +19,9 @@ impl Machines for LabSite {
         blocking(move || seat.create(&new, &fence)).await
     }
 
-    async fn inventory_of(&self, at: At<'_>) -> Result<Json, Failure> {
-        let seat = self.seat(at, "inventory_of").await?;
-        blocking(move || seat.inventory()).await
+    async fn doomed(&self, at: At<'_>) -> Result<Doomed, Failure> {
+        let seat = self.seat(at, "doomed").await?;
+        blocking(move || seat.doomed()).await
     }
 
     async fn delete(&self, at: At<'_>, generation: &str, fence: &Fence) -> Result<(), Failure> {
@@ -59,13 +58,14 @@ impl Seat {
         if state.exists && stays {
             return Ok(state.created_by.as_ref() == Some(&fence.key));
         }
+        let network = new.network.clone().or_else(|| self.network(&state));
         if let Some(host) = &host {
-            self.fits(host, new.network.as_deref())?;
+            self.fits(host, network.as_deref())?;
         }
         let mut created = State {
             exists: true,
             host,
-            network: new.network.clone(),
+            network,
             created_by: Some(fence.key.clone()),
             generation: state.generation.clone(),
             ..state.clone()
@@ -89,6 +89,16 @@ impl Seat {
         io(files::make_folder(&self.folder(&created)))?;
         self.save(&created)?;
         Ok(true)
+    }
+
+    /// The switch that the machine is on: the one it was created with, else its home's, which has only
+    /// one in a lab that does not say otherwise.
+    fn network(&self, state: &State) -> Option<String> {
+        let of_home = || match self.place.settings.hosts.get(&self.entry.host) {
+            Some(home) if home.switches.len() == 1 => home.switches.first().cloned(),
+            _ => None,
+        };
+        state.network.clone().or_else(of_home)
     }
 
     /// Refuses a host that is unknown or not connected, or has no such switch.
@@ -122,24 +132,15 @@ impl Seat {
         Ok(())
     }
 
-    fn inventory(&self) -> Result<Json, Failure> {
+    fn doomed(&self) -> Result<Doomed, Failure> {
         let state = self.state()?;
-        let snapshots = io(cow::list(&self.folder(&state)))?.into_iter().map(|kept| {
-            json!({
-                "id": kept.snapshot.id,
-                "generation": kept.snapshot.generation,
-                "run": kept.run,
-            })
-        });
-        Ok(json!({
-            "machine": self.machine,
-            "site": self.place.name,
-            "side": self.side,
-            "exists": state.exists,
-            "generation": state.generation,
-            "snapshots": snapshots.collect::<Vec<_>>(),
-            "disks_kept_as_base": self.disk_files(&state).iter().map(|d| shown(d)).collect::<Vec<_>>(),
-        }))
+        let kept = io(cow::list(&self.folder(&state)))?;
+        let files = self.disk_files(&state);
+        let names = files.iter().filter_map(|file| Some(file.file_name()?.to_str()?.to_owned()));
+        Ok(Doomed {
+            snapshots: kept.into_iter().map(|kept| kept.snapshot.id).collect(),
+            disks_kept: names.collect(),
+        })
     }
 
     fn delete(&self, generation: &str, fence: &Fence) -> Result<(), Failure> {

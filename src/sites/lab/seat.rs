@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -298,9 +298,4 @@ pub(super) fn disk_key(secret: &Secret) -> [u8; 32] {
 pub(super) fn key_check(machine: &MachineName, key: &[u8; 32]) -> String {
     let check = blake3::keyed_hash(key, machine.as_str().as_bytes()).to_hex();
     check.as_str()[..32].to_owned()
-}
-
-/// A path as the journal shows it.
-pub(super) fn shown(path: &Path) -> Json {
-    Json::from(path.display().to_string())
 }

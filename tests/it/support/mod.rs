@@ -1,5 +1,6 @@
 //! A practice ground in a temporary folder, and the binary to work on it.
 
+pub mod bench;
 pub mod observed;
 
 use std::fs;

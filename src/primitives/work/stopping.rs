@@ -8,19 +8,19 @@ use crate::base::{Json, Side};
 use crate::diagnostic::Diagnostic;
 use crate::plan::policy::Policy;
 use crate::primitives::contract::Ctx;
-use crate::primitives::options::Options;
-use crate::primitives::sides::Sides;
 use crate::primitives::spec::{Opt, OptType, Output};
+use crate::primitives::work::options::Options;
+use crate::primitives::work::sides::Sides;
 use crate::run::failure::Failure;
 
 /// How long a guest may take to stop by itself when the script says nothing.
 const GRACE_DEFAULT: Duration = Duration::from_secs(120);
 
 /// Stopping is worth many tries: the machine may already be half down.
-pub(super) const POLICY: Policy =
+pub const POLICY: Policy =
     Policy { attempts: 5, first_ms: 2_000, max_ms: 60_000, timeout_ms: Some(1_800_000) };
 
-pub(super) const OPTIONS: &[Opt] = &[Opt {
+pub const OPTIONS: &[Opt] = &[Opt {
     name: "grace",
     ty: OptType::Duration,
     default: "2m",
@@ -28,30 +28,30 @@ pub(super) const OPTIONS: &[Opt] = &[Opt {
     doc: "how long the guest may take to stop by itself before the plug is pulled",
 }];
 
-pub(super) const OUTPUTS: &[Output] = &[Output {
+pub const OUTPUTS: &[Output] = &[Output {
     name: "forced",
     ty: "bool",
     doc: "the guest did not stop in time and the plug was pulled (its disks are crash-consistent)",
 }];
 
 /// How to stop.
-pub(super) struct Args {
-    pub(super) grace: Duration,
+pub struct Args {
+    pub grace: Duration,
 }
 
 /// How it stopped.
 #[derive(Serialize)]
-pub(super) struct Stopped {
+pub struct Stopped {
     forced: bool,
 }
 
-pub(super) fn parse(args: &Json) -> Result<Args, Vec<Diagnostic>> {
+pub fn parse(args: &Json) -> Result<Args, Vec<Diagnostic>> {
     let mut options = Options::new(args);
     let grace = options.duration("grace").unwrap_or(GRACE_DEFAULT);
     options.finish(Args { grace })
 }
 
-pub(super) fn describe(args: &Args, side: &str) -> String {
+pub fn describe(args: &Args, side: &str) -> String {
     let grace = humantime::format_duration(args.grace);
     format!(
         "shut down the {side} machine (hard after {grace}) and keep it off; its downtime begins"
@@ -59,7 +59,7 @@ pub(super) fn describe(args: &Args, side: &str) -> String {
 }
 
 /// Stops one side. A side that does not exist is off for certain.
-pub(super) async fn stop(args: &Args, side: Side, ctx: &dyn Ctx) -> Result<Stopped, Failure> {
+pub async fn stop(args: &Args, side: Side, ctx: &dyn Ctx) -> Result<Stopped, Failure> {
     let sides = Sides::open(ctx)?;
     if !sides.look(side).await?.exists {
         return Ok(Stopped { forced: false });

@@ -10,11 +10,11 @@ use crate::run::failure::Failure;
 use crate::sites::{At, Disks, Fence, Machines, PowerSwitch, SideView, Site};
 
 /// The first argument of every primitive that acts on a machine.
-pub(super) const MACHINE: Param =
+pub const MACHINE: Param =
     Param { name: "machine", takes: Takes::Machine, optional: false, doc: "the machine" };
 
 /// The same where it may be left out: the step then is a barrier in its scope.
-pub(super) const MACHINE_OR_NONE: Param = Param {
+pub const MACHINE_OR_NONE: Param = Param {
     name: "machine",
     takes: Takes::Machine,
     optional: true,
@@ -22,9 +22,9 @@ pub(super) const MACHINE_OR_NONE: Param = Param {
 };
 
 /// The step's machine and its two opened sites.
-pub(super) struct Sides<'a> {
-    pub(super) machine: &'a MachineName,
-    pub(super) entry: &'a MachineEntry,
+pub struct Sides<'a> {
+    pub machine: &'a MachineName,
+    pub entry: &'a MachineEntry,
     ctx: &'a dyn Ctx,
     cloud: Arc<dyn Site>,
     onprem: Arc<dyn Site>,
@@ -32,7 +32,7 @@ pub(super) struct Sides<'a> {
 
 impl<'a> Sides<'a> {
     /// Opens both sites of the step's machine.
-    pub(super) fn open(ctx: &'a dyn Ctx) -> Result<Sides<'a>, Failure> {
+    pub fn open(ctx: &'a dyn Ctx) -> Result<Sides<'a>, Failure> {
         let machine = ctx.machine().expect("BUG: the spec says that this step has a machine");
         let entry = ctx.inventory().machines.get(machine).ok_or_else(|| {
             Failure::permanent(format!("the inventory has no machine `{machine}`"))
@@ -43,39 +43,39 @@ impl<'a> Sides<'a> {
         Ok(Sides { machine, entry, ctx, cloud, onprem })
     }
 
-    pub(super) fn at(&self, side: Side) -> At<'_> {
+    pub fn at(&self, side: Side) -> At<'_> {
         At { machine: self.machine, side, entry: self.entry }
     }
 
-    pub(super) fn site(&self, side: Side) -> &dyn Site {
+    pub fn site(&self, side: Side) -> &dyn Site {
         match side {
             Side::Cloud => self.cloud.as_ref(),
             Side::Onprem => self.onprem.as_ref(),
         }
     }
 
-    pub(super) async fn look(&self, side: Side) -> Result<SideView, Failure> {
+    pub async fn look(&self, side: Side) -> Result<SideView, Failure> {
         self.site(side).look(self.at(side)).await
     }
 
     /// Both sides, cloud first.
-    pub(super) async fn look_both(&self) -> Result<(SideView, SideView), Failure> {
+    pub async fn look_both(&self) -> Result<(SideView, SideView), Failure> {
         tokio::try_join!(self.look(Side::Cloud), self.look(Side::Onprem))
     }
 
-    pub(super) fn fence(&self, side: Side) -> Result<Fence, Failure> {
+    pub fn fence(&self, side: Side) -> Result<Fence, Failure> {
         self.ctx.fence(side)
     }
 
-    pub(super) fn power(&self, side: Side) -> Result<&dyn PowerSwitch, Failure> {
+    pub fn power(&self, side: Side) -> Result<&dyn PowerSwitch, Failure> {
         self.site(side).power().ok_or_else(|| self.cannot(side, "turn machines on and off"))
     }
 
-    pub(super) fn disks(&self, side: Side) -> Result<&dyn Disks, Failure> {
+    pub fn disks(&self, side: Side) -> Result<&dyn Disks, Failure> {
         self.site(side).disks().ok_or_else(|| self.cannot(side, "read and write disks"))
     }
 
-    pub(super) fn machines(&self, side: Side) -> Result<&dyn Machines, Failure> {
+    pub fn machines(&self, side: Side) -> Result<&dyn Machines, Failure> {
         self.site(side).machines().ok_or_else(|| self.cannot(side, "create and delete machines"))
     }
 
@@ -88,6 +88,6 @@ impl<'a> Sides<'a> {
 }
 
 /// The side that holds the live data: the one with the higher turn.
-pub(super) fn active(cloud: &SideView, onprem: &SideView) -> Side {
+pub fn active(cloud: &SideView, onprem: &SideView) -> Side {
     crate::sites::look::active(cloud, onprem)
 }

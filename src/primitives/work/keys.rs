@@ -5,7 +5,7 @@ use crate::run::failure::Failure;
 use crate::sites::secret::{Secret, read_key};
 
 /// The key `name`. Reading it may run a command: never on the runtime's own threads.
-pub(super) async fn load(inventory: &Inventory, name: &str) -> Result<Secret, Failure> {
+pub async fn load(inventory: &Inventory, name: &str) -> Result<Secret, Failure> {
     let source = match inventory.keys.get(name) {
         Some(KeySource::File(path)) => KeySource::File(inventory.folder.join(path)),
         Some(command) => command.clone(),

@@ -4,11 +4,11 @@ use crate::plan::effect::Mode;
 use crate::primitives::contract::{Cost, Subject};
 
 /// Asking a site something, or a change that moves no data, seconds.
-pub(super) const CALL: Cost = Cost { seconds: 1.0, bytes: 0 };
+pub const CALL: Cost = Cost { seconds: 1.0, bytes: 0 };
 /// Booting a machine until it runs, seconds.
-pub(super) const START: Cost = Cost { seconds: 30.0, bytes: 0 };
+pub const START: Cost = Cost { seconds: 30.0, bytes: 0 };
 /// A graceful stop, seconds.
-pub(super) const STOP: Cost = Cost { seconds: 20.0, bytes: 0 };
+pub const STOP: Cost = Cost { seconds: 20.0, bytes: 0 };
 /// Bytes per second where the inventory gives no site bandwidth.
 const RATE_DEFAULT: u64 = 200 << 20;
 /// Bytes per second at which both sides are compared before anything is sent.
@@ -17,7 +17,7 @@ const COMPARE_RATE: u64 = 1 << 30;
 const DELTA_PART: f64 = 0.1;
 
 /// Moving the machine's disks. `bandwidth` is the step's own limit, bytes per second.
-pub(super) fn transfer(subject: &Subject<'_>, mode: Mode, bandwidth: Option<u64>) -> Cost {
+pub fn transfer(subject: &Subject<'_>, mode: Mode, bandwidth: Option<u64>) -> Cost {
     let bytes = disk_bytes(subject);
     let rate = rate(subject, bandwidth);
     let seconds = match mode {
@@ -28,7 +28,7 @@ pub(super) fn transfer(subject: &Subject<'_>, mode: Mode, bandwidth: Option<u64>
 }
 
 /// All the machine's disks together: as observed, else as the inventory says.
-pub(super) fn disk_bytes(subject: &Subject<'_>) -> u64 {
+pub fn disk_bytes(subject: &Subject<'_>) -> u64 {
     let observed = subject.machine.and_then(|name| subject.facts.peek().machines.get(name));
     let listed = || subject.entry().map_or(0, |entry| entry.disks.iter().sum());
     observed.map(|facts| facts.disk_bytes).filter(|bytes| *bytes > 0).unwrap_or_else(listed)

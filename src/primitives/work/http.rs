@@ -8,7 +8,7 @@ const ANSWER_BYTES_MAX: u64 = 4096;
 
 /// A plain `http://` address, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Url {
+pub struct Url {
     /// `host:port`.
     authority: String,
     /// From the first `/`.
@@ -17,7 +17,7 @@ pub(super) struct Url {
 
 impl Url {
     /// Reads `http://host[:port][/path]`.
-    pub(super) fn parse(text: &str) -> Result<Url, String> {
+    pub fn parse(text: &str) -> Result<Url, String> {
         if text.starts_with("https://") {
             return Err(format!(
                 "`{text}`: https is not supported yet; use http, or a port with `tcp`"
@@ -34,7 +34,7 @@ impl Url {
     }
 
     /// A path at a machine's address.
-    pub(super) fn new(authority: &str, path: &str) -> Result<Url, String> {
+    pub fn new(authority: &str, path: &str) -> Result<Url, String> {
         let is_printable = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
         if authority.is_empty() || !is_printable(authority) || !is_printable(path) {
             return Err(format!("`http://{authority}{path}` is no address"));
@@ -53,7 +53,7 @@ impl std::fmt::Display for Url {
 }
 
 /// Sends one request and returns the answer's status. The caller limits the time.
-pub(super) async fn request(method: &str, url: &Url, body: &str) -> Result<u16, String> {
+pub async fn request(method: &str, url: &Url, body: &str) -> Result<u16, String> {
     let failed = |error: std::io::Error| format!("{url}: {error}");
     let mut stream = TcpStream::connect(&url.authority).await.map_err(failed)?;
     let head = format!(

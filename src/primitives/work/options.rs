@@ -8,65 +8,65 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::step::handle_from_json;
 
 /// The arguments of one step while they are read.
-pub(super) struct Options<'a> {
+pub struct Options<'a> {
     args: &'a Json,
     wrong: Vec<Diagnostic>,
 }
 
 impl<'a> Options<'a> {
-    pub(super) fn new(args: &'a Json) -> Options<'a> {
+    pub fn new(args: &'a Json) -> Options<'a> {
         Options { args, wrong: Vec::new() }
     }
 
-    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+    pub fn text(&mut self, name: &str) -> Option<String> {
         self.read(name, "a text", |value| value.as_str().map(str::to_owned))
     }
 
-    pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
+    pub fn flag(&mut self, name: &str) -> Option<bool> {
         self.read(name, "`true` or `false`", Json::as_bool)
     }
 
-    pub(super) fn int(&mut self, name: &str) -> Option<u32> {
+    pub fn int(&mut self, name: &str) -> Option<u32> {
         self.read(name, "a whole number", |value| value.as_u64()?.try_into().ok())
     }
 
-    pub(super) fn texts(&mut self, name: &str) -> Option<Vec<String>> {
+    pub fn texts(&mut self, name: &str) -> Option<Vec<String>> {
         self.read(name, "a list of texts", |value| {
             let items = value.as_array()?.iter();
             items.map(|item| item.as_str().map(str::to_owned)).collect()
         })
     }
 
-    pub(super) fn duration(&mut self, name: &str) -> Option<Duration> {
+    pub fn duration(&mut self, name: &str) -> Option<Duration> {
         self.read(name, "a duration", |value| parse_duration(value.as_str()?).ok())
     }
 
-    pub(super) fn host(&mut self, name: &str) -> Option<HostName> {
+    pub fn host(&mut self, name: &str) -> Option<HostName> {
         self.read(name, "a host's name", |value| HostName::new(value.as_str()?).ok())
     }
 
     /// Bytes.
-    pub(super) fn size(&mut self, name: &str) -> Option<u64> {
+    pub fn size(&mut self, name: &str) -> Option<u64> {
         self.read(name, "a size", |value| parse_size(value.as_str()?).ok())
     }
 
     /// Bytes per second.
-    pub(super) fn rate(&mut self, name: &str) -> Option<u64> {
+    pub fn rate(&mut self, name: &str) -> Option<u64> {
         self.read(name, "a rate", |value| parse_rate(value.as_str()?).ok())
     }
 
     /// Whether a handle was passed; its outputs come at run time.
-    pub(super) fn handle(&mut self, name: &str) -> bool {
+    pub fn handle(&mut self, name: &str) -> bool {
         self.read(name, "a handle", |value| handle_from_json(value).map(drop)).is_some()
     }
 
     /// Options that contradict each other.
-    pub(super) fn refuse(&mut self, message: impl Into<String>, help: impl Into<String>) {
+    pub fn refuse(&mut self, message: impl Into<String>, help: impl Into<String>) {
         self.wrong.push(Diagnostic::error("H190", message).help(help));
     }
 
     /// What was read, unless something was wrong.
-    pub(super) fn finish<T>(self, read: T) -> Result<T, Vec<Diagnostic>> {
+    pub fn finish<T>(self, read: T) -> Result<T, Vec<Diagnostic>> {
         if self.wrong.is_empty() { Ok(read) } else { Err(self.wrong) }
     }
 

@@ -10,9 +10,9 @@ use crate::base::{Side, SyncId, Timestamp};
 use crate::plan::effect::Mode;
 use crate::plan::facts::{DirtyMark, Facts, Power, Protection};
 use crate::primitives::contract::Ctx;
-use crate::primitives::keys;
-use crate::primitives::sides::{Sides, active};
-use crate::primitives::snapshot::Taken;
+use crate::primitives::work::keys;
+use crate::primitives::work::sides::{Sides, active};
+use crate::primitives::work::taken::Taken;
 use crate::run::failure::Failure;
 use crate::sites::secret::Secret;
 use crate::sites::sync::{self, End, Order, Report, Synced};
@@ -20,29 +20,29 @@ use crate::sites::{SideView, look, narrow};
 use crate::transfer::limiter::Limiter;
 
 /// What to move, and how.
-pub(super) struct What<'a> {
+pub struct What<'a> {
     /// `None`: the machine's own disks, which are off.
-    pub(super) snapshot: Option<Taken>,
+    pub snapshot: Option<Taken>,
     /// Bytes per second.
-    pub(super) bandwidth: Option<u64>,
+    pub bandwidth: Option<u64>,
     /// The inventory's key by name; `None`: the machine's.
-    pub(super) key: Option<&'a str>,
+    pub key: Option<&'a str>,
 }
 
 /// What was moved.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Moved {
-    pub(super) blocks_changed: u64,
-    pub(super) bytes_scanned: u64,
-    pub(super) bytes_sent: u64,
-    pub(super) duration: f64,
-    pub(super) method: &'static str,
-    pub(super) mode: Mode,
-    pub(super) rate: u64,
+pub struct Moved {
+    pub blocks_changed: u64,
+    pub bytes_scanned: u64,
+    pub bytes_sent: u64,
+    pub duration: f64,
+    pub method: &'static str,
+    pub mode: Mode,
+    pub rate: u64,
 }
 
 /// Brings the replica up to the source; `mode` is asked of the machine's facts as they are now.
-pub(super) async fn bring_up(
+pub async fn bring_up(
     what: &What<'_>,
     ctx: &dyn Ctx,
     mode: impl Fn(&Facts) -> Mode + Send,
@@ -81,7 +81,7 @@ pub(super) async fn bring_up(
 
 /// Sends the running on-prem side's changes to the base in the cloud and protects it. `true`: there was
 /// no base, so everything was sent.
-pub(super) async fn protect(allow_initial: bool, ctx: &dyn Ctx) -> Result<(Moved, bool), Failure> {
+pub async fn protect(allow_initial: bool, ctx: &dyn Ctx) -> Result<(Moved, bool), Failure> {
     let sides = Sides::open(ctx)?;
     let (cloud, onprem) = sides.look_both().await?;
     may_protect(&sides, &cloud, &onprem)?;

@@ -6,15 +6,15 @@ use crate::base::{MachineName, Side};
 use crate::plan::facts::Power;
 use crate::plan::policy::Policy;
 use crate::primitives::contract::Ctx;
-use crate::primitives::sides::{Sides, active};
 use crate::primitives::spec::Output;
+use crate::primitives::work::sides::{Sides, active};
 use crate::run::failure::Failure;
 use crate::sites::{Boot, Booted, ReplicaMark, SideView};
 
-pub(super) const POLICY: Policy =
+pub const POLICY: Policy =
     Policy { attempts: 3, first_ms: 2_000, max_ms: 60_000, timeout_ms: Some(1_800_000) };
 
-pub(super) const OUTPUTS: &[Output] = &[
+pub const OUTPUTS: &[Output] = &[
     Output {
         name: "already_running",
         ty: "bool",
@@ -25,17 +25,13 @@ pub(super) const OUTPUTS: &[Output] = &[
 
 /// How it came to run.
 #[derive(Serialize)]
-pub(super) struct Started {
+pub struct Started {
     already_running: bool,
     generation: String,
 }
 
 /// Boots `side`, or finds it running, or refuses.
-pub(super) async fn start(
-    sides: &Sides<'_>,
-    side: Side,
-    ctx: &dyn Ctx,
-) -> Result<Started, Failure> {
+pub async fn start(sides: &Sides<'_>, side: Side, ctx: &dyn Ctx) -> Result<Started, Failure> {
     let (cloud, onprem) = sides.look_both().await?;
     let (own, twin) = match side {
         Side::Cloud => (&cloud, &onprem),

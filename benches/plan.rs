@@ -1,0 +1,211 @@
+//! What making a plan costs: scripts/failback.rhai over ever more machines, ten steps each (it
+//! synchronizes twice here), all facts observed. By hand: `cargo bench --bench plan [-- MACHINES ..]`.
+
+#![expect(clippy::print_stdout, reason = "a report for whoever ran it")]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use homing::base::{HostName, MachineName, Side, SiteName};
+use homing::cli::memory::{Counting, allocated_bytes};
+use homing::compile::compile;
+use homing::plan::digest::digest;
+use homing::plan::facts::{
+    CommitState, FactLog, Facts, HostFacts, MachineFacts, Power, Protection, ReplicaState,
+    SideFacts,
+};
+use homing::plan::inventory::{Addresses, Inventory, MachineEntry};
+use homing::source::MemoryWorld;
+use homing::trace::{Request, trace};
+use homing::verify::verify;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const ROUNDS: usize = 5;
+const STEPS_PER_MACHINE: usize = 10;
+const HOSTS: usize = 100;
+
+fn main() {
+    let asked = std::env::args().skip(1).filter_map(|argument| argument.parse().ok());
+    let mut sizes: Vec<usize> = asked.collect();
+    if sizes.is_empty() {
+        sizes = vec![1_000, 10_000, 100_000];
+    }
+    println!(
+        "  machines      steps     trace  verify (digest)   compile (processor)      kept      peak"
+    );
+    for machines in sizes {
+        row(machines);
+    }
+}
+
+/// The best of some rounds.
+struct Best {
+    trace: Duration,
+    verify: Duration,
+    digest: Duration,
+    compile: Duration,
+    /// The same in processor time, which other work on the machine does not lengthen.
+    processor: Duration,
+}
+
+fn row(machines: usize) {
+    let (inventory, facts) = (inventory(machines), facts(machines));
+    let world = MemoryWorld([("failback.rhai".into(), script())].into());
+    let mut best = Best {
+        trace: Duration::MAX,
+        verify: Duration::MAX,
+        digest: Duration::MAX,
+        compile: Duration::MAX,
+        processor: Duration::MAX,
+    };
+    let (mut steps, mut kept, mut peak) = (0, 0, 0);
+    for _ in 0..ROUNDS {
+        let log = FactLog::new(&facts);
+        let began = Instant::now();
+        let traced = trace(&request(&world, &inventory, &log));
+        best.trace = best.trace.min(began.elapsed());
+        let began = Instant::now();
+        let verdict = verify(traced.plan, &log, &inventory);
+        best.verify = best.verify.min(began.elapsed());
+        let plan = verdict.plan.expect("nothing to refuse");
+        let began = Instant::now();
+        assert_eq!(digest(plan.plan()), *plan.digest());
+        best.digest = best.digest.min(began.elapsed());
+        drop(plan);
+
+        let log = FactLog::new(&facts);
+        let before = allocated_bytes();
+        let (began, began_processor) = (Instant::now(), thread_time());
+        let (compiled, most) = watched(|| compile(&request(&world, &inventory, &log)));
+        best.compile = best.compile.min(began.elapsed());
+        best.processor = best.processor.min(thread_time() - began_processor);
+        assert!(compiled.diagnostics.is_empty(), "{:?}", compiled.diagnostics);
+        steps = compiled.plan.as_ref().expect("nothing to refuse").plan().steps.len();
+        assert_eq!(steps, machines * STEPS_PER_MACHINE + 2);
+        drop(log);
+        kept = allocated_bytes() - before;
+        peak = most - before;
+    }
+    let Best { trace, verify, digest, compile, processor } = best;
+    let [trace, verify, digest, compile, processor] =
+        [trace, verify, digest, compile, processor].map(|time| time.as_secs_f64() * 1e3);
+    let [kept, peak] = [kept, peak].map(|bytes| bytes >> 20);
+    println!(
+        "{machines:10} {steps:10} {trace:6.0} ms {verify:4.0} ms ({digest:3.0}) {compile:6.0} ms ({processor:5.0} ms) {kept:5} MiB {peak:5} MiB"
+    );
+}
+
+fn request<'a>(
+    world: &'a MemoryWorld,
+    inventory: &'a Inventory,
+    facts: &'a FactLog<'a>,
+) -> Request<'a> {
+    static NO_PARAMS: BTreeMap<String, String> = BTreeMap::new();
+    Request {
+        world,
+        script: "failback.rhai".into(),
+        params: &NO_PARAMS,
+        inventory,
+        facts,
+        allocated: Some(allocated_bytes),
+    }
+}
+
+fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).expect("time runs forwards")
+}
+
+/// Runs `work`; the most bytes that were allocated meanwhile, looked at every millisecond.
+fn watched<T>(work: impl FnOnce() -> T) -> (T, u64) {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut most = 0;
+            while !done.load(Ordering::Relaxed) {
+                most = most.max(allocated_bytes());
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            most
+        });
+        let result = work();
+        done.store(true, Ordering::Relaxed);
+        (result, watcher.join().expect("no panic").max(allocated_bytes()))
+    })
+}
+
+fn script() -> String {
+    let text = include_str!("../scripts/failback.rhai");
+    let once = "failback::synchronize(m);";
+    assert!(text.contains(once), "the script synchronizes");
+    text.replace(once, &format!("{once} {once}"))
+}
+
+fn name(nth: usize) -> MachineName {
+    MachineName::new(format!("web-{nth:06}")).expect("a name")
+}
+
+fn host(nth: usize) -> HostName {
+    HostName::new(format!("hv-{:03}", nth % HOSTS)).expect("a name")
+}
+
+fn site(name: &str) -> SiteName {
+    SiteName::new(name).expect("a name")
+}
+
+/// Every tenth machine is needed by the nine after it.
+fn inventory(machines: usize) -> Inventory {
+    let entry = |nth: usize| MachineEntry {
+        cloud: site("azure"),
+        onprem: site("dc1"),
+        host: host(nth),
+        disks: vec![64 << 30],
+        tags: [("tier".to_owned(), "web".to_owned())].into(),
+        needs: if nth.is_multiple_of(10) { Vec::new() } else { vec![name(nth / 10 * 10)] },
+        rto_s: None,
+        key: None,
+        address: Addresses::default(),
+        settings: BTreeMap::new(),
+    };
+    let mut inventory = Inventory {
+        machines: (0..machines).map(|nth| (name(nth), entry(nth))).collect(),
+        ..Inventory::default()
+    };
+    let limits = &mut inventory.limits;
+    let steps = u32::try_from(machines * STEPS_PER_MACHINE + 2).expect("not that many");
+    limits.steps_max = limits.steps_max.max(steps);
+    limits.script_memory_bytes_max = 4 << 30;
+    inventory
+}
+
+fn facts(machines: usize) -> Facts {
+    let side = |power, generation: &str| SideFacts {
+        exists: true,
+        power,
+        fenced: false,
+        generation: generation.to_owned(),
+    };
+    let away = |nth: usize| MachineFacts {
+        active: Side::Cloud,
+        cloud: side(Power::On, "c1"),
+        onprem: side(Power::Off, "o1"),
+        host: host(nth),
+        replica: ReplicaState::Stale,
+        dirty: None,
+        commit: CommitState::Committed,
+        protection: Protection::None,
+        encrypted: false,
+        disk_bytes: 64 << 30,
+        failed_over_at: Some("2026-11-10T00:00:00Z".parse().expect("a time")),
+        synced_at: None,
+    };
+    let reached = HostFacts { connected: true, switches: Default::default(), free_bytes: 1 << 40 };
+    Facts {
+        now: Some("2026-11-22T00:00:00Z".parse().expect("a time")),
+        machines: (0..machines).map(|nth| (name(nth), away(nth))).collect(),
+        hosts: (0..HOSTS).map(|nth| ((site("dc1"), host(nth)), reached.clone())).collect(),
+    }
+}
