@@ -120,6 +120,7 @@ fn thread_time() -> Duration {
 }
 
 /// Runs `work`; the most bytes that were allocated meanwhile, looked at every millisecond.
+#[expect(clippy::disallowed_methods, reason = "samples while something else works")]
 fn watched<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -65,11 +65,15 @@ fn gates(past: &Past, name: &str) -> Result<Vec<StepIx>, Stop> {
             None => stop.help(format!("its gates: {}", all.join(", "))),
         });
     }
-    let open: Vec<StepIx> =
-        known.iter().copied().filter(|ix| past.state.step(*ix).status == Status::Open).collect();
+    let answered = answered(past)?;
+    let waits = |ix: &StepIx| {
+        past.state.step(*ix).status == Status::Open && !answered.contains(&plan.step(*ix).id)
+    };
+    let open: Vec<StepIx> = known.iter().copied().filter(waits).collect();
     if open.is_empty() {
         let word = match past.state.step(known[0]).status {
-            Status::Succeeded => "is open already",
+            Status::Succeeded => "was approved already",
+            Status::Open => "was answered already, which waits for the run to go on",
             Status::Rejected => "was rejected, which is final",
             _ => "is not reached yet",
         };
@@ -77,6 +81,16 @@ fn gates(past: &Past, name: &str) -> Result<Vec<StepIx>, Stop> {
         return Err(Stop::new(Exit::Usage, message).help(format!("homing status {}", past.row.run)));
     }
     Ok(open)
+}
+
+/// Gates whose answer nobody has taken in yet: the first one counts.
+fn answered(past: &Past) -> Result<Vec<StepId>, Stop> {
+    let waiting = past.journal.commands(&past.row.run).map_err(|error| past::stop(&error))?;
+    let gate = |command: Command| match command {
+        Command::Approve { gate, .. } | Command::Reject { gate, .. } => Some(gate),
+        Command::Retry { .. } | Command::Cancel { .. } => None,
+    };
+    Ok(waiting.into_iter().filter_map(|one| gate(one.command)).collect())
 }
 
 /// Ends a run for good. Where no process works on it, this one does what is left to do.

@@ -130,6 +130,7 @@ pub fn stop(error: &JournalError) -> Stop {
         | E::Corrupt(_)
         | E::Locked(_)
         | E::Io(_)
+        | E::Gone(_)
         | E::Newer { .. }
         | E::Closed => Exit::Journal,
     };

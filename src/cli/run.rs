@@ -45,6 +45,11 @@ pub fn run(args: &RunArgs, global: &Global, terminal: Terminal) -> Done {
     let sites = place.sites()?;
     let options = Options::new(&args.options, terminal)?;
     wait_for(async {
+        if args.resume_or_run
+            && let Some(open) = begun_before(args, &place, &sites).await?
+        {
+            return go_on(&open, &place, &sites, options, terminal).await;
+        }
         let ready = if is_saved(script) {
             saved_plan(args, &place, &sites).await?
         } else {
@@ -56,11 +61,6 @@ pub fn run(args: &RunArgs, global: &Global, terminal: Terminal) -> Done {
             return Ok(Exit::Success);
         }
         let journal = Journal::open(&place.state).map_err(|error| past::stop(&error))?;
-        if args.resume_or_run
-            && let Some(open) = open_run(&journal, ready.plan.plan())?
-        {
-            return go_on(&open, &place, &sites, options, terminal).await;
-        }
         lab::prepare(&place, terminal).await?;
         let setup = setup(journal, &ready.plan, ready.step_s, &place, &sites, &options);
         let saved = Saved { again: args.again, ..ready.saved };
@@ -190,9 +190,35 @@ fn expected(args: &RunArgs, plan: &VerifiedPlan) -> Result<(), Stop> {
     }
 }
 
-fn open_run(journal: &Journal, plan: &Plan) -> Result<Option<RunId>, Stop> {
-    let held = journal.machines_claimed(plan.changed_machines());
-    Ok(held.map_err(|error| past::stop(&error))?.map(|(_, run)| run))
+/// The open run to go on with instead of beginning one: of this very plan, of this script with these
+/// parameters, or one that holds a machine which the script would change. What a run has done so far may
+/// leave nothing to plan, or a plan that would be refused: it is asked for before either is found out.
+async fn begun_before(
+    args: &RunArgs,
+    place: &Place,
+    sites: &Opened,
+) -> Result<Option<RunId>, Stop> {
+    let Some(journal) = past::existing(place)? else { return Ok(None) };
+    let open =
+        past::rows(place)?.into_iter().filter(|row| !row.outcome.is_some_and(Outcome::is_over));
+    let script = &args.compile.script;
+    if is_saved(script) {
+        let text = std::fs::read_to_string(script).unwrap_or_default();
+        let plan_id = load(&text, &place.inventory, &Facts::default()).plan_id;
+        let mut same =
+            open.filter(|row| plan_id.as_ref().is_some_and(|id| row.plan_id == id.as_str()));
+        return Ok(same.next().map(|row| row.run));
+    }
+    let compiled = compile(&args.compile, place, sites).await?.compiled;
+    let params =
+        compiled.params.iter().map(|param| (param.name.clone(), param.value.clone())).collect();
+    for row in open.filter(|row| Some(row.script.as_str()) == script.file_name()) {
+        if Past::read(place, &row.run)?.plan.plan().params == params {
+            return Ok(Some(row.run));
+        }
+    }
+    let held = journal.machines_claimed(&compiled.machines).map_err(|error| past::stop(&error))?;
+    Ok(held.map(|(_, run)| run))
 }
 
 async fn go_on(
@@ -292,7 +318,10 @@ async fn finish(
         for danger in &ended.dangers {
             say(&format!("  {danger}\n"));
         }
-        lab::measure(place, plan.plan(), terminal).await?;
+        // How the run ended stands, also where nothing can be measured any more.
+        if let Err(unmeasured) = lab::measure(place, plan.plan(), terminal).await {
+            say(&unmeasured.show(&terminal));
+        }
     }
     Ok(outcome.into())
 }
@@ -330,7 +359,11 @@ fn refused(error: &RunError) -> Stop {
                 None => stop,
             }
         }
-        RunError::Site(_) => Stop::new(Exit::Failed, error.to_string()),
+        RunError::Site { failure, dangers } => {
+            let exit = if dangers.is_empty() { Exit::Failed } else { Exit::Unsafe };
+            let lines = dangers.iter().chain(&failure.help).cloned().collect::<Vec<_>>();
+            Stop::new(exit, error.to_string()).help(lines.join("\n"))
+        }
         RunError::OtherPlan { .. } => Stop::new(Exit::Stale, error.to_string()),
     }
 }

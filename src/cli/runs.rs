@@ -60,8 +60,17 @@ fn observed(place: &Place, past: &Past, terminal: Terminal) -> Result<Facts, Sto
 pub fn list(args: &ListArgs, global: &Global, terminal: Terminal) -> Done {
     let place = Place::find(global, None)?;
     let rows = past::rows(&place)?;
-    let read = |row: &RunRow| Past::read(&place, &row.run).map(|past| data(past, None));
-    let runs: Vec<Run> = rows.iter().map(read).collect::<Result<_, _>>()?;
+    let mut runs: Vec<Run> = Vec::with_capacity(rows.len());
+    for row in &rows {
+        match Past::read(&place, &row.run) {
+            Ok(past) => runs.push(data(past, None)),
+            // One run that cannot be read must not hide the others.
+            Err(stop) => {
+                say(&format!("run `{}` of {} cannot be shown:\n", row.run, row.script));
+                say(&stop.show(&terminal));
+            }
+        }
+    }
     match args.format {
         Format::Json => print_json(&runs),
         Format::Text if runs.is_empty() => print("no runs yet\n"),

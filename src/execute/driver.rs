@@ -200,9 +200,9 @@ impl Driver {
             }
             Action::Look => {
                 let (sites, inventory) = (self.around.sites.clone(), self.around.inventory.clone());
-                let touched = self.touched.clone();
+                let (touched, tokens) = (self.touched.clone(), self.around.tokens.clone());
                 self.answer_later(
-                    async move { dangers(&sites, &inventory, &touched).await },
+                    async move { dangers(&sites, &inventory, &touched, &tokens).await },
                     |dangers| Input::Looked { dangers },
                 );
             }
@@ -339,11 +339,19 @@ async fn alarm(at: Option<Timestamp>) {
     }
 }
 
-async fn dangers(
+/// What a person is needed for among the machines that the run was begun on; `tokens` are the claims that
+/// it holds.
+pub(super) async fn dangers(
     sites: &Sites,
     inventory: &Inventory,
     touched: &BTreeSet<MachineName>,
+    tokens: &Tokens,
 ) -> Vec<String> {
     let looked = claims::look(sites, inventory, touched.iter()).await;
-    looked.iter().filter_map(|(machine, views)| outcome::danger(machine, views)).collect()
+    let judge = |(machine, views): &(MachineName, Vec<_>)| {
+        let lost =
+            tokens.get(machine).and_then(|ours| outcome::no_longer_held(machine, views, ours));
+        lost.or_else(|| outcome::danger(machine, views))
+    };
+    looked.iter().filter_map(judge).collect()
 }

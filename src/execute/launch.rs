@@ -11,8 +11,9 @@ use crate::base::{PlanId, RunId};
 use crate::execute::claims::{self, Refused, Tokens};
 use crate::execute::context::Sites;
 use crate::execute::core::{Core, Manner, OnGate};
-use crate::execute::driver::{Driver, Ended, Recheck, Surroundings};
+use crate::execute::driver::{self, Driver, Ended, Recheck, Surroundings};
 use crate::execute::inject::Injection;
+use crate::execute::outcome;
 use crate::execute::workers::{LocalWorkers, Workers};
 use crate::journal::{Journal, JournalError, NewRun, OwnedRun, Repeat};
 use crate::plan::effect::Effect;
@@ -80,8 +81,13 @@ pub enum RunError {
         run: Option<RunId>,
     },
     /// A site could not be asked for its machines.
-    #[error("a machine cannot be claimed: {0}")]
-    Site(Failure),
+    #[error("a machine cannot be claimed: {failure}")]
+    Site {
+        /// What the site said.
+        failure: Failure,
+        /// What a person is needed for now, one sentence each: the run had begun before.
+        dangers: Vec<String>,
+    },
     /// The plan given is not the one that the run executes.
     #[error("run `{run}` executes plan {expected}, not {found}")]
     OtherPlan {
@@ -215,15 +221,44 @@ pub async fn resume(setup: Setup, run: &RunId) -> Result<RunHandle, RunError> {
         let (expected, found) = (row.digest, found.to_owned());
         return Err(RunError::OtherPlan { run: run.clone(), expected, found });
     }
-    let mut owned = setup.journal.take(run)?;
+    let owned = setup.journal.take(run)?;
     let machines = setup.plan.plan().changed_machines();
     match claims::take(&setup.sites, &setup.inventory, &machines, run, false).await {
         Ok(tokens) => launch(setup, owned, tokens),
-        Err(refused) => {
-            owned.append(EventBody::RunEnded { outcome: Outcome::Interrupted }).await?;
-            Err(refused.into())
-        }
+        Err(refused) => Err(leave_unclaimed(&setup, owned, refused.into()).await?),
     }
+}
+
+/// Nothing can be done for now; but a machine that the run had begun on may need a person all the same.
+async fn leave_unclaimed(
+    setup: &Setup,
+    mut owned: OwnedRun,
+    mut refused: RunError,
+) -> Result<RunError, RunError> {
+    let mut outcome = Outcome::Interrupted;
+    if let RunError::Site { dangers, .. } = &mut refused {
+        let plan = setup.plan.plan();
+        let history = owned.history();
+        let state = folded(plan, owned.id(), &history)?;
+        let touched = outcome::touched(plan, &state).into_iter().cloned().collect();
+        let held = Tokens::new();
+        *dangers = driver::dangers(&setup.sites, &setup.inventory, &touched, &held).await;
+        let down = !dangers.is_empty();
+        outcome = if down { Outcome::FailedUnsafe } else { Outcome::Failed };
+    }
+    owned.append(EventBody::RunEnded { outcome }).await?;
+    Ok(refused)
+}
+
+fn folded(plan: &Plan, run: &RunId, history: &[Event]) -> Result<RunState, JournalError> {
+    let mut state = RunState::new(plan);
+    for event in history {
+        state.apply(event).map_err(|illegal| JournalError::Altered {
+            run: run.clone(),
+            reason: illegal.to_string(),
+        })?;
+    }
+    Ok(state)
 }
 
 /// A plan that stops or deletes nothing may run as often as it likes.
@@ -246,13 +281,7 @@ fn launch(setup: Setup, mut owned: OwnedRun, tokens: Tokens) -> Result<RunHandle
     let plan = Arc::new(setup.plan.plan().clone());
     let id = owned.id().clone();
     let mut history = owned.history();
-    let mut state = RunState::new(&plan);
-    for event in &history {
-        state.apply(event).map_err(|illegal| JournalError::Altered {
-            run: id.clone(),
-            reason: illegal.to_string(),
-        })?;
-    }
+    let state = folded(&plan, &id, &history)?;
     let manner = Manner {
         on_gate: setup.on_gate,
         advance: advance(&history, &setup.approve, &setup.by),
@@ -311,7 +340,7 @@ impl From<Refused> for RunError {
         if refused.failure.code.as_deref() == Some("H301") || refused.holder.is_some() {
             RunError::Busy { message: refused.failure.message, run: refused.holder }
         } else {
-            RunError::Site(refused.failure)
+            RunError::Site { failure: refused.failure, dangers: Vec::new() }
         }
     }
 }

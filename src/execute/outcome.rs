@@ -1,5 +1,7 @@
 //! How a run stands when nothing goes on any more, and whether a person is needed now.
 
+use std::collections::BTreeMap;
+
 use crate::base::{MachineName, Side};
 use crate::plan::effect::Effect;
 use crate::plan::facts::Power;
@@ -117,6 +119,22 @@ pub fn half_committed(plan: &Plan, state: &RunState) -> Vec<String> {
         .collect()
 }
 
+/// Why nothing that is seen of this machine can be trusted: a claim that this run took is gone.
+pub fn no_longer_held(
+    machine: &MachineName,
+    views: &[(Side, Result<SideView, Failure>)],
+    tokens: &BTreeMap<Side, u64>,
+) -> Option<String> {
+    let lost = views.iter().find(|(side, view)| {
+        let now = view.as_ref().map(|view| view.claim.as_ref().map(|claim| claim.token));
+        now.is_ok_and(|now| tokens.get(side).is_some_and(|ours| now != Some(*ours)))
+    });
+    let (side, _) = lost?;
+    Some(format!(
+        "{machine} is no longer held by this run ({side}): its site was reset or replaced"
+    ))
+}
+
 /// Why a person is needed for this machine now, judged by both its sides; `None`: it is up and its data
 /// safe.
 pub fn danger(
@@ -149,8 +167,9 @@ pub fn danger(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::SyncId;
+    use crate::base::{RunId, SyncId};
     use crate::plan::facts::{DirtyMark, Protection};
+    use crate::sites::Claim;
 
     fn view(power: Power) -> SideView {
         SideView {
@@ -191,6 +210,20 @@ mod tests {
         let replica = Some(ReplicaMark::Dirty { mark, before: None });
         let dirty = SideView { replica, ..off };
         assert!(judged(Ok(on), dirty).unwrap().contains("dirty"));
+    }
+
+    #[test]
+    fn a_claim_that_is_gone_is_a_danger() {
+        let machine = MachineName::new("web-01").unwrap();
+        let tokens: BTreeMap<_, _> = [(Side::Cloud, 7)].into();
+        let held = |claim| {
+            let views = [(Side::Cloud, Ok(SideView { claim, ..view(Power::On) }))];
+            no_longer_held(&machine, &views, &tokens).is_none()
+        };
+        let run = RunId::new("r1").unwrap();
+        assert!(held(Some(Claim { run: run.clone(), token: 7 })));
+        assert!(!held(Some(Claim { run, token: 8 })));
+        assert!(!held(None));
     }
 
     #[test]

@@ -109,6 +109,7 @@ impl Journal {
     /// When the plan ran already, an open run holds a machine, or nothing can be written.
     pub fn create_run(&self, new: &NewRun) -> Result<OwnedRun, JournalError> {
         let mut connection = schema::connect(&self.path)?;
+        let anchor = schema::Anchor::of(&self.path)?;
         let inside = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         refuse_repeat(&inside, new)?;
         let run = fresh_id(&inside)?;
@@ -140,7 +141,7 @@ impl Journal {
         let event = writer::append(&inside, &run, &mut head, &begun)?;
         writer::move_head(&inside, &run, &head)?;
         inside.commit()?;
-        Ok(OwnedRun::new(self.clone(), vec![event], Writer { run, connection, head, lock }))
+        Ok(OwnedRun::new(self.clone(), vec![event], Writer { run, connection, anchor, head, lock }))
     }
 
     /// Takes a run up again whose process is dead or left: proves its journal, and journals the taking.
@@ -151,6 +152,7 @@ impl Journal {
         reader::run(&self.read(), run)?;
         let lock = claims::own(&self.state, run)?;
         let mut connection = schema::connect(&self.path)?;
+        let anchor = schema::Anchor::of(&self.path)?;
         let inside = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (row, mut history, link) = reader::proved(&inside, run)?;
         if let Some(outcome) = row.outcome.filter(|outcome| outcome.is_over()) {
@@ -161,7 +163,7 @@ impl Journal {
         history.push(writer::append(&inside, run, &mut head, &resumed)?);
         writer::move_head(&inside, run, &head)?;
         inside.commit()?;
-        let writer = Writer { run: run.clone(), connection, head, lock };
+        let writer = Writer { run: run.clone(), connection, anchor, head, lock };
         Ok(OwnedRun::new(self.clone(), history, writer))
     }
 
@@ -494,6 +496,19 @@ mod tests {
         let nobody = RunId::new("r0").unwrap();
         let refused = other.post(&nobody, &cancel, &asker());
         assert_eq!(refused, Err(JournalError::NoSuchRun(nobody)));
+    }
+
+    #[tokio::test]
+    async fn a_journal_that_was_taken_away_acknowledges_nothing() {
+        let f = folder();
+        let mut owned = f.journal.create_run(&new_run("p1", "web-01")).unwrap();
+        let (file, away) = (f.state.join("homing.db"), f.state.join("away.db"));
+        std::fs::rename(&file, &away).unwrap();
+        let gone = JournalError::Gone(file.clone());
+        assert_eq!(owned.append(ended(Outcome::Failed)).await, Err(gone.clone()));
+        std::fs::copy(&away, &file).unwrap();
+        let step = StepId::new("web-01.copy.1").unwrap();
+        assert_eq!(owned.saver().save(&step, b"x"), Err(gone), "another file is not the same one");
     }
 
     #[test]

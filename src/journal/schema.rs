@@ -1,7 +1,7 @@
 //! The tables, and how a connection to them is opened.
 
 use std::fs::{DirBuilder, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -81,6 +81,29 @@ pub(super) fn prepare(state: &Utf8Path) -> Result<Utf8PathBuf, JournalError> {
         .map_err(|error| JournalError::of_file(&path, &error))?;
     connect(&path)?;
     Ok(path)
+}
+
+/// The file that was opened, told from any other that may come in its place.
+pub(super) struct Anchor {
+    path: Utf8PathBuf,
+    file: (u64, u64),
+}
+
+impl Anchor {
+    /// Of the file that is there now.
+    pub(super) fn of(path: &Utf8Path) -> Result<Anchor, JournalError> {
+        let gone = |_| JournalError::Gone(path.to_owned());
+        let found = path.metadata().map_err(gone)?;
+        Ok(Anchor { path: path.to_owned(), file: (found.dev(), found.ino()) })
+    }
+
+    /// Refuses when what is written would be found by nobody.
+    pub(super) fn holds(&self) -> Result<(), JournalError> {
+        if Anchor::of(&self.path)?.file == self.file {
+            return Ok(());
+        }
+        Err(JournalError::Gone(self.path.clone()))
+    }
 }
 
 /// Opens one more connection.

@@ -21,6 +21,9 @@ pub enum JournalError {
     /// The disk failed.
     #[error("the journal cannot be read or written: {0}")]
     Io(String),
+    /// The file that this process has open is no longer where others would look for it.
+    #[error("the journal is gone: {0} was removed or replaced while the run went on")]
+    Gone(camino::Utf8PathBuf),
     /// Written by a newer homing.
     #[error("the journal has format {found}, this homing reads up to {known}")]
     Newer {
@@ -86,6 +89,7 @@ impl JournalError {
             JournalError::Corrupt(_) => "keep the file, restore a copy of the state folder; `sqlite3 homing.db .recover` shows what can be read".into(),
             JournalError::Locked(_) => "close the program that has the file open (a `sqlite3` shell inside a transaction, a backup), then try again".into(),
             JournalError::Io(_) => "check the disk of the state folder (`dmesg`), then `homing resume`".into(),
+            JournalError::Gone(_) => "put the state folder back where it was (a copy with all its files will do), then `homing resume`: what was acknowledged before is in it".into(),
             JournalError::Newer { .. } => "use the newer homing that wrote it, or another state folder with `--state`".into(),
             JournalError::NoSuchRun(_) => "`homing runs` lists them; is `--state` the right folder?".into(),
             JournalError::Owned(run) => format!("watch it with `homing logs {run} --follow`; it can be taken over only once that process is dead"),

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::base::{RunId, StepId, Timestamp};
 use crate::journal::chain::{self, Link};
+use crate::journal::schema::Anchor;
 use crate::journal::trouble::JournalError;
 use crate::journal::{claims, commands};
 use crate::run::event::{Event, EventBody};
@@ -39,6 +40,7 @@ pub(super) struct Head {
 pub(super) struct Writer {
     pub(super) run: RunId,
     pub(super) connection: Connection,
+    pub(super) anchor: Anchor,
     pub(super) head: Head,
     /// The owner's lock: given back when this thread can no longer write.
     pub(super) lock: File,
@@ -67,6 +69,7 @@ impl Writer {
     }
 
     fn write(&mut self, batch: &[Job]) -> Ack {
+        self.anchor.holds()?;
         let inside = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         check_head(&inside, &self.run, &self.head)?;
         let mut head = self.head.clone();

@@ -295,6 +295,9 @@ impl Facts {
     }
 }
 
+/// What was read, by subject: the facts of each in the order of reading.
+type Read = HashMap<Arc<str>, Vec<(String, Json)>>;
+
 /// Reads facts and remembers which were read (a plan rests on those) and which were not there (compile
 /// again once they have been observed).
 #[derive(Debug)]
@@ -303,7 +306,7 @@ pub struct FactLog<'a> {
     /// By subject and fact: what a saved plan rests on, which goes before what is observed now.
     stored: BTreeMap<String, BTreeMap<String, Json>>,
     /// The same, for what was read so far; a subject has a handful of facts.
-    read: RefCell<HashMap<Arc<str>, Vec<(String, Json)>>>,
+    read: RefCell<Read>,
     missing: RefCell<BTreeSet<MachineName>>,
 }
 

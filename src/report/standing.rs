@@ -50,6 +50,8 @@ pub enum Data {
     LiveInCloudReplicaDirty,
     /// It is off; the last state is on the cloud disks, the replica has not all of it yet.
     OnCloudDisks,
+    /// It runs nowhere, and has run on-prem since: only the disks there hold its newest data.
+    OnOnpremDisks,
     /// It is off; cloud disks and replica are equal.
     OnBothSides,
     /// It runs on-prem; the cloud disks are still there.
@@ -71,6 +73,7 @@ impl Data {
             Data::LiveInCloud => "safe in cloud; replica older",
             Data::LiveInCloudReplicaDirty => "safe in cloud; replica dirty",
             Data::OnCloudDisks => "safe on cloud disks alone",
+            Data::OnOnpremDisks => "safe on on-prem disks alone",
             Data::OnBothSides => "safe on both sides",
             Data::LiveOnprem => "safe on-prem; cloud disks kept",
             Data::LiveOnpremCommitting => "safe on-prem; half committed",
@@ -179,6 +182,8 @@ impl Walk {
             Effect::Stop(side) => self.switch(side, Power::Off, done),
             Effect::Start(side) => {
                 self.switch(side, Power::On, done);
+                // Whatever runs takes writes: from here on the newest data is there.
+                self.active = if done { Some(side) } else { self.active };
                 self.current = self.current && !done;
             }
             Effect::Transfer { .. } => {
@@ -226,6 +231,7 @@ impl Walk {
             (Power::Off, Power::Off | Power::Unknown, Commit::No) if self.current => {
                 Data::OnBothSides
             }
+            (Power::Off, Power::Off, _) if self.active == Some(Side::Onprem) => Data::OnOnpremDisks,
             (Power::Off, Power::Off, Commit::No) => Data::OnCloudDisks,
             // Nobody knows whether it still runs; its twin does not, so no other copy is newer.
             (Power::Unknown, Power::Off, Commit::No) if self.active == Some(Side::Cloud) => {

@@ -105,7 +105,7 @@ impl From<TransferError> for Failure {
             TransferError::Cancelled => Failure::cancelled(),
             TransferError::Save { failure, .. } => Failure { message, ..failure },
             TransferError::Full { .. } => Failure::permanent(message)
-                .help("make room where the replica's disks are, then resume: it goes on from its last checkpoint"),
+                .help("make room where the replica's disks are, then retry the step: it goes on from its last checkpoint"),
             TransferError::Size { .. } => Failure::permanent(message)
                 .help("the replica's disks must have the sizes that the inventory gives them"),
             TransferError::Verify { .. } => Failure::permanent(message)

@@ -1,6 +1,7 @@
 //! The product as its users meet it: the binary, real disks, real processes, real signals.
 
 mod bad_input;
+mod broken_ground;
 mod dirty;
 mod dry_run;
 mod failures;
@@ -13,5 +14,6 @@ mod main_job;
 mod plans;
 mod primitives;
 mod refusals;
+mod soak;
 mod support;
 mod watch;

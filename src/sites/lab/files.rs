@@ -24,9 +24,8 @@ pub(super) fn failure(error: &io::Error) -> Failure {
     };
     let message = error.to_string();
     match error.kind() {
-        StorageFull | QuotaExceeded => {
-            Failure::permanent(message).help("make room on that disk, then resume the run")
-        }
+        StorageFull | QuotaExceeded => Failure::permanent(message)
+            .help("make room on that disk, then retry the step and resume the run"),
         PermissionDenied | ReadOnlyFilesystem | NotFound | InvalidData => {
             Failure::permanent(message)
         }

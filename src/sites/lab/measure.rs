@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::base::{RunId, Side, SnapshotId, StepKey, Timestamp};
+use crate::base::{RunId, Side, SnapshotId, StepKey};
 use crate::plan::facts::Power;
 use crate::run::failure::Failure;
 use crate::sites::lab::client;
@@ -17,8 +17,6 @@ use crate::sites::{SideView, Source, look};
 
 /// Who takes the snapshots that are only there to be proved.
 const VERIFIER: &str = "lab-verify";
-/// A snapshot of a measurement that died is given up after this time, seconds.
-const LEFT_OVER_S: i64 = 600;
 
 /// Measures one machine; with `prove`, its live disks too.
 pub(super) fn measure(cloud: &Seat, onprem: &Seat, prove: bool) -> Result<LabMachine, Failure> {
@@ -73,8 +71,10 @@ fn stand(view: &SideView) -> Stand {
 
 /// Proves the disks of a side: through a snapshot when it runs. `Err`: why they do not pass.
 fn proof(seat: &Seat) -> Result<Result<Proof, String>, Failure> {
-    let ledger = Ledger::new(&seat.machine, &seat.entry.disks, seat.key()?);
+    // Whoever measures is alone with this side: a snapshot that it finds is of one that died.
+    let _alone = seat.measuring()?;
     let (source, snapshot) = open(seat)?;
+    let ledger = Ledger::new(&seat.machine, &seat.state()?.disks, seat.key()?);
     let proved = ledger.prove(&source.disks);
     if let Some(id) = snapshot {
         let _lock = seat.lock()?;
@@ -105,9 +105,8 @@ fn open(seat: &Seat) -> Result<(Source, Option<SnapshotId>), Failure> {
 /// Gives up what a measurement that died left behind.
 fn clean_up(seat: &Seat) -> Result<(), Failure> {
     let state = seat.state()?;
-    let now = Timestamp::now().as_second();
     for kept in io(crate::sites::lab::cow::list(&seat.folder(&state)))? {
-        if kept.run.as_str() == VERIFIER && kept.snapshot.at.as_second() + LEFT_OVER_S < now {
+        if kept.run.as_str() == VERIFIER {
             seat.release(&state, &kept.snapshot.id)?;
         }
     }

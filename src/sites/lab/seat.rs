@@ -109,6 +109,12 @@ impl Seat {
         io(files::lock(&self.records().join("lock")))
     }
 
+    /// Keeps every other measurement of this side away until the returned lock is dropped.
+    pub(super) fn measuring(&self) -> Result<File, Failure> {
+        io(files::make_folder(&self.records()))?;
+        io(files::lock(&self.records().join("measure.lock")))
+    }
+
     /// The durable state; a machine that was never here is absent.
     pub(super) fn state(&self) -> Result<State, Failure> {
         Ok(io(files::load(&self.state_path()))?.unwrap_or_else(State::absent))
@@ -240,7 +246,9 @@ impl Seat {
 
     /// What is seen of a machine that creating the lab will create.
     fn unborn(&self, lease: Lease) -> SideView {
-        if !self.place.machines.contains(&self.machine) {
+        // A machine that a run once held and that has no state was deleted from outside: it does not
+        // wait to be created.
+        if lease.token > 0 || !self.place.machines.contains(&self.machine) {
             let state = State { host: self.host(&State::absent()), ..State::absent() };
             return state.view(Power::Off, false, lease);
         }

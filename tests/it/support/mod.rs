@@ -4,7 +4,8 @@ pub mod bench;
 pub mod observed;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -199,6 +200,41 @@ impl Ground {
         newest.expect("a run")["run"].as_str().unwrap().to_owned()
     }
 
+    /// All runs; none before the first.
+    #[track_caller]
+    pub fn runs(&self) -> Vec<Value> {
+        let said = self.homing(&["runs", "--format", "json"]).exit(0);
+        said.json().as_array().unwrap().clone()
+    }
+
+    /// Snapshots at any site, by path.
+    pub fn snapshots(&self) -> Vec<String> {
+        fn walk(folder: &Path, found: &mut Vec<String>) {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if folder.ends_with("snapshots") {
+                    found.push(path.display().to_string());
+                } else if path.is_dir() {
+                    walk(&path, found);
+                }
+            }
+        }
+        let mut found = Vec::new();
+        walk(&self.path().join(".homing/lab"), &mut found);
+        found
+    }
+
+    /// Pulls the plug of a machine that runs at home on `hv-01`, and waits until it is gone.
+    pub fn kill_guest(&self, machine: &str) {
+        let folder = self.path().join(".homing/lab/dc1/hosts/hv-01").join(machine);
+        let mut plug = UnixStream::connect(folder.join("control.sock")).unwrap();
+        plug.write_all(b"\"kill\"\n").unwrap();
+        // Its end closes the connection, however it does.
+        let _ = plug.read_to_end(&mut Vec::new());
+        let lock = fs::File::open(folder.join("lock")).unwrap();
+        lock.lock_shared().unwrap();
+    }
+
     /// All durable events of a run.
     #[track_caller]
     pub fn events(&self, run: &str) -> Vec<Value> {
@@ -264,6 +300,30 @@ impl Running {
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Lets it live that long, then `kill -9`: what it said, and its exit code when it ended before.
+    pub fn live_for(mut self, life: std::time::Duration) -> (Vec<Value>, Option<i32>) {
+        let (said, reading) = std::sync::mpsc::channel::<()>();
+        let out = self.out;
+        let reader = std::thread::spawn(move || {
+            let lines: Vec<String> = out.lines().map_while(Result::ok).collect();
+            drop(said);
+            lines
+        });
+        // It has ended, or its time is up.
+        let _ = reading.recv_timeout(life);
+        let ended = match reading.try_recv() {
+            Err(std::sync::mpsc::TryRecvError::Disconnected) => self.child.wait().unwrap().code(),
+            _ => {
+                self.child.kill().unwrap();
+                self.child.wait().unwrap();
+                None
+            }
+        };
+        // The last line may be cut short.
+        let lines = reader.join().unwrap();
+        (lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect(), ended)
     }
 
     /// Sends a signal.

@@ -1,0 +1,159 @@
+//! `kill -9` at random moments. The seeds are fixed; where a kill lands is up to the machine. Set
+//! `HOMING_SOAK` to make it 200 kills.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::Ground;
+
+/// What is run, over which link, the longest that a process may live before it is killed, and who is home
+/// at the end.
+struct Job {
+    args: &'static [&'static str],
+    bandwidth: &'static str,
+    life_ms: u64,
+    home: &'static [&'static str],
+}
+
+const JOBS: [Job; 3] = [
+    Job {
+        args: &["failback.rhai"],
+        bandwidth: "400MiB/s",
+        life_ms: 1500,
+        home: &["db-01", "web-01", "web-02"],
+    },
+    // Slow enough that most kills land inside the transfer.
+    Job {
+        args: &["full-download.rhai"],
+        bandwidth: "12MiB/s",
+        life_ms: 1500,
+        home: &["web-01", "web-02"],
+    },
+    Job {
+        args: &["alternate-host.rhai", "-p", "machine=web-01", "-p", "host=hv-02"],
+        bandwidth: "60MiB/s",
+        life_ms: 1000,
+        home: &["web-01"],
+    },
+];
+
+/// The same numbers for the same seed.
+struct Luck(u64);
+
+impl Luck {
+    fn below(&mut self, most: u64) -> u64 {
+        // Steele, Lea and Flood's SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % most
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    rounds: u32,
+    kills: u32,
+    /// Processes that had ended before their time came.
+    too_late: u32,
+    /// Transfers that a later process took up, and of those the ones that began past their first byte.
+    taken_up: u32,
+    from_a_checkpoint: u32,
+}
+
+#[test]
+fn at_random_moments_nothing_is_lost_and_nothing_done_twice() {
+    let wanted = if std::env::var_os("HOMING_SOAK").is_some() { 200 } else { 6 };
+    let mut counts = Counts::default();
+    while counts.kills < wanted {
+        let seed = u64::from(counts.rounds);
+        round(&JOBS[counts.rounds as usize % JOBS.len()], &mut Luck(seed), &mut counts);
+        counts.rounds += 1;
+    }
+    println!("{counts:?}");
+}
+
+/// One run, killed up to three times, then left to finish.
+fn round(job: &Job, luck: &mut Luck, counts: &mut Counts) {
+    let ground = Ground::with_bandwidth(job.bandwidth);
+    ground.homing(&["lab", "init"]).exit(0);
+    let tail = ["--approve", "all", "--output", "jsonl"];
+    let mut heard: Vec<Vec<Value>> = Vec::new();
+    for _ in 0..=luck.below(3) {
+        let run = open_run(&ground);
+        let args = match &run {
+            Some(run) => vec!["resume", run.as_str()],
+            None => [&["run"], job.args].concat(),
+        };
+        let life = Duration::from_millis(30 + luck.below(job.life_ms));
+        let (said, ended) = ground.start(&[&args[..], &tail].concat()).live_for(life);
+        heard.push(said);
+        if let Some(code) = ended {
+            assert_eq!(code, 0, "{}", ground.read("stderr.txt"));
+            counts.too_late += 1;
+            break;
+        }
+        counts.kills += 1;
+    }
+    if let Some(run) = open_run(&ground) {
+        let said = ground.homing(&[&["resume", run.as_str()][..], &tail].concat()).exit(0);
+        heard.push(said.lines());
+    } else if ground.runs().is_empty() {
+        ground.homing(&[&["run"], job.args, &tail].concat()).exit(0);
+    }
+    count_checkpoints(&heard, counts);
+    all_is_well(&ground, job);
+}
+
+fn open_run(ground: &Ground) -> Option<String> {
+    let open = ground.runs().into_iter().find(|run| run["outcome"] != "succeeded");
+    open.map(|run| run["run"].as_str().unwrap().to_owned())
+}
+
+/// How far a transfer was when each process said it first.
+fn count_checkpoints(heard: &[Vec<Value>], counts: &mut Counts) {
+    let mut known: BTreeMap<String, u64> = BTreeMap::new();
+    for process in heard {
+        let mut first: BTreeMap<String, u64> = BTreeMap::new();
+        let mut last = known.clone();
+        for said in process {
+            let progress = &said["progress"];
+            let (Some(step), Some(done)) = (progress["step"].as_str(), progress["done"].as_u64())
+            else {
+                continue;
+            };
+            first.entry(step.to_owned()).or_insert(done);
+            last.insert(step.to_owned(), done);
+        }
+        for (step, done) in first {
+            if known.get(&step).is_some_and(|before| *before > 0) {
+                counts.taken_up += 1;
+                counts.from_a_checkpoint += u32::from(done > 0);
+            }
+        }
+        known = last;
+    }
+}
+
+#[track_caller]
+fn all_is_well(ground: &Ground, job: &Job) {
+    for machine in ground.verified() {
+        assert_eq!(machine["lost"], 0, "{machine}");
+        assert_eq!(machine["overlap"], false, "{machine}");
+        if job.home.contains(&machine["machine"].as_str().unwrap()) {
+            assert_eq!(machine["running_on"], "dc1", "{machine}");
+            assert_eq!(machine["cloud"], "deleted", "{machine}");
+            assert_eq!(machine["protected"], "onprem_to_cloud", "{machine}");
+        }
+    }
+    let run = ground.newest_run();
+    ground.nothing_ran_twice(&run);
+    ground.homing(&["show", &run]).exit(0);
+    for event in ground.events(&run) {
+        let event_name = event["event"].as_str().unwrap();
+        assert!(!event_name.ends_with("_failed"), "a kill is no failure: {event}");
+    }
+    assert_eq!(ground.snapshots(), Vec::<String>::new(), "left over");
+}
