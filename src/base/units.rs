@@ -57,7 +57,7 @@ pub fn show_bytes(bytes: u64) -> String {
 }
 
 /// Seconds for a person, to the precision that matters at that length: `0.4s`, `12s`, `5m 10s`, `2h 5m`,
-/// `1 day`.
+/// `1d`.
 pub fn show_seconds(seconds: f64) -> String {
     let seconds = seconds.max(0.0);
     if seconds < 9.95 {
