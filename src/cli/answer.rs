@@ -48,18 +48,16 @@ fn answer(
 /// The open gates of that name: a machine's gate is `web-01.complete`, and `complete` means all of them.
 fn gates(past: &Past, name: &str) -> Result<Vec<StepIx>, Stop> {
     let plan = past.plan.plan();
-    let named = |id: &StepId| {
-        id.as_str() == name || id.as_str().rsplit_once('.').is_some_and(|(_, gate)| gate == name)
-    };
     let known: Vec<StepIx> = plan
         .iter()
-        .filter(|(_, step)| step.kind == Kind::Gate && named(&step.id))
+        .filter(|(_, step)| step.kind == Kind::Gate && step.is_called(name))
         .map(|(ix, _)| ix)
         .collect();
     if known.is_empty() {
         let gates = plan.steps.iter().filter(|step| step.kind == Kind::Gate);
         let all: Vec<&str> = gates.map(|step| step.id.as_str()).collect();
-        let stop = Stop::new(Exit::Usage, format!("run `{}` has no gate `{name}`", past.row.run));
+        let stop = Stop::new(Exit::Usage, format!("run `{}` has no gate `{name}`", past.row.run))
+            .code("H344");
         return Err(match did_you_mean(name, all.iter().copied()) {
             Some(meant) => stop.help(format!("did you mean `{meant}`?")),
             None => stop.help(format!("its gates: {}", all.join(", "))),

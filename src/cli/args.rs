@@ -78,21 +78,19 @@ Examples: homing run scripts/failback.rhai
           homing run scripts/failback.rhai --on-gate exit     (cron, systemd: exit 4 at a gate)")]
     Run(RunArgs),
     /// Go on with a run that waits, failed, was interrupted or killed.
-    #[command(after_help = "Example: homing resume r-20261122-k3f9")]
+    #[command(after_help = "Example: homing resume r1122-k3f9xw")]
     Resume(ResumeArgs),
     /// Open a gate of a run, from any terminal.
-    #[command(after_help = "Example: homing approve r-20261122-k3f9 complete --comment CHG-4711")]
+    #[command(after_help = "Example: homing approve r1122-k3f9xw complete --comment CHG-4711")]
     Approve(AnswerArgs),
     /// Say no at a gate of a run.
-    #[command(
-        after_help = "Example: homing reject r-20261122-k3f9 commit --comment \"tests failed\""
-    )]
+    #[command(after_help = "Example: homing reject r1122-k3f9xw commit --comment \"tests failed\"")]
     Reject(AnswerArgs),
     /// End a run for good, at safe points.
-    #[command(after_help = "Example: homing cancel r-20261122-k3f9 --reason \"wrong weekend\"")]
+    #[command(after_help = "Example: homing cancel r1122-k3f9xw --reason \"wrong weekend\"")]
     Cancel(CancelArgs),
     /// Try a failed step again, or the start of a machine that has died since.
-    #[command(after_help = "Example: homing retry r-20261122-k3f9 web-01.start_onprem_vm.1")]
+    #[command(after_help = "Example: homing retry r1122-k3f9xw web-01.start_onprem_vm.1")]
     Retry(RetryArgs),
     /// Where every machine runs, whether its data is safe, what to type next.
     #[command(after_help = "Example: homing status")]
@@ -101,10 +99,10 @@ Examples: homing run scripts/failback.rhai
     #[command(after_help = "Example: homing runs --format json")]
     Runs(ListArgs),
     /// Show one run, step by step.
-    #[command(after_help = "Example: homing show r-20261122-k3f9")]
+    #[command(after_help = "Example: homing show r1122-k3f9xw")]
     Show(RunAndFormat),
     /// Print a run's events.
-    #[command(after_help = "Example: homing logs r-20261122-k3f9 --follow")]
+    #[command(after_help = "Example: homing logs r1122-k3f9xw --follow")]
     Logs(LogsArgs),
     /// Explain a code, with a wrong and a right example.
     #[command(after_help = "Example: homing explain H003")]
@@ -174,7 +172,7 @@ pub struct PlanArgs {
 /// What a run is told before it begins.
 #[derive(Debug, Clone, Args)]
 pub struct RunOptions {
-    /// Answer a gate in advance; `all` answers every one.
+    /// Answer a gate in advance; `all` answers every one. The run remembers it.
     #[arg(long, value_name = "NAME|all")]
     pub approve: Vec<String>,
     /// What to do at a gate; without a terminal the default is `exit`.

@@ -89,7 +89,7 @@ fn params(given: &[String]) -> Result<BTreeMap<String, String>, Stop> {
     for text in given {
         let Some((name, value)) = text.split_once('=') else {
             let message = format!("`-p {text}`: a parameter is given as NAME=VALUE");
-            return Err(Stop::new(Exit::Usage, message));
+            return Err(Stop::new(Exit::Usage, message).code("H152"));
         };
         if params.insert(name.to_owned(), value.to_owned()).is_some() {
             let message = format!("`-p {name}=..` is given twice");
@@ -104,8 +104,12 @@ fn split(path: &Utf8Path) -> Result<(Utf8PathBuf, Utf8PathBuf), Stop> {
     if is_module(path) {
         return Ok((Utf8PathBuf::from("."), path.to_owned()));
     }
+    if is_saved(path) {
+        let stop = Stop::new(Exit::Usage, format!("`{path}` is a saved plan, not a script"));
+        return Err(stop.code("H150").help(format!("homing run {path}")));
+    }
     let Some(name) = path.file_name().filter(|_| path.is_file()) else {
-        let stop = Stop::new(Exit::Usage, format!("there is no script `{path}`"));
+        let stop = Stop::new(Exit::Usage, format!("there is no script `{path}`")).code("H150");
         return Err(stop.help("give the path of a `.rhai` file; `homing init` writes a first one"));
     };
     Ok((path.parent().unwrap_or(Utf8Path::new("")).to_owned(), Utf8PathBuf::from(name)))

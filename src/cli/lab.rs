@@ -32,11 +32,13 @@ pub fn lab(command: LabCommand, global: &Global, terminal: Terminal) -> Done {
         match command {
             LabCommand::Init => init(practice).await,
             LabCommand::Status(args) => {
+                there_is(practice).await?;
                 let report = practice.status().await.map_err(|failure| stop(&failure))?;
                 show(&args, &report, terminal)?;
                 Ok(Exit::Success)
             }
             LabCommand::Verify(args) => {
+                there_is(practice).await?;
                 let report = practice.verify().await.map_err(|failure| stop(&failure))?;
                 show(&args, &report, terminal)?;
                 Ok(if report.is_good() { Exit::Success } else { Exit::Failed })
@@ -82,6 +84,14 @@ fn row(machine: &LabMachine) -> Option<Measured> {
         lost: machine.lost?,
         downtime_s: machine.downtime_s,
     })
+}
+
+async fn there_is(practice: &dyn Practice) -> Result<(), Stop> {
+    if practice.is_initialised().await.map_err(|failure| stop(&failure))? {
+        return Ok(());
+    }
+    let stop = Stop::new(Exit::Usage, "there is no lab yet, or not all of it");
+    Err(stop.code("H345").help("homing lab init"))
 }
 
 async fn init(practice: &dyn Practice) -> Done {

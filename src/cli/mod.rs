@@ -17,6 +17,7 @@ mod explain;
 mod gate;
 mod init;
 mod lab;
+mod named;
 mod past;
 mod place;
 mod plan;

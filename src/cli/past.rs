@@ -105,6 +105,7 @@ pub fn rows(place: &Place) -> Result<Vec<RunRow>, Stop> {
 
 fn no_runs(place: &Place) -> Stop {
     Stop::new(Exit::Usage, format!("there are no runs in `{}`", place.state))
+        .code("H340")
         .help("`--state` names another state folder; `homing run SCRIPT` begins a run")
 }
 
@@ -134,5 +135,11 @@ pub fn stop(error: &JournalError) -> Stop {
         | E::Newer { .. }
         | E::Closed => Exit::Journal,
     };
-    Stop::new(exit, error.to_string()).help(error.help())
+    let stop = Stop::new(exit, error.to_string()).help(error.help());
+    match exit {
+        Exit::Busy => stop.code("H341"),
+        Exit::Stale => stop.code("H342"),
+        Exit::Journal => stop.code("H343"),
+        _ => stop.code("H340"),
+    }
 }

@@ -14,6 +14,7 @@ use crate::cli::compiled::{compile, is_module, is_saved};
 use crate::cli::draw::draw;
 use crate::cli::exit::Exit;
 use crate::cli::lab;
+use crate::cli::named;
 use crate::cli::past::{self, Past};
 use crate::cli::place::{Opened, Place};
 use crate::cli::plan::new_plan_id;
@@ -56,6 +57,7 @@ pub fn run(args: &RunArgs, global: &Global, terminal: Terminal) -> Done {
             fresh_plan(&args.compile, &place, &sites, terminal).await?
         };
         expected(args, &ready.plan)?;
+        named::known(ready.plan.plan(), &options.approve, &options.inject)?;
         if ready.plan.plan().nothing_to_do() {
             say("nothing to do: no step touches a machine\n");
             return Ok(Exit::Success);
@@ -163,7 +165,7 @@ async fn saved_plan(args: &RunArgs, place: &Place, sites: &Opened) -> Result<Rea
     let changed = sentences(changed);
     if !changed.is_empty() {
         let message = format!("`{path}` is stale: these facts changed since it was reviewed");
-        return Err(Stop::new(Exit::Stale, message).help(format!(
+        return Err(Stop::new(Exit::Stale, message).code("H342").help(format!(
             "{}\nplan again: homing plan {}",
             changed.join("\n"),
             plan.plan().script
@@ -184,7 +186,8 @@ fn expected(args: &RunArgs, plan: &VerifiedPlan) -> Result<(), Stop> {
     match &args.expect {
         Some(digest) if digest != found => {
             let message = format!("this is not the plan that was reviewed: its digest is {found}");
-            Err(Stop::new(Exit::Stale, message).help(format!("expected {digest}")))
+            let stop = Stop::new(Exit::Stale, message).code("H342");
+            Err(stop.help(format!("expected {digest}")))
         }
         _ => Ok(()),
     }
@@ -230,6 +233,7 @@ async fn go_on(
 ) -> Done {
     let past = Past::read(place, run)?;
     let estimates = estimate(&past.plan, &place.inventory, &Facts::default(), &History::default());
+    named::known(past.plan.plan(), &options.approve, &options.inject)?;
     let setup = setup(past.journal, &past.plan, estimates.step_s, place, sites, &options);
     let handle = execute::resume(setup, run).await.map_err(|error| refused(&error))?;
     finish(handle, &past.plan, place, options, terminal).await
@@ -351,7 +355,7 @@ fn refused(error: &RunError) -> Stop {
     match error {
         RunError::Journal(error) => past::stop(error),
         RunError::Busy { message, run } => {
-            let stop = Stop::new(Exit::Busy, message);
+            let stop = Stop::new(Exit::Busy, message).code("H341");
             match run {
                 Some(run) => stop.help(format!(
                     "run `{run}` holds it; where that run was begun: homing resume {run}, or homing cancel {run}"

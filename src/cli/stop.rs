@@ -13,6 +13,7 @@ pub struct Stop {
     pub exit: Exit,
     diagnostics: Vec<Diagnostic>,
     texts: Texts,
+    code: Option<&'static str>,
     message: Option<String>,
     help: Option<String>,
 }
@@ -21,12 +22,20 @@ impl Stop {
     /// With one sentence.
     pub fn new(exit: Exit, message: impl Into<String>) -> Stop {
         let message = Some(message.into());
-        Stop { exit, diagnostics: Vec::new(), texts: Texts::default(), message, help: None }
+        let (diagnostics, texts) = (Vec::new(), Texts::default());
+        Stop { exit, diagnostics, texts, code: None, message, help: None }
     }
 
     /// With diagnostics, drawn over their texts.
     pub fn diagnosed(exit: Exit, diagnostics: Vec<Diagnostic>, texts: Texts) -> Stop {
-        Stop { exit, diagnostics, texts, message: None, help: None }
+        Stop { exit, diagnostics, texts, code: None, message: None, help: None }
+    }
+
+    /// The same, with a code of the registry that `homing explain` knows.
+    #[must_use]
+    pub fn code(mut self, code: &'static str) -> Stop {
+        self.code = Some(code);
+        self
     }
 
     /// The same, with a way out.
@@ -41,6 +50,10 @@ impl Stop {
         let mut out = draw(&self.diagnostics, &self.texts, terminal.colour, terminal.width);
         if let Some(message) = &self.message {
             out.push_str("homing: ");
+            if let Some(code) = self.code {
+                out.push_str(code);
+                out.push_str(": ");
+            }
             out.push_str(message);
             out.push('\n');
         }

@@ -8,6 +8,7 @@ use crate::base::{HostName, MachineName, SiteName};
 use crate::config::document::Section;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::inventory::{Addresses, Inventory, MachineEntry, Term};
+use crate::sites::registry::PROVIDERS;
 
 /// Disks are made of pages; a smaller one holds nothing.
 const DISK_BYTES_MIN: u64 = 64 << 10;
@@ -105,8 +106,10 @@ fn nowhere() -> SiteName {
     SiteName::new("nowhere").expect("BUG: a plain word is a name")
 }
 
+/// A table of a provider that no site uses (or that was mistyped there) is still one.
 fn providers(inventory: &Inventory) -> BTreeSet<&str> {
-    inventory.sites.values().map(|site| site.provider.as_str()).collect()
+    let used = inventory.sites.values().map(|site| site.provider.as_str());
+    used.chain(PROVIDERS.iter().copied()).collect()
 }
 
 fn finish(section: Section<'_>, inventory: &Inventory) {

@@ -38,7 +38,7 @@ impl Core {
             return self.expire(ix);
         }
         let step = self.plan.step(ix);
-        let named = |name: &str| name == EVERY_GATE || name == step.id.as_str();
+        let named = |name: &str| name == EVERY_GATE || step.is_called(name);
         let advance = self.manner.advance.iter().find(|(name, _)| named(name));
         match advance.map(|(_, by)| by.clone()) {
             Some(by) => self.answer(ix, Answer::ApprovedInAdvance, by, None, None),

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::base::{MachineName, StepId};
 use crate::execute::order::Order;
 use crate::run::failure::Failure;
 
@@ -62,12 +63,13 @@ impl FromStr for Injection {
 }
 
 impl Injection {
-    fn hits(&self, order: &Order) -> bool {
-        let by_name = order.machine.as_ref().is_some_and(|machine| {
+    /// Whether it is meant for that step.
+    pub fn is_for(&self, step: &StepId, machine: Option<&MachineName>, primitive: &str) -> bool {
+        let by_name = machine.is_some_and(|machine| {
             self.target.strip_prefix(machine.as_str()).and_then(|rest| rest.strip_prefix('.'))
-                == Some(order.primitive.as_str())
+                == Some(primitive)
         });
-        by_name || self.target == order.step.as_str()
+        by_name || self.target == step.as_str()
     }
 
     /// Does what it is there for, at the start of an attempt.
@@ -79,7 +81,7 @@ impl Injection {
         order: &Order,
         cancelled: &CancellationToken,
     ) -> Result<(), Failure> {
-        if !self.hits(order) {
+        if !self.is_for(&order.step, order.machine.as_ref(), &order.primitive) {
             return Ok(());
         }
         match self.fault {
@@ -122,11 +124,11 @@ mod tests {
     fn order(attempt: u32) -> Order {
         Order {
             run: crate::base::RunId::new("r1").unwrap(),
-            step: crate::base::StepId::new("web-01.copy.2").unwrap(),
+            step: StepId::new("web-01.copy.2").unwrap(),
             epoch: 1,
             attempt,
             primitive: "copy".into(),
-            machine: Some(crate::base::MachineName::new("web-01").unwrap()),
+            machine: Some(MachineName::new("web-01").unwrap()),
             args: std::sync::Arc::default(),
             inputs: std::collections::BTreeMap::new(),
             deadline: None,

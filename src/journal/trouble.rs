@@ -57,7 +57,7 @@ pub enum JournalError {
         open: bool,
     },
     /// The run ended for good.
-    #[error("run `{run}` is over ({outcome:?})")]
+    #[error("run `{run}` is over: {outcome}")]
     Over {
         /// The run.
         run: RunId,

@@ -88,6 +88,15 @@ pub struct Step {
     pub origin: Origin,
 }
 
+impl Step {
+    /// Whether a person who types `name` means this gate: by its id, or all machines' gates of that name
+    /// (`complete` for `web-01.complete`).
+    pub fn is_called(&self, name: &str) -> bool {
+        let id = self.id.as_str();
+        id == name || id.rsplit_once('.').is_some_and(|(_, gate)| gate == name)
+    }
+}
+
 /// A handle inside [`Step::args`]: the step whose outputs are meant.
 pub fn handle_to_json(step: &StepId) -> Json {
     serde_json::json!({ "step": step.as_str() })

@@ -28,6 +28,23 @@ pub enum Outcome {
     Rejected,
 }
 
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Outcome::Succeeded => "succeeded",
+            Outcome::SucceededWithExceptions => "succeeded with exceptions",
+            Outcome::Failed => "failed",
+            Outcome::FailedUnsafe => "failed, and a person is needed",
+            Outcome::Waiting => "waits at a gate",
+            Outcome::Stale => "stale",
+            Outcome::Busy => "busy",
+            Outcome::Interrupted => "interrupted",
+            Outcome::Cancelled => "cancelled",
+            Outcome::Rejected => "rejected",
+        })
+    }
+}
+
 impl Outcome {
     /// The run is over: it cannot be resumed and holds no lease.
     pub fn is_over(self) -> bool {

@@ -35,6 +35,9 @@ impl Sites {
     }
 }
 
+/// The names of all providers: machines may have a table for each.
+pub const PROVIDERS: &[&str] = &[lab::NAME];
+
 /// Opens every site of the inventory. Opening reads settings only: it touches nothing.
 ///
 /// # Errors
@@ -70,11 +73,11 @@ pub fn helper_process(arguments: &[OsString]) -> Option<i32> {
 }
 
 fn unknown_provider(site: &SiteName, provider: &str) -> Diagnostic {
-    let known = [lab::NAME];
+    let known = PROVIDERS.iter().copied();
     let message = format!("`site.{site}`: there is no provider `{provider}`");
-    let help = match did_you_mean(provider, known) {
+    let help = match did_you_mean(provider, known.clone()) {
         Some(meant) => format!("did you mean `{meant}`?"),
-        None => format!("there are: {}", known.join(", ")),
+        None => format!("there are: {}", known.collect::<Vec<_>>().join(", ")),
     };
     Diagnostic::error("H230", message).help(help)
 }

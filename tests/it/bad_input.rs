@@ -34,19 +34,20 @@ fn scripts_are_refused_at_their_line() {
 #[test]
 fn usage_and_inventory_end_with_2() {
     let ground = Ground::new();
-    ground.homing(&["run", "nothing.rhai"]).exit(2).says(&["nothing.rhai"]);
+    ground.homing(&["run", "nothing.rhai"]).exit(2).says(&["H150", "nothing.rhai"]);
+    ground.homing(&["lab", "verify"]).exit(2).says(&["H345", "homing lab init"]);
     ground
         .homing(&["check", "failback.rhai", "-p", "teir=web"])
         .exit(2)
         .says(&["did you mean `tier`"]);
     ground.homing(&["check", "failback.rhai", "-p", "tier"]).exit(2);
-    ground.homing(&["resume", "r-unknown"]).exit(2).says(&["there are no runs"]);
+    ground.homing(&["resume", "r-unknown"]).exit(2).says(&["H340", "there are no runs"]);
     let edits: &[(&str, &str, &str)] = &[
         ("writes_per_second = 100", "writes_per_sec = 100", "writes_per_sec"),
         ("\"8MiB\", \"4MiB\"", "\"8Mib/x\"", "H205"),
         ("cloud = \"azure\"", "cloud = \"azur\"", "did you mean `azure`"),
         ("tags = { tier = \"db\" }", "tag = { tier = \"db\" }", "did you mean `tags`"),
-        ("provider = \"lab\"", "provider = \"lob\"", "lab"),
+        ("provider = \"lab\"", "provider = \"azure\"", "H230"),
     ];
     let good = ground.read("homing.toml");
     for (from, to, part) in edits {
@@ -77,7 +78,10 @@ fn a_saved_plan_is_refused_when_a_byte_or_a_fact_changed_and_runs_once() {
     ground
         .homing(&["run", "failback-one.rhai", "-p", "machine=web-01", "--approve", "all"])
         .exit(0);
-    ground.homing(&["run", "plan.json", "--approve", "all"]).exit(5).says(&["web-01", "cloud"]);
+    ground
+        .homing(&["run", "plan.json", "--approve", "all"])
+        .exit(5)
+        .says(&["H342", "web-01", "cloud"]);
 }
 
 #[test]
@@ -86,5 +90,5 @@ fn a_state_folder_that_cannot_be_written_ends_with_74() {
     ground.write("file", "in the way");
     ground.homing(&["lab", "init"]).exit(0);
     let said = ground.homing(&["run", "failback.rhai", "--state", "file/state"]);
-    said.exit(74).says(&["file/state"]);
+    said.exit(74).says(&["H343", "file/state"]);
 }

@@ -5,10 +5,14 @@ use crate::support::Ground;
 #[test]
 fn without_a_terminal_a_gate_ends_the_process_and_another_shell_opens_it() {
     let ground = Ground::new();
+    let slip = ground.homing(&["run", "failback.rhai", "--approve", "comlete"]).exit(2);
+    slip.says(&["H344", "did you mean `complete`"]);
+    let slip = ["run", "failback.rhai", "--inject", "web-01.snapshto=fail:1"];
+    ground.homing(&slip).exit(2).says(&["H344"]);
     ground.homing(&["run", "failback.rhai"]).exit(4).says(&["homing approve", "complete"]);
     let run = ground.newest_run();
     ground.homing(&["resume", &run]).exit(4);
-    ground.homing(&["approve", &run, "nothing"]).exit(2).says(&["complete"]);
+    ground.homing(&["approve", &run, "nothing"]).exit(2).says(&["H344", "complete"]);
     ground.homing(&["approve", &run, "complete", "--comment", "CHG-1"]).exit(0);
     ground.homing(&["resume", &run]).exit(4).says(&["commit"]);
     ground.homing(&["approve", &run, "commit"]).exit(0);
@@ -39,7 +43,10 @@ fn a_second_run_on_the_same_machines_is_busy() {
     let ground = Ground::new();
     ground.homing(&["run", "failback.rhai"]).exit(4);
     let run = ground.newest_run();
-    ground.homing(&["run", "failback-one.rhai", "-p", "machine=db-01"]).exit(6).says(&[&run]);
+    ground
+        .homing(&["run", "failback-one.rhai", "-p", "machine=db-01"])
+        .exit(6)
+        .says(&["H341", &run]);
     // Another laptop: its own state folder, the same machines.
     let other = ["run", "failback-one.rhai", "-p", "machine=db-01", "--state", "other"];
     ground.homing(&other).exit(6).says(&[&run]);
@@ -59,4 +66,18 @@ fn a_gate_is_opened_while_the_process_waits() {
         ground.homing(&["approve", run, gate]).exit(0);
     }
     assert_eq!(running.end(), 0);
+}
+
+#[test]
+fn machines_left_at_home_by_a_rejected_commit_are_finished_by_the_commit_script() {
+    let ground = Ground::new();
+    ground.homing(&["run", "failback.rhai", "--approve", "complete"]).exit(4);
+    let run = ground.newest_run();
+    ground.homing(&["reject", &run, "commit"]).exit(0);
+    ground.homing(&["resume", &run]).exit(10);
+    ground.homing(&["run", "commit.rhai", "--approve", "all"]).exit(0);
+    for machine in ground.verified() {
+        assert_eq!(machine["protected"], "onprem_to_cloud", "{machine}");
+    }
+    ground.homing(&["run", "commit.rhai"]).exit(0).says(&["nothing to do"]);
 }

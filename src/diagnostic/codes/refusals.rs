@@ -176,4 +176,43 @@ pub(super) const CODES: &[CodeText] = &[
         "a script that asks for ever more machines",
         "Homing compiles a script, observes the machines that it asked for, and compiles it again. This one chose further machines by the facts of the ones before, more often than that is done.\n\nSelect machines by their tags, and read their facts once.",
     ),
+    code(
+        "H340",
+        "no such run, or one that is over",
+        "Runs are named by their ids; `homing runs` lists them. A run that succeeded, was cancelled or was \
+         rejected is over: it holds no machine and cannot be taken up again. A saved plan runs once; \
+         `--again` runs it once more.",
+    ),
+    code(
+        "H341",
+        "busy",
+        "Another process works on the run, or a run that is not over holds one of the machines, in this \
+         state folder or at the machine's own site. Nothing was changed.\n\n`homing status RUN` shows where \
+         it stands; `homing resume RUN` finishes it, `homing cancel RUN` ends it for good.",
+    ),
+    code(
+        "H342",
+        "not what was reviewed",
+        "A fact that the plan rests on, its digest, or the journal of its run is no longer what it was. The \
+         message names what changed. Nothing was changed.\n\nIf a run that is not over began the change, \
+         `homing resume RUN` finishes it; else plan again and review what is new.",
+    ),
+    code(
+        "H343",
+        "the journal cannot be written",
+        "What happens in a run is written to the journal in the state folder before anything is done. If \
+         that cannot be, no new step starts. What was acknowledged before is safe.\n\nMend what the message \
+         names (room, permissions, the disk), then `homing resume`.",
+    ),
+    code(
+        "H344",
+        "no such gate",
+        "A gate is answered by its name, as the dry run and `homing status RUN` print it.",
+    ),
+    code(
+        "H345",
+        "there is no lab",
+        "The inventory describes a practice ground that has not been created. `homing lab init` creates it; \
+         so does the first `homing run`.",
+    ),
 ];
