@@ -70,7 +70,7 @@ fn every_script_we_ship_has_a_page_here() {
         .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
         .collect();
     names.sort();
-    assert_eq!(names, ["alternate-host", "failback", "failback-one", "full-download"]);
+    assert_eq!(names, ["alternate-host", "commit", "failback", "failback-one", "full-download"]);
 }
 
 #[test]
@@ -103,6 +103,12 @@ fn another_host() {
 #[test]
 fn everything_in_the_downtime() {
     insta::assert_snapshot!(page("full-download.rhai", &[], ""));
+}
+
+#[test]
+fn a_commit_that_was_left_open() {
+    let open = "// facts: * where=home cloud.power=off onprem.power=on commit=pending";
+    insta::assert_snapshot!(page("commit.rhai", &[], open));
 }
 
 #[test]
