@@ -79,6 +79,9 @@ fn ticket(count: usize) -> VerifiedPlan {
             (!at.is_multiple_of(CHAIN)).then(|| index(at - 1)).into_iter().collect()
         },
         waits: Vec::new(),
+        follows: Vec::new(),
+        scope: Default::default(),
+        undoes: None,
         effect: Effect::Nothing,
         reversibility: Reversibility::Reversible,
         optional: false,

@@ -1,6 +1,7 @@
 //! Waves: a plan cut at the barriers that hold back everything.
 
 use crate::plan::graph::Plan;
+use crate::plan::scope::ScopeIx;
 use crate::plan::step::{Kind, StepIx};
 
 /// The steps of a plan, in waves and in order: each wave ends with a step that everything after it waits
@@ -11,7 +12,7 @@ pub fn waves(plan: &Plan) -> Vec<Vec<StepIx>> {
     for (ix, step) in plan.iter() {
         wave.push(ix);
         let holds_back = step.machine.is_none() && step.kind != Kind::Notify;
-        if holds_back && !in_a_group(plan, ix) {
+        if holds_back && !in_a_scope(plan, ix) {
             waves.push(std::mem::take(&mut wave));
         }
     }
@@ -21,9 +22,9 @@ pub fn waves(plan: &Plan) -> Vec<Vec<StepIx>> {
     waves
 }
 
-/// A barrier in a group holds back that group alone.
-fn in_a_group(plan: &Plan, ix: StepIx) -> bool {
-    plan.groups.iter().any(|group| group.first <= ix && ix < group.end)
+/// A barrier in a scope holds back that scope alone.
+fn in_a_scope(plan: &Plan, ix: StepIx) -> bool {
+    plan.step(ix).scope != ScopeIx::PLAN
 }
 
 #[cfg(test)]
@@ -32,7 +33,7 @@ mod tests {
     use crate::base::Side;
     use crate::plan::effect::Effect;
     use crate::plan::graph::tests::Draft;
-    use crate::plan::graph::{Group, index};
+    use crate::plan::scope::{Scope, ScopeKind};
 
     #[test]
     fn waves_end_at_the_barriers_of_the_plan() {
@@ -45,7 +46,8 @@ mod tests {
         let mut plan = draft.plan;
         let sizes = |plan: &Plan| waves(plan).iter().map(Vec::len).collect::<Vec<_>>();
         assert_eq!(sizes(&plan), [2, 2, 1]);
-        plan.groups.push(Group { name: "first".into(), first: index(0), end: index(3) });
+        plan.scopes.push(Scope { kind: ScopeKind::Parallel, ..Scope::plan() });
+        plan.steps[1].scope = ScopeIx(1);
         assert_eq!(sizes(&plan), [4, 1]);
         assert!(waves(&Plan::default()).is_empty());
     }

@@ -95,6 +95,10 @@ impl Ctx for Context {
         self.order.inputs.get(param).cloned()
     }
 
+    fn output(&self, step: &StepId) -> Option<Arc<Json>> {
+        self.order.outputs.get(step).cloned()
+    }
+
     fn time_limit(&self) -> Option<Duration> {
         self.order.time_limit_ms.map(Duration::from_millis)
     }

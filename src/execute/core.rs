@@ -15,6 +15,7 @@ use crate::execute::order::{Action, Input, Order, Why};
 use crate::execute::outcome::{Standing, half_committed};
 use crate::execute::ready::Ready;
 use crate::plan::effect::Effect;
+use crate::plan::expr::steps_read;
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
 use crate::plan::settle::Settled;
@@ -343,6 +344,11 @@ impl Core {
                 inputs.insert(param.clone(), outputs);
             }
         }
+        let read = steps_read(&step.args).into_iter().filter_map(|(_, id)| {
+            let from = self.state.place(&id)?;
+            Some((id, self.state.step(from).outputs.clone()?))
+        });
+        let outputs = read.collect();
         let is_stall = (self.manner.is_stall)(step);
         let order = Order {
             run: self.run.clone(),
@@ -353,6 +359,7 @@ impl Core {
             machine: step.machine.clone(),
             args: step.args.clone(),
             inputs,
+            outputs,
             deadline: deadline.filter(|_| !is_stall),
             time_limit_ms: step.policy.timeout_ms.filter(|_| !is_stall),
             cursor: None,

@@ -21,11 +21,7 @@ impl Frontier {
     pub(super) fn new(plan: &Plan) -> Frontier {
         let count = plan.steps.len();
         let mut starts = vec![0_u32; count + 1];
-        let edges_of = |ix: StepIx| {
-            let step = plan.step(ix);
-            let needs = step.needs.iter().map(|before| (*before, Edge::Needs));
-            needs.chain(step.waits.iter().map(|before| (*before, Edge::Waits)))
-        };
+        let edges_of = |ix: StepIx| plan.step(ix).edges();
         for (ix, _) in plan.iter() {
             edges_of(ix).for_each(|(before, _)| starts[before.at() + 1] += 1);
         }
@@ -115,7 +111,7 @@ pub(super) fn longest_paths(plan: &Plan, step_s: &[f64]) -> Vec<u64> {
     for (ix, step) in plan.iter().rev() {
         after[ix.at()] = after[ix.at()].saturating_add(weight(ix.at()));
         let own = after[ix.at()];
-        for before in step.needs.iter().chain(&step.waits) {
+        for (before, _) in step.edges() {
             after[before.at()] = after[before.at()].max(own);
         }
     }

@@ -131,6 +131,7 @@ mod tests {
             machine: Some(MachineName::new("web-01").unwrap()),
             args: std::sync::Arc::default(),
             inputs: std::collections::BTreeMap::new(),
+            outputs: std::collections::BTreeMap::new(),
             deadline: None,
             time_limit_ms: None,
             cursor: None,

@@ -31,6 +31,8 @@ pub struct Order {
     pub args: Arc<Json>,
     /// Outputs of the steps whose handles stand in `args`, by argument.
     pub inputs: BTreeMap<String, Arc<Json>>,
+    /// Outputs of the steps that deferred values in `args` read.
+    pub outputs: BTreeMap<StepId, Arc<Json>>,
     /// When it will be stopped, if it has a time limit of its own.
     pub deadline: Option<Timestamp>,
     /// How long the attempt may take, milliseconds; `None` when unlimited or limited by its progress.

@@ -45,7 +45,7 @@ impl Standing {
         };
         for (ix, step) in plan.iter() {
             match state.step(ix).status {
-                Status::Succeeded => {}
+                Status::Succeeded | Status::Skipped => {}
                 Status::Failed if step.optional => {
                     standing.exceptions |= step.kind != Kind::Notify;
                 }

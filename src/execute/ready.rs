@@ -131,9 +131,9 @@ impl Pools {
             Effect::Stop(Side::Cloud) | Effect::Start(Side::Cloud) | Effect::Commit => {
                 &[Side::Cloud]
             }
-            Effect::Stop(Side::Onprem) | Effect::Start(Side::Onprem) | Effect::CreateOnprem => {
-                &[Side::Onprem]
-            }
+            Effect::Stop(Side::Onprem)
+            | Effect::Start(Side::Onprem)
+            | Effect::CreateOnprem { .. } => &[Side::Onprem],
             Effect::Check { side: Some(Side::Cloud), .. } => &[Side::Cloud],
             Effect::Check { side: Some(Side::Onprem), .. } => &[Side::Onprem],
             _ => &[Side::Cloud, Side::Onprem],
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
     use crate::base::{HostName, Json, MachineName};
     use crate::execute::trial::{plan, step};
-    use crate::plan::effect::Mode;
+    use crate::plan::effect::{Chosen, Mode};
     use crate::plan::graph::index;
     use crate::plan::inventory::{Addresses, MachineEntry, SiteEntry};
 
@@ -248,7 +248,8 @@ mod tests {
 
     #[test]
     fn transfers_have_slots_of_their_own_and_tokens_are_all_or_nothing() {
-        let copy = Effect::Transfer { mode: Mode::Delta, from_snapshot: false };
+        let copy =
+            Effect::Transfer { mode: Mode::Delta, from_snapshot: false, chosen: Chosen::NOTHING };
         let effects = [Effect::Nothing, copy, copy];
         let mut ready = ready(&effects, &inventory(2, None, 1));
         assert_eq!(

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::base::{Json, MachineName, StepId};
 use crate::plan::facts::Fact;
+use crate::plan::scope::{Acknowledgement, Scope};
 use crate::plan::step::{Kind, Step, StepIx};
 
 /// What a script means. Immutable once traced.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// The script, as the user named it.
     pub script: String,
@@ -18,21 +19,25 @@ pub struct Plan {
     pub params: BTreeMap<String, Json>,
     /// In the order written.
     pub steps: Vec<Step>,
-    /// Named groups of steps, in the order written.
-    pub groups: Vec<Group>,
+    /// Runs of steps with a meaning of their own, an outer one before those in it; the first is the plan.
+    pub scopes: Vec<Scope>,
+    /// Warnings that the script answers, in the order written.
+    pub acknowledged: Vec<Acknowledgement>,
     /// Facts that the script or a rule read, with their values; sorted, unique.
     pub facts: BTreeSet<Fact>,
 }
 
-/// A named scope: the steps written inside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
-    /// Its name.
-    pub name: String,
-    /// First step.
-    pub first: StepIx,
-    /// One past the last step.
-    pub end: StepIx,
+impl Default for Plan {
+    fn default() -> Plan {
+        Plan {
+            script: String::new(),
+            params: BTreeMap::new(),
+            steps: Vec::new(),
+            scopes: vec![Scope::plan()],
+            acknowledged: Vec::new(),
+            facts: BTreeSet::new(),
+        }
+    }
 }
 
 impl Plan {
@@ -72,7 +77,7 @@ impl Plan {
     pub fn dependents(&self) -> Vec<Vec<StepIx>> {
         let mut dependents = vec![Vec::new(); self.steps.len()];
         for (ix, step) in self.iter() {
-            for before in step.needs.iter().chain(&step.waits) {
+            for (before, _) in step.edges() {
                 dependents[before.at()].push(ix);
             }
         }
@@ -90,8 +95,9 @@ pub(crate) mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::plan::effect::{Effect, Mode};
+    use crate::plan::effect::{Chosen, Effect, Mode};
     use crate::plan::policy::Policy;
+    use crate::plan::scope::ScopeIx;
     use crate::plan::step::{Origin, Reversibility, handle_to_json};
     use crate::source::Span;
 
@@ -121,7 +127,11 @@ pub(crate) mod tests {
 
         /// A transfer that was given a snapshot.
         pub fn transfer_of(&mut self, name: &str, snapshot: StepIx) -> StepIx {
-            let effect = Effect::Transfer { mode: Mode::Delta, from_snapshot: true };
+            let effect = Effect::Transfer {
+                mode: Mode::Delta,
+                from_snapshot: true,
+                chosen: Chosen::NOTHING,
+            };
             let ix = self.step(name, effect);
             self.give(ix, snapshot);
             ix
@@ -172,6 +182,9 @@ pub(crate) mod tests {
                 args: Arc::new(serde_json::json!({})),
                 needs,
                 waits,
+                follows: Vec::new(),
+                scope: ScopeIx::PLAN,
+                undoes: None,
                 effect,
                 reversibility,
                 optional: false,

@@ -6,9 +6,11 @@
 pub mod digest;
 pub mod effect;
 pub mod estimate;
+pub mod expr;
 pub mod facts;
 pub mod graph;
 pub mod inventory;
 pub mod policy;
+pub mod scope;
 pub mod settle;
 pub mod step;

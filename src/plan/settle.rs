@@ -1,12 +1,14 @@
 //! One table, edge × outcome, shared by the scheduler and the verifier.
 
-/// The two kinds of edge.
+/// The kinds of edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Edge {
     /// Same machine, data, `.after`, out of a barrier: requires success.
     Needs,
     /// Into a barrier or gate: requires that nothing more is to come.
     Waits,
+    /// Into a handler or clean-up: requires that nothing more is to come, whatever came of it.
+    Follows,
 }
 
 /// How a step ended, for those that depend on it.
@@ -14,6 +16,8 @@ pub enum Edge {
 pub enum Settled {
     /// Its postcondition held.
     Succeeded,
+    /// Its guard, or the success of its attempt, left it out.
+    GuardFalse,
     /// A person took its place.
     SkippedByPerson,
     /// It failed, and was allowed to.
@@ -42,9 +46,14 @@ pub enum Passage {
 /// The table.
 pub fn passage(edge: Edge, outcome: Settled) -> Passage {
     match (edge, outcome) {
-        (_, Settled::Succeeded | Settled::SkippedByPerson | Settled::OptionalFailed) => {
-            Passage::Open
-        }
+        (Edge::Follows, _) => Passage::Open,
+        (
+            _,
+            Settled::Succeeded
+            | Settled::GuardFalse
+            | Settled::SkippedByPerson
+            | Settled::OptionalFailed,
+        ) => Passage::Open,
         (_, Settled::Rejected) => Passage::Closed,
         (Edge::Waits, Settled::Excluded) => Passage::Open,
         (Edge::Waits, Settled::Failed | Settled::Blocked) => Passage::Casualty,
@@ -61,6 +70,7 @@ mod tests {
         use Passage::{Casualty, Closed, Open};
         let table = [
             (Settled::Succeeded, Open, Open),
+            (Settled::GuardFalse, Open, Open),
             (Settled::SkippedByPerson, Open, Open),
             (Settled::OptionalFailed, Open, Open),
             (Settled::Failed, Closed, Casualty),
@@ -71,6 +81,7 @@ mod tests {
         for (outcome, needs, waits) in table {
             assert_eq!(passage(Edge::Needs, outcome), needs, "{outcome:?}");
             assert_eq!(passage(Edge::Waits, outcome), waits, "{outcome:?}");
+            assert_eq!(passage(Edge::Follows, outcome), Open, "{outcome:?}");
         }
     }
 }

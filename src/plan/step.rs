@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::{Json, MachineName, StepId};
 use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
+use crate::plan::scope::ScopeIx;
+use crate::plan::settle::Edge;
 use crate::source::Span;
 
 /// A step's place in [`crate::plan::graph::Plan::steps`]. Never leaves memory: ids go to disk.
@@ -76,6 +78,13 @@ pub struct Step {
     pub needs: Vec<StepIx>,
     /// Edges that require settled: into a barrier or gate. Sorted, unique, all earlier.
     pub waits: Vec<StepIx>,
+    /// Edges that require that nothing more is to come, whatever came of it: into handlers and clean-up.
+    /// Sorted, unique, all earlier.
+    pub follows: Vec<StepIx>,
+    /// The innermost scope that it was written in.
+    pub scope: ScopeIx,
+    /// The step that it takes back: skipped when that one was never begun.
+    pub undoes: Option<StepIx>,
     /// What it does to its machine, as the verifier sees it.
     pub effect: Effect,
     /// Whether it can be taken back.
@@ -89,6 +98,13 @@ pub struct Step {
 }
 
 impl Step {
+    /// Every earlier step that it waits for, and how.
+    pub fn edges(&self) -> impl Iterator<Item = (StepIx, Edge)> {
+        let needs = self.needs.iter().map(|ix| (*ix, Edge::Needs));
+        let waits = self.waits.iter().map(|ix| (*ix, Edge::Waits));
+        needs.chain(waits).chain(self.follows.iter().map(|ix| (*ix, Edge::Follows)))
+    }
+
     /// Whether a person who types `name` means this gate: by its id, or all machines' gates of that name
     /// (`complete` for `web-01.complete`).
     pub fn is_called(&self, name: &str) -> bool {

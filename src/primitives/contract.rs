@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::base::{Json, MachineName, RunId, Side, SiteName, StepId, StepKey};
 use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
+use crate::plan::expr::{described, resolved};
 use crate::plan::facts::FactLog;
 use crate::plan::inventory::{Inventory, MachineEntry};
 use crate::primitives::spec::Spec;
@@ -32,7 +33,8 @@ pub trait Primitive: Send + Sync + 'static {
     const SPEC: &'static Spec;
 
     /// Arguments from a step's `args`, whose options were checked against the spec already; here come
-    /// the checks between options.
+    /// the checks between options. Values known only at run time stand as texts (`⟨source⟩`) at plan time
+    /// and are resolved when it runs.
     ///
     /// # Errors
     /// What is wrong with them, without places (the caller knows those).
@@ -122,6 +124,9 @@ pub trait Ctx: Send + Sync {
     /// The outputs of the step whose handle was passed as the argument `param`.
     fn input(&self, param: &str) -> Option<Arc<Json>>;
 
+    /// What an earlier step put out, when `args` read it; for conditions that are looked at again.
+    fn output(&self, step: &StepId) -> Option<Arc<Json>>;
+
     /// How long this attempt may take before it is cut off; `None`: unlimited. A poll ends a little
     /// earlier by itself and says what it saw.
     fn time_limit(&self) -> Option<Duration> {
@@ -190,8 +195,10 @@ impl<P: Primitive> Erased<P> {
         Erased(std::marker::PhantomData)
     }
 
+    /// At plan time: what is known only later stands as its source.
     fn args(args: &Json) -> P::Args {
-        P::parse(args).unwrap_or_else(|wrong| panic!("BUG: unchecked arguments: {wrong:?}"))
+        P::parse(&described(args))
+            .unwrap_or_else(|wrong| panic!("BUG: unchecked arguments: {wrong:?}"))
     }
 }
 
@@ -207,7 +214,7 @@ impl<P: Primitive> AnyPrimitive for Erased<P> {
     }
 
     fn check(&self, args: &Json) -> Result<(), Vec<Diagnostic>> {
-        P::parse(args).map(drop)
+        P::parse(&described(args)).map(drop)
     }
 
     fn effect(&self, args: &Json, subject: &Subject<'_>) -> Effect {
@@ -228,7 +235,9 @@ impl<P: Primitive> AnyPrimitive for Erased<P> {
         ctx: &'a dyn Ctx,
     ) -> Pin<Box<dyn Future<Output = Result<Json, Failure>> + Send + 'a>> {
         Box::pin(async move {
-            let args = P::parse(args).map_err(|wrong| {
+            let args = resolved(args, &|step| ctx.output(step))
+                .map_err(|error| Failure::permanent(error.to_string()))?;
+            let args = P::parse(&args).map_err(|wrong| {
                 Failure::permanent(format!("its arguments are wrong: {wrong:?}"))
             })?;
             let out = P::run(&args, ctx).await?;

@@ -71,8 +71,10 @@ impl Primitive for CreateOnpremVm {
         options.finish(new)
     }
 
-    fn effect(_: &NewMachine, _: &Subject<'_>) -> Effect {
-        Effect::CreateOnprem
+    fn effect(new: &NewMachine, subject: &Subject<'_>) -> Effect {
+        let host = subject.fact("host");
+        let moves = new.host.as_ref().zip(host).is_some_and(|(new, old)| old != new.as_str());
+        Effect::CreateOnprem { moves }
     }
 
     fn describe(new: &NewMachine, subject: &Subject<'_>) -> String {

@@ -60,6 +60,18 @@ pub enum Takes {
     Duration,
     /// A list of handles or groups: the step waits for just those.
     Handles,
+    /// A text that may hold values known only at run time; stands in `args` as `{"text": [..]}` then.
+    Message,
+    /// A condition known only at run time; stands in `args` as `{"deferred": ..}`. The step joins the
+    /// machine of the steps that it reads.
+    Condition,
+    /// A condition that is looked at again and again; stands in `args` as `{"until": expression}`, beside
+    /// `probes`: the polls that it reads, each as `{"step", "primitive", "machine", "args"}`.
+    Until,
+    /// An isolated copy's handle: the step joins its machine's chain. Stands in `args` as `{"step": id}`.
+    Copy,
+    /// A machine or an isolated copy's handle.
+    MachineOrCopy,
 }
 
 /// What a handle is.
@@ -69,6 +81,8 @@ pub enum Yields {
     Step,
     /// A snapshot, to transfer from.
     Snapshot,
+    /// An isolated copy, to check and to delete.
+    Copy,
 }
 
 /// One option.
@@ -100,8 +114,12 @@ pub enum OptType {
     },
     /// Any text.
     Text,
+    /// A text that may hold values known only at run time.
+    Message,
     /// A list of texts.
     Texts,
+    /// A map of texts.
+    TextMap,
     /// A name that can stand in an id: letters, digits, `-`, `_`.
     Name,
     /// One of these words.

@@ -3,7 +3,7 @@
 use crate::base::Json;
 use crate::base::units::show_bytes;
 use crate::diagnostic::Diagnostic;
-use crate::plan::effect::{Effect, Mode};
+use crate::plan::effect::{Chosen, Effect, Mode};
 use crate::plan::facts::Facts;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
@@ -109,7 +109,12 @@ impl Primitive for TransferDelta {
 
     fn effect(args: &Args, subject: &Subject<'_>) -> Effect {
         let (mode, _) = resolve(args.mode, |fact| subject.fact(fact));
-        Effect::Transfer { mode, from_snapshot: args.from_snapshot }
+        let chosen = Chosen {
+            mode: args.mode.is_some(),
+            in_downtime: args.in_downtime,
+            key: args.key.is_some(),
+        };
+        Effect::Transfer { mode, from_snapshot: args.from_snapshot, chosen }
     }
 
     fn describe(args: &Args, subject: &Subject<'_>) -> String {

@@ -89,7 +89,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::base::{Json, MachineName, Side, StepId};
-    use crate::plan::effect::{Effect, Mode};
+    use crate::plan::effect::{Chosen, Effect, Mode};
     use crate::plan::estimate::MachineEstimate;
     use crate::plan::facts::Fact;
     use crate::plan::graph::index;
@@ -120,7 +120,7 @@ pub(crate) mod tests {
         ("snapshot", Effect::Snapshot, Reversible, "take a point-in-time copy; {m} keeps running"),
         (
             "transfer_delta",
-            Effect::Transfer { mode: Mode::Delta, from_snapshot: true },
+            Effect::Transfer { mode: Mode::Delta, from_snapshot: true, chosen: Chosen::NOTHING },
             Reversible,
             "send what changed, at most 64.0 MiB, from azure to dc1/hv-01 and verify it",
         ),
@@ -134,7 +134,7 @@ pub(crate) mod tests {
         ),
         (
             "transfer_delta",
-            Effect::Transfer { mode: Mode::Delta, from_snapshot: false },
+            Effect::Transfer { mode: Mode::Delta, from_snapshot: false, chosen: Chosen::NOTHING },
             Reversible,
             "send the final changes from azure to dc1/hv-01 and verify them",
         ),
@@ -243,6 +243,9 @@ pub(crate) mod tests {
             let all = 0..self.plan.steps.len();
             let gate = Step {
                 waits: all.map(index).collect(),
+                follows: Vec::new(),
+                scope: Default::default(),
+                undoes: None,
                 args: Arc::new(json!({ "message": message })),
                 policy: Arc::new(Policy { timeout_ms: Some(hours * 3_600_000), ..Policy::ONCE }),
                 effect: Effect::Approved,
@@ -287,6 +290,9 @@ pub(crate) mod tests {
             args: Arc::new(Json::Object(serde_json::Map::new())),
             needs: Vec::new(),
             waits: Vec::new(),
+            follows: Vec::new(),
+            scope: Default::default(),
+            undoes: None,
             effect: Effect::Nothing,
             reversibility: Reversible,
             optional: false,

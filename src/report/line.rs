@@ -57,6 +57,13 @@ pub(super) fn line(event: &Event, seen: &Seen<'_>) -> Option<Line> {
         E::StepRetried { step, by } => {
             Some(Line::new(Ink::Warn, "again", format!("{step}: {} asked to try it again", by.who)))
         }
+        E::StepSkipped { step, reason } => {
+            Some(Line::new(Ink::Dim, "skip", format!("{step}: {reason}")))
+        }
+        E::MachineExcluded { machine, reason, .. } => {
+            let text = format!("{machine} takes no further step: {reason}");
+            Some(Line::new(Ink::Warn, "leave", text))
+        }
         E::GateOpened { step, message, expires_at } => {
             Some(gate_opened(step, message, event.at, *expires_at, seen))
         }

@@ -128,6 +128,7 @@ fn word(status: Status) -> &'static str {
         Status::Succeeded => "succeeded",
         Status::Failed => "failed",
         Status::Rejected => "rejected",
+        Status::Skipped => "skipped",
     }
 }
 

@@ -78,6 +78,22 @@ pub enum EventBody {
         /// Why.
         failure: Failure,
     },
+    /// A step was left out, in order: by its guard, or because there was nothing to handle or undo.
+    StepSkipped {
+        /// The step.
+        step: StepId,
+        /// Why, for a person.
+        reason: String,
+    },
+    /// A machine takes no further step in this run.
+    MachineExcluded {
+        /// The machine.
+        machine: MachineName,
+        /// Why.
+        reason: String,
+        /// Who decided.
+        by: Asker,
+    },
     /// A person asked to try a failed step again; its tries count anew.
     StepRetried {
         /// The step.
@@ -179,12 +195,14 @@ impl EventBody {
             | E::StepSucceeded { step, .. }
             | E::StepFailed { step, .. }
             | E::StepRetried { step, .. }
+            | E::StepSkipped { step, .. }
             | E::GateOpened { step, .. }
             | E::GateAnswered { step, .. }
             | E::Intent { step, .. } => Some(step),
             E::RunStarted { .. }
             | E::RunHeld { .. }
             | E::CancelAsked { .. }
+            | E::MachineExcluded { .. }
             | E::RunResumed { .. }
             | E::RunEnded { .. } => None,
         }

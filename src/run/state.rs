@@ -1,15 +1,15 @@
 //! The fold of a run's events: the only state machine. Live run, resume, `status` and reports all use it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{Json, StepId, Timestamp};
+use crate::base::{Json, MachineName, StepId, Timestamp};
 use crate::plan::effect::Effect;
 use crate::plan::graph::Plan;
-use crate::plan::settle::{Edge, Passage, Settled, passage};
-use crate::plan::step::StepIx;
+use crate::plan::settle::{Passage, Settled, passage};
+use crate::plan::step::{Step, StepIx};
 use crate::run::event::{Answer, Event, EventBody};
 use crate::run::failure::Failure;
 use crate::run::outcome::Outcome;
@@ -33,6 +33,8 @@ pub enum Status {
     Failed,
     /// A gate that got a no.
     Rejected,
+    /// Left out: by its guard, or because its attempt did not fail.
+    Skipped,
 }
 
 /// One step of a run.
@@ -89,6 +91,8 @@ pub struct RunState {
     pub cancel_asked: bool,
     /// Facts that changed, when it is held.
     pub held: Vec<String>,
+    /// Machines that take no further step in this run.
+    pub excluded: BTreeSet<MachineName>,
     places: Arc<HashMap<StepId, StepIx>>,
 }
 
@@ -106,6 +110,7 @@ impl RunState {
             approved: Vec::new(),
             cancel_asked: false,
             held: Vec::new(),
+            excluded: BTreeSet::new(),
             places: Arc::new(places),
         }
     }
@@ -168,6 +173,9 @@ impl RunState {
             }
             EventBody::RunHeld { changed } => self.held.clone_from(changed),
             EventBody::CancelAsked { .. } => self.cancel_asked = true,
+            EventBody::MachineExcluded { machine, .. } => {
+                self.excluded.insert(machine.clone());
+            }
             EventBody::RunEnded { outcome } => {
                 self.outcome = Some(*outcome);
                 self.ended_at = Some(event.at);
@@ -187,6 +195,11 @@ impl RunState {
         }
     }
 
+    /// Its machine takes no further step in this run.
+    pub fn is_excluded(&self, step: &Step) -> bool {
+        step.machine.as_ref().is_some_and(|machine| self.excluded.contains(machine))
+    }
+
     /// How every step is settled for those that depend on it: `None` while more may come.
     /// Blocked is derived here and never journalled.
     pub fn settled(&self, plan: &Plan) -> Vec<Option<Settled>> {
@@ -197,7 +210,9 @@ impl RunState {
                 Status::Failed if step.optional => Some(Settled::OptionalFailed),
                 Status::Failed => Some(Settled::Failed),
                 Status::Rejected => Some(Settled::Rejected),
+                Status::Skipped => Some(Settled::GuardFalse),
                 Status::Running | Status::Backoff | Status::Open => None,
+                Status::Pending if self.is_excluded(step) => Some(Settled::Excluded),
                 Status::Pending => is_blocked(plan, ix, &settled).then_some(Settled::Blocked),
             };
             settled.push(own);
@@ -208,11 +223,10 @@ impl RunState {
 
 fn is_blocked(plan: &Plan, ix: StepIx, settled: &[Option<Settled>]) -> bool {
     let step = plan.step(ix);
-    let closed = |edge, before: &StepIx| {
+    let closed = |edge, before: StepIx| {
         settled[before.at()].is_some_and(|outcome| passage(edge, outcome) == Passage::Closed)
     };
-    step.needs.iter().any(|before| closed(Edge::Needs, before))
-        || step.waits.iter().any(|before| closed(Edge::Waits, before))
+    step.edges().any(|(before, edge)| closed(edge, before))
 }
 
 /// Every legal transition of a step; all else is refused.
@@ -238,6 +252,7 @@ fn next(before: Status, event: &EventBody) -> Option<Status> {
             Answer::Rejected | Answer::TimedOut => Status::Rejected,
         }),
         (Status::Running, E::Intent { .. }) => Some(Status::Running),
+        (Status::Pending, E::StepSkipped { .. }) => Some(Status::Skipped),
         _ => None,
     }
 }
@@ -264,6 +279,7 @@ fn record(step: &mut StepState, after: Status, event: &Event) {
             step.attempts = 0;
             step.ended_at = None;
         }
+        EventBody::StepSkipped { .. } => step.ended_at = Some(event.at),
         EventBody::GateOpened { expires_at, .. } => {
             step.started_at = Some(event.at);
             step.expires_at = *expires_at;

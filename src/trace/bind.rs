@@ -14,6 +14,7 @@ use crate::base::Json;
 use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
+use crate::plan::scope::ScopeIx;
 use crate::plan::step::{Kind, Origin, Step, StepIx, handle_to_json};
 use crate::primitives::contract::AnyPrimitive;
 use crate::primitives::spec::{Param, Spec, Takes};
@@ -148,6 +149,9 @@ impl Bound {
             args,
             needs: Vec::new(),
             waits: Vec::new(),
+            follows: Vec::new(),
+            scope: ScopeIx::PLAN,
+            undoes: None,
             effect: Effect::Nothing,
             reversibility: self.spec.reversibility,
             optional: common.optional.unwrap_or(self.spec.optional),
@@ -268,7 +272,9 @@ fn accepts(recorder: &Recorder, takes: Takes, value: &Dynamic) -> bool {
         Takes::Machine => value.is::<Vm>(),
         Takes::Snapshot => snapshot(),
         Takes::MachineOrSnapshot => value.is::<Vm>() || snapshot(),
-        Takes::Text | Takes::Duration => value.is_string(),
+        Takes::Text | Takes::Duration | Takes::Message => value.is_string(),
+        Takes::MachineOrCopy => value.is::<Vm>(),
+        Takes::Condition | Takes::Until | Takes::Copy => false,
         Takes::Handles => handles(value, recorder).is_some(),
     }
 }
@@ -299,7 +305,10 @@ fn wanted(takes: Takes) -> &'static str {
         Takes::Machine => "a machine",
         Takes::Snapshot => "a snapshot",
         Takes::MachineOrSnapshot => "a snapshot or a machine",
-        Takes::Text => "a text",
+        Takes::Text | Takes::Message => "a text",
+        Takes::Condition | Takes::Until => "a condition on what steps put out",
+        Takes::Copy => "an isolated copy",
+        Takes::MachineOrCopy => "a machine or an isolated copy",
         Takes::Duration => "a duration such as \"5m\"",
         Takes::Handles => "a list of steps or groups",
     }

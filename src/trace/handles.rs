@@ -7,6 +7,7 @@
 use rhai::{Dynamic, Engine, FnPtr, ImmutableString, Module, NativeCallContext};
 
 use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::plan::scope::ScopeKind;
 use crate::trace::bind::{ARGUMENTS_MAX, Table, any_native, handles};
 use crate::trace::literal;
 use crate::trace::machines::{Machines, Vm};
@@ -120,9 +121,9 @@ fn later(ctx: &NativeCallContext<'_>, name: &str, way_out: &str) -> Dynamic {
 /// `group("db", || { .. })`: a scope with a name; the handle stands for all of it.
 fn group(ctx: NativeCallContext<'_>, name: ImmutableString, body: FnPtr) -> Answer<GroupHandle> {
     let desk = Desk::of(&ctx);
-    let first = desk.open().enter_group();
+    let scope = desk.open().enter(ScopeKind::Group { name: name.to_string() });
     let _ = body.call_within_context::<Dynamic>(&ctx, ())?;
-    let handle = desk.open().leave_group(name.to_string(), first);
+    let handle = desk.open().leave(scope);
     Ok(handle)
 }
 

@@ -180,7 +180,8 @@ fn finish(request: &Request<'_>, table: Table, recorder: &mut Recorder) -> Trace
         script: shown(request),
         params: params.iter().map(|param| (param.name.clone(), param.value.clone())).collect(),
         steps,
-        groups: std::mem::take(&mut recorder.groups),
+        scopes: std::mem::take(&mut recorder.scopes),
+        acknowledged: Vec::new(),
         facts: BTreeSet::new(),
     };
     debug_assert!(any_error(&diagnostics) || recorder.importing == 0, "BUG: a module stays open");

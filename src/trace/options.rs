@@ -125,7 +125,15 @@ impl Desk<'_, '_> {
                 let fits = (min..=max).contains(&number);
                 fits.then(|| Json::from(number)).ok_or_else(|| is(&format!("from {min} to {max}")))
             }
-            OptType::Text => word().map(Json::from),
+            OptType::Text | OptType::Message => word().map(Json::from),
+            OptType::TextMap => {
+                let map = value.clone().try_cast::<Map>().ok_or_else(|| is("a map of texts"))?;
+                let texts = map.iter().map(|(key, text)| {
+                    Some((key.to_string(), Json::from(literal::text(text)?.as_str())))
+                });
+                let texts: Option<serde_json::Map<String, Json>> = texts.collect();
+                texts.map(Json::Object).ok_or_else(|| is("a map of texts"))
+            }
             OptType::Texts => {
                 let list = value.clone().try_cast::<Array>().unwrap_or_default();
                 let texts =

@@ -11,9 +11,10 @@ use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 use crate::base::{Json, MachineName, StepId};
 use crate::diagnostic::Diagnostic;
 use crate::plan::facts::{Facts, HostKey};
-use crate::plan::graph::{Group, index};
+use crate::plan::graph::index;
 use crate::plan::inventory::Inventory;
 use crate::plan::policy::Policy;
+use crate::plan::scope::{Scope, ScopeIx, ScopeKind};
 use crate::plan::step::{Origin, Step, StepIx};
 use crate::primitives::spec::{Spec, Yields};
 use crate::source::Span;
@@ -79,7 +80,10 @@ pub(super) struct Recorder {
     /// The machines that need each machine; sorted.
     pub(super) needed_by: Vec<Vec<u32>>,
     pub(super) steps: Vec<Step>,
-    pub(super) groups: Vec<Group>,
+    /// The first is the plan.
+    pub(super) scopes: Vec<Scope>,
+    /// The one that is being written.
+    pub(super) scope: ScopeIx,
     /// The last steps of each group, by its handle.
     pub(super) group_ends: Vec<Vec<StepIx>>,
     pub(super) diagnostics: Vec<Diagnostic>,
@@ -145,7 +149,8 @@ impl Recorder {
             given,
             sources: Sources::default(),
             steps: Vec::new(),
-            groups: Vec::new(),
+            scopes: vec![Scope::plan()],
+            scope: ScopeIx::PLAN,
             group_ends: Vec::new(),
             diagnostics: Vec::new(),
             params: Vec::new(),
@@ -293,6 +298,7 @@ impl Recorder {
         let edges = self.order.place(&asked);
         step.needs = edges.needs;
         step.waits = edges.waits;
+        step.scope = self.scope;
         step.origin = self.origin(places);
         self.ids.insert(step.id.clone());
         self.steps.push(step);
@@ -347,16 +353,22 @@ impl Recorder {
         }
     }
 
-    /// Opens the scope of a group.
-    pub(super) fn enter_group(&mut self) -> StepIx {
+    /// Opens a scope.
+    pub(super) fn enter(&mut self, kind: ScopeKind) -> ScopeIx {
         self.order.enter();
-        index(self.steps.len())
+        let at = ScopeIx(index(self.scopes.len()).0);
+        let first = index(self.steps.len());
+        self.scopes.push(Scope { kind, parent: self.scope, first, ..Scope::plan() });
+        self.scope = at;
+        at
     }
 
     /// Closes it.
-    pub(super) fn leave_group(&mut self, name: String, first: StepIx) -> GroupHandle {
+    pub(super) fn leave(&mut self, scope: ScopeIx) -> GroupHandle {
         self.group_ends.push(self.order.leave());
-        self.groups.push(Group { name, first, end: index(self.steps.len()) });
+        let closed = &mut self.scopes[scope.at()];
+        closed.end = index(self.steps.len());
+        self.scope = closed.parent;
         GroupHandle(self.group_ends.len() - 1)
     }
 }

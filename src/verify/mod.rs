@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
     use crate::base::{HostName, MachineName, Side, SiteName, SyncId};
-    use crate::plan::effect::{Effect, Mode};
+    use crate::plan::effect::{Chosen, Effect, Mode};
     use crate::plan::facts::tests::away;
     use crate::plan::facts::{
         CommitState, DirtyMark, Facts, HostFacts, MachineFacts, Power, ReplicaState,
@@ -102,7 +102,8 @@ mod tests {
     const DB: &str = "db-01";
     const STOP: Effect = Effect::Stop(Side::Cloud);
     const START: Effect = Effect::Start(Side::Onprem);
-    const FINAL: Effect = Effect::Transfer { mode: Mode::Delta, from_snapshot: false };
+    const FINAL: Effect =
+        Effect::Transfer { mode: Mode::Delta, from_snapshot: false, chosen: Chosen::NOTHING };
     const CHECK: Effect = Effect::Check { side: None, asserts: true };
 
     fn inventory() -> Inventory {
@@ -365,7 +366,8 @@ mod tests {
         facts.replica = ReplicaState::Absent;
         facts.cloud.power = Power::Off;
         assert_eq!(chain_found(&[FINAL], facts.clone()), ["H008@1"]);
-        let full = Effect::Transfer { mode: Mode::Full, from_snapshot: false };
+        let full =
+            Effect::Transfer { mode: Mode::Full, from_snapshot: false, chosen: Chosen::NOTHING };
         assert_eq!(chain_found(&[full, FINAL], facts.clone()), [""; 0]);
         // A full copy that may fail leaves it perhaps as absent as before.
         let mut plan = chain(&[full, FINAL]);
@@ -379,9 +381,13 @@ mod tests {
         facts.cloud.power = Power::Off;
         facts.onprem.exists = false;
         facts.replica = ReplicaState::Absent;
-        let full = Effect::Transfer { mode: Mode::Full, from_snapshot: false };
+        let full =
+            Effect::Transfer { mode: Mode::Full, from_snapshot: false, chosen: Chosen::NOTHING };
         assert_eq!(chain_found(&[full, START], facts.clone()), ["H009@2"]);
-        assert_eq!(chain_found(&[Effect::CreateOnprem, full, START], facts), [""; 0]);
+        assert_eq!(
+            chain_found(&[Effect::CreateOnprem { moves: false }, full, START], facts),
+            [""; 0]
+        );
 
         let mut facts = away();
         facts.commit = CommitState::Pending;
@@ -536,16 +542,16 @@ mod tests {
             FINAL,
             START,
             FINAL,
-            Effect::Transfer { mode: Mode::Full, from_snapshot: false },
+            Effect::Transfer { mode: Mode::Full, from_snapshot: false, chosen: Chosen::NOTHING },
             Effect::Commit,
             Effect::ReverseReplicate,
             Effect::Start(Side::Cloud),
             Effect::Stop(Side::Onprem),
-            Effect::CreateOnprem,
+            Effect::CreateOnprem { moves: false },
             CHECK,
             Effect::Snapshot,
             // Stands for a transfer of the latest snapshot.
-            Effect::Transfer { mode: Mode::Delta, from_snapshot: true },
+            Effect::Transfer { mode: Mode::Delta, from_snapshot: true, chosen: Chosen::NOTHING },
         ]
     }
 

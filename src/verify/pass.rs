@@ -173,7 +173,7 @@ fn record(flow: &mut Flow, ix: StepIx, step: &Step, snapshots: &HashMap<&str, St
             }
         }
         // From now on its home is a host that was chosen; the step itself refuses one that is not there.
-        Effect::CreateOnprem => flow.host_asked = true,
+        Effect::CreateOnprem { .. } => flow.host_asked = true,
         _ => {}
     }
     if step.kind != Kind::Notify {

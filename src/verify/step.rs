@@ -37,6 +37,8 @@ pub fn succeeded(mut state: State, act: &Act) -> State {
         | Effect::Check { .. }
         | Effect::Snapshot
         | Effect::ReleaseSnapshot
+        | Effect::StartCopy
+        | Effect::DeleteCopy
         | Effect::ReverseReplicate => state,
         Effect::Transfer { .. } => {
             state.replica = Known::new(transferred(&state, act), done);
@@ -50,10 +52,15 @@ pub fn succeeded(mut state: State, act: &Act) -> State {
             state.commit = Known::new(CommitState::Committed, done);
             state.with_side(Side::Cloud, Known::new(Twin::Missing, done))
         }
-        Effect::CreateOnprem if state.onprem.value == Twin::Missing => {
+        Effect::CommitFailover => {
+            state.commit = Known::new(CommitState::Committed, done);
+            state
+        }
+        Effect::DeclareLost(side) => state.with_side(side, Known::new(Twin::Off, done)),
+        Effect::CreateOnprem { .. } if state.onprem.value == Twin::Missing => {
             state.with_side(Side::Onprem, Known::new(Twin::Off, done))
         }
-        Effect::CreateOnprem => state,
+        Effect::CreateOnprem { .. } => state,
     }
 }
 
@@ -79,12 +86,16 @@ pub fn failed(state: State, act: &Act) -> [State; 2] {
             [refused, started(state, side, Twin::Unknown, cause)]
         }
         Effect::Commit => [state, state.with_side(Side::Cloud, Known::new(Twin::Missing, cause))],
-        Effect::CreateOnprem => [state, succeeded(state, act)],
+        Effect::CreateOnprem { .. } | Effect::CommitFailover | Effect::DeclareLost(_) => {
+            [state, succeeded(state, act)]
+        }
         Effect::Nothing
         | Effect::Approved
         | Effect::Check { .. }
         | Effect::Snapshot
         | Effect::ReleaseSnapshot
+        | Effect::StartCopy
+        | Effect::DeleteCopy
         | Effect::ReverseReplicate => [state; 2],
     }
 }

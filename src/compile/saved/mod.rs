@@ -23,8 +23,9 @@ pub(crate) mod tests {
     use crate::plan::facts::tests::away;
     use crate::plan::facts::{FactLog, Facts, HostFacts};
     use crate::plan::graph::tests::machine;
-    use crate::plan::graph::{Group, Plan, index};
+    use crate::plan::graph::{Plan, index};
     use crate::plan::inventory::{Inventory, MachineEntry};
+    use crate::plan::scope::{Scope, ScopeIx, ScopeKind};
     use crate::plan::step::{Origin, Step, handle_to_json};
     use crate::primitives::contract::Subject;
     use crate::source::Span;
@@ -83,7 +84,8 @@ pub(crate) mod tests {
             let step = step(at, name, primitive, args, &inventory, &log);
             plan.steps.push(step);
         }
-        plan.groups.push(Group { name: "home".into(), first: index(3), end: index(7) });
+        let kind = ScopeKind::Group { name: "home".into() };
+        plan.scopes.push(Scope { kind, first: index(3), end: index(7), ..Scope::plan() });
         let verdict = verify(plan, &log, &inventory);
         assert_eq!(verdict.diagnostics, []);
         verdict.plan.unwrap()
@@ -118,6 +120,9 @@ pub(crate) mod tests {
             needs: after_gate.into_iter().chain(before(at).filter(|_| own.is_some())).collect(),
             waits: before(at).filter(|_| own.is_none()).into_iter().collect(),
             machine: own,
+            follows: Vec::new(),
+            scope: ScopeIx::PLAN,
+            undoes: None,
             effect,
             reversibility: spec.reversibility,
             optional: false,
@@ -146,7 +151,7 @@ pub(crate) mod tests {
             assert_eq!(loaded.diagnostics, []);
             let plan = loaded.plan.unwrap();
             assert_eq!(plan.digest(), before.digest());
-            assert_eq!(plan.plan().groups, before.plan().groups);
+            assert_eq!(plan.plan().scopes, before.plan().scopes);
             assert_eq!(loaded.facts, before.plan().facts);
             assert_eq!(loaded.plan_id.unwrap().as_str(), "p1");
             assert_eq!(loaded.machines, [machine("web-01")].into());

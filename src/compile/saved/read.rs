@@ -9,10 +9,12 @@ use crate::base::{Digest, Json, MachineName, PlanId, StepId};
 use crate::compile::saved::seal;
 use crate::compile::saved::write::VERSION;
 use crate::diagnostic::{Diagnostic, any_error, did_you_mean};
+use crate::plan::expr::is_deferred;
 use crate::plan::facts::{Fact, FactLog, Facts};
-use crate::plan::graph::{Group, Plan, index};
+use crate::plan::graph::{Plan, index};
 use crate::plan::inventory::Inventory;
 use crate::plan::policy::Policy;
+use crate::plan::scope::{Scope, ScopeIx, ScopeKind};
 use crate::plan::step::{Origin, Reversibility, Step, StepIx};
 use crate::primitives::contract::Subject;
 use crate::primitives::spec::{Opt, OptType, Spec, Takes};
@@ -193,7 +195,7 @@ fn build(
     }
     for group in &document.groups {
         match group_of(group, &places) {
-            Some(group) => plan.groups.push(group),
+            Some(group) => plan.scopes.push(group),
             None => {
                 let message =
                     format!("group `{}` of the saved plan is no run of its steps", group.name);
@@ -204,13 +206,14 @@ fn build(
     wrong
 }
 
-fn group_of(record: &GroupRecord, places: &HashMap<&StepId, StepIx>) -> Option<Group> {
+fn group_of(record: &GroupRecord, places: &HashMap<&StepId, StepIx>) -> Option<Scope> {
     let at: Option<Vec<usize>> =
         record.steps.iter().map(|id| places.get(id).map(|ix| ix.at())).collect();
     let at = at?;
     let (first, last) = (*at.first()?, *at.last()?);
     let whole = at.iter().copied().eq(first..=last);
-    whole.then(|| Group { name: record.name.clone(), first: index(first), end: index(last + 1) })
+    let kind = ScopeKind::Group { name: record.name.clone() };
+    whole.then(|| Scope { kind, first: index(first), end: index(last + 1), ..Scope::plan() })
 }
 
 fn step(
@@ -248,6 +251,9 @@ fn step(
         args: Arc::new(record.args.clone()),
         needs: edges(&record.needs, places)?,
         waits: edges(&record.waits, places)?,
+        follows: Vec::new(),
+        scope: ScopeIx::PLAN,
+        undoes: None,
         reversibility: spec.reversibility,
         optional: record.optional,
         policy: Arc::new(record.policy.clone()),
@@ -302,6 +308,10 @@ fn fits(option: &Opt, value: &Json) -> bool {
         OptType::Texts => value.as_array().is_some_and(|items| items.iter().all(Json::is_string)),
         OptType::Retry => value.is_object(),
         OptType::OneOf(words) => value.as_str().is_some_and(|word| words.contains(&word)),
+        OptType::TextMap => {
+            value.as_object().is_some_and(|texts| texts.values().all(Json::is_string))
+        }
+        OptType::Message => value.is_string() || is_deferred(value),
         OptType::Text
         | OptType::Name
         | OptType::Duration

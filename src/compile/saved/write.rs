@@ -7,7 +7,8 @@ use crate::compile::point_of_no_return;
 use crate::compile::saved::seal::seal;
 use crate::diagnostic::Diagnostic;
 use crate::plan::estimate::Estimates;
-use crate::plan::graph::{Group, Plan, index};
+use crate::plan::graph::{Plan, index};
+use crate::plan::scope::Scope;
 use crate::plan::step::{Kind, Step, StepIx};
 use crate::source::Span;
 use crate::verify::VerifiedPlan;
@@ -40,8 +41,8 @@ pub fn save(verified: &VerifiedPlan, estimates: &Estimates, plan_id: &PlanId) ->
         "script": plan.script,
         "params": plan.params,
         "steps": plan.iter().map(|(ix, one)| step(plan, ix, one, estimates)).collect::<Json>(),
-        "groups": plan.groups.iter().filter(|group| group.first < group.end)
-            .map(|one| group(plan, one)).collect::<Json>(),
+        "groups": plan.groups().filter(|(_, group)| group.first < group.end)
+            .map(|(name, one)| group(plan, name, one)).collect::<Json>(),
         "machines": machines.collect::<Map<_, _>>(),
         "gates": gates.map(|gate| gate.id.as_str()).collect::<Json>(),
         "facts": facts.collect::<Json>(),
@@ -84,7 +85,7 @@ fn place(span: &Span) -> Json {
     json!({ "file": &*span.file, "line": span.line, "column": span.column })
 }
 
-fn group(plan: &Plan, group: &Group) -> Json {
+fn group(plan: &Plan, name: &str, group: &Scope) -> Json {
     let ids = (group.first.at()..group.end.at()).map(|at| plan.step(index(at)).id.as_str());
-    json!({ "name": group.name, "steps": ids.collect::<Json>() })
+    json!({ "name": name, "steps": ids.collect::<Json>() })
 }

@@ -103,6 +103,10 @@ pub(super) fn side_used(effect: Effect) -> Option<Side> {
         | Effect::ReleaseSnapshot
         | Effect::Transfer { .. }
         | Effect::Check { side: None, .. }
-        | Effect::CreateOnprem => None,
+        | Effect::CommitFailover
+        | Effect::DeclareLost(_)
+        | Effect::StartCopy
+        | Effect::DeleteCopy
+        | Effect::CreateOnprem { .. } => None,
     }
 }

@@ -301,6 +301,10 @@ impl Ctx for Attempt<'_> {
         self.bench.outputs.lock().unwrap().get(step).cloned()
     }
 
+    fn output(&self, _: &StepId) -> Option<Arc<Json>> {
+        None
+    }
+
     fn time_limit(&self) -> Option<Duration> {
         self.limit
     }

@@ -1,0 +1,181 @@
+//! Scopes: runs of steps that share a guard, a handler, a policy or a name. They nest, and each is one
+//! unbroken range of the plan's steps.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::expr::Expr;
+use crate::plan::graph::Plan;
+use crate::plan::step::{Step, StepIx};
+use crate::source::Span;
+
+/// A scope's place in [`Plan::scopes`]. Never leaves memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ScopeIx(pub u32);
+
+impl ScopeIx {
+    /// The whole plan: always there, always first.
+    pub const PLAN: ScopeIx = ScopeIx(0);
+
+    /// For indexing.
+    pub fn at(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A run of steps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scope {
+    /// What it is.
+    pub kind: ScopeKind,
+    /// The scope around it; of the plan itself the plan.
+    pub parent: ScopeIx,
+    /// First step. (Of the plan itself neither end means anything: it holds every step.)
+    pub first: StepIx,
+    /// One past the last step.
+    pub end: StepIx,
+    /// What `policy` said in it.
+    pub rules: Rules,
+}
+
+/// What a scope is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScopeKind {
+    /// The plan.
+    Plan,
+    /// `group(name, ..)`.
+    Group {
+        /// Its name.
+        name: String,
+    },
+    /// `parallel(..)`: steps of one machine in it are not ordered among each other.
+    Parallel,
+    /// `attempt(..)`.
+    Attempt {
+        /// One failure rolls every machine back (`scope: "all"`), and nothing new of it starts then.
+        all: bool,
+        /// A machine whose handler succeeded goes on behind the attempt.
+        then_continue: bool,
+    },
+    /// `.on_failure(..)` and the undoing of commands: done where the attempt failed.
+    Handler {
+        /// The attempt.
+        of: ScopeIx,
+    },
+    /// `.always(..)`: done after success and after failure.
+    Always {
+        /// The attempt.
+        of: ScopeIx,
+    },
+    /// `when(cond, ..)` and its `.otherwise(..)`.
+    When {
+        /// The condition.
+        cond: Arc<Expr>,
+        /// What it must be: `false` for `otherwise`.
+        is: bool,
+    },
+}
+
+/// What `policy` says of a scope, beyond the retries and time limits that its steps carry themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rules {
+    /// `on_failure: "halt"`: after a failure nothing new starts in it; handlers and clean-up still do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub halt: bool,
+    /// Steps of it at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<u32>,
+    /// Steps of it at once whose machines have their home on one host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most_per_host: Option<u32>,
+    /// Milliseconds after the run began: no step of it begins later (handlers and clean-up still do).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// No step of it begins before this moment, as written: `Sat 22:00 Europe/Berlin`, or RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<String>,
+    /// No machine is turned off in it after this moment, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_shutdown_after: Option<String>,
+    /// `on_changed_fact: "drop_machine"`: a machine whose facts changed is left out; else the run refuses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drop_changed: Option<bool>,
+}
+
+/// `acknowledge(code, reason)`: a warning that somebody answered, for one scope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledgement {
+    /// The warning's code.
+    pub code: String,
+    /// Why it is accepted; shown in the review.
+    pub reason: String,
+    /// Where it counts.
+    pub scope: ScopeIx,
+    /// Where it was written.
+    pub at: Span,
+}
+
+impl Scope {
+    /// The scope of a whole plan.
+    pub fn plan() -> Scope {
+        Scope {
+            kind: ScopeKind::Plan,
+            parent: ScopeIx::PLAN,
+            first: StepIx(0),
+            end: StepIx(0),
+            rules: Rules::default(),
+        }
+    }
+
+    /// Its name, if it is a group.
+    pub fn group_name(&self) -> Option<&str> {
+        match &self.kind {
+            ScopeKind::Group { name } => Some(name),
+            _ => None,
+        }
+    }
+}
+
+impl Plan {
+    /// One scope.
+    pub fn scope(&self, ix: ScopeIx) -> &Scope {
+        &self.scopes[ix.at()]
+    }
+
+    /// From a scope outwards to the plan.
+    pub fn outwards(&self, from: ScopeIx) -> impl Iterator<Item = (ScopeIx, &Scope)> {
+        let mut next = Some(from);
+        std::iter::from_fn(move || {
+            let ix = next?;
+            let scope = self.scope(ix);
+            next = (ix != ScopeIx::PLAN).then_some(scope.parent);
+            Some((ix, scope))
+        })
+    }
+
+    /// The scopes around a step that decide whether it happens (`when`, handlers), outermost first.
+    pub fn guards(&self, step: &Step) -> Vec<(ScopeIx, &Scope)> {
+        if step.scope == ScopeIx::PLAN {
+            return Vec::new();
+        }
+        let decides = |scope: &Scope| {
+            matches!(scope.kind, ScopeKind::When { .. } | ScopeKind::Handler { .. })
+        };
+        let mut guards: Vec<_> =
+            self.outwards(step.scope).filter(|(_, scope)| decides(scope)).collect();
+        guards.reverse();
+        guards
+    }
+
+    /// Whether a scope lies in another, or is it.
+    pub fn is_within(&self, inner: ScopeIx, outer: ScopeIx) -> bool {
+        outer == ScopeIx::PLAN || self.outwards(inner).any(|(ix, _)| ix == outer)
+    }
+
+    /// Named groups, in the order written.
+    pub fn groups(&self) -> impl Iterator<Item = (&str, &Scope)> {
+        self.scopes.iter().filter_map(|scope| Some((scope.group_name()?, scope)))
+    }
+}
