@@ -106,7 +106,17 @@ pub(super) fn bind(engine: &mut Engine, table: Table) {
 /// Names that a script must not give to its own functions: theirs would silently win.
 pub(super) fn reserved(table: Table) -> Vec<&'static str> {
     let own = WORDS.iter().map(|word| word.name);
-    let helpers = ["levels", "machines", "needed_by", "options", "pick"];
+    let helpers = [
+        "both",
+        "chunks",
+        "levels",
+        "longer",
+        "machines",
+        "needed_by",
+        "options",
+        "pick",
+        "without",
+    ];
     let primitives = table.iter().map(|known| known.spec().name);
     own.chain(helpers).chain(primitives).chain(LATER.iter().map(|later| later.0)).collect()
 }
