@@ -48,6 +48,11 @@ pub static WORDS: &[Word] = &[
         usage: "param(name, default, #{ help, one_of, min, max })",
         doc: "what `-p name=value` gives, else the default; `()` as default: it must be given",
     },
+    Word {
+        name: "require",
+        usage: "require(cond, message)",
+        doc: "refuses to be planned where the condition does not hold now; for what is known only while the plan runs there is `fail_if`",
+    },
     Word { name: "vm", usage: "vm(name)", doc: "one machine of the inventory" },
     Word {
         name: "vms",
@@ -66,7 +71,6 @@ const LATER: &[(&str, &str)] = &[
     ("fail_if", "a `check` fails its step when it does not hold"),
     ("parallel", "steps of different machines run in parallel already"),
     ("policy", "give `retry` and `timeout` to each step"),
-    ("require", "compare facts with `if`, and `throw` what is wrong"),
     ("run_command", "put a gate there, and let a person run it"),
     ("start_copy", "leave copies to the provider's own tools"),
     ("wait_until", "`check` probes until it holds"),
@@ -138,6 +142,7 @@ fn later(ctx: &NativeCallContext<'_>, name: &str, way_out: &str) -> Dynamic {
 /// `group("db", || { .. })`: a scope with a name; the handle stands for all of it.
 fn group(ctx: NativeCallContext<'_>, name: ImmutableString, body: FnPtr) -> Answer<GroupHandle> {
     let desk = Desk::of(&ctx);
+    desk.open().is_late(&ctx, Part::Argument(0), "a group's name", &Dynamic::from(name.clone()));
     let scope = desk.open().enter(ScopeKind::Group { name: name.to_string() });
     let _ = body.call_within_context::<Dynamic>(&ctx, ())?;
     let handle = desk.open().leave(scope);

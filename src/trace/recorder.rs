@@ -81,6 +81,8 @@ pub(super) struct Recorder {
     /// The machines that need each machine; sorted.
     pub(super) needed_by: Vec<Vec<u32>>,
     pub(super) steps: Vec<Step>,
+    /// Those with a wrong option: nothing more is said of their arguments.
+    pub(super) wrong: BTreeSet<StepIx>,
     /// The first is the plan.
     pub(super) scopes: Vec<Scope>,
     /// The one that is being written.
@@ -101,6 +103,8 @@ pub(super) struct Recorder {
     pub(super) missing_hosts: BTreeSet<HostKey>,
     /// A fact was asked for that nobody has observed: what follows means nothing.
     pub(super) incomplete: bool,
+    /// The words that ask for a truth, by the place of what they ask.
+    pub(super) asks: HashMap<Position, &'static str>,
     /// Why the evaluation was stopped from outside.
     pub(super) stopped: Option<String>,
     /// Modules being evaluated at their top level.
@@ -152,6 +156,7 @@ impl Recorder {
             given,
             sources: Sources::default(),
             steps: Vec::new(),
+            wrong: BTreeSet::new(),
             scopes: vec![Scope::plan()],
             scope: ScopeIx::PLAN,
             group_ends: Vec::new(),
@@ -163,6 +168,7 @@ impl Recorder {
             selected: BTreeSet::new(),
             missing_hosts: BTreeSet::new(),
             incomplete: false,
+            asks: HashMap::new(),
             stopped: None,
             importing: 0,
             late: Late::default(),
