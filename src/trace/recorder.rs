@@ -21,7 +21,7 @@ use crate::source::Span;
 use crate::trace::ParamDecl;
 use crate::trace::bind::Table;
 use crate::trace::literal;
-use crate::trace::order::{Asked, Order};
+use crate::trace::order::{Asked, Opens, Order};
 use crate::trace::sources::{Part, Sources};
 
 /// A result of a native function.
@@ -298,6 +298,7 @@ impl Recorder {
         let edges = self.order.place(&asked);
         step.needs = edges.needs;
         step.waits = edges.waits;
+        step.follows = edges.follows;
         step.scope = self.scope;
         step.origin = self.origin(places);
         self.ids.insert(step.id.clone());
@@ -355,7 +356,7 @@ impl Recorder {
 
     /// Opens a scope.
     pub(super) fn enter(&mut self, kind: ScopeKind) -> ScopeIx {
-        self.order.enter();
+        self.order.enter(Opens::Plain);
         let at = ScopeIx(index(self.scopes.len()).0);
         let first = index(self.steps.len());
         self.scopes.push(Scope { kind, parent: self.scope, first, ..Scope::plan() });
