@@ -2,6 +2,7 @@
 //!
 //! In: text. Out: validated values. Refuses to know: files, clocks, plans.
 
+pub mod moment;
 mod names;
 pub mod units;
 

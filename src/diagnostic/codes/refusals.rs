@@ -215,4 +215,19 @@ pub(super) const CODES: &[CodeText] = &[
         "The inventory describes a practice ground that has not been created. `homing lab init` creates it; \
          so does the first `homing run`.",
     ),
+    code(
+        "H350",
+        "the window has closed",
+        "`policy(#{ no_shutdown_after: .. })` says until when machines may be turned off. The step came later: \
+         what was before it took longer, or the run was resumed after the window. It was not tried; its \
+         machine runs where it ran.\n\nA handler and clean-up still do their work. What is left needs a plan \
+         for the next window: `homing retry` of the step is refused by the same clock.",
+    ),
+    code(
+        "H351",
+        "the deadline has passed",
+        "`policy(#{ deadline: .. })` says how long after the run's start steps of that scope may begin. What \
+         had begun went on, and handlers and clean-up still do their work; this step was not tried.\n\nWhat \
+         is left needs a plan and a run of its own.",
+    ),
 ];
