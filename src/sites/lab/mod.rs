@@ -27,6 +27,7 @@
 //! was told (client.rs), and `.lab.lock`, held while the lab is created or deleted.
 
 mod client;
+mod commands;
 mod cow;
 mod disk;
 mod disks;
