@@ -7,6 +7,7 @@ use crate::plan::inventory::MachineEntry;
 use crate::primitives::contract::Ctx;
 use crate::primitives::spec::{Param, Takes};
 use crate::run::failure::Failure;
+use crate::sites::copies::Copies;
 use crate::sites::{At, Disks, Fence, Machines, PowerSwitch, SideView, Site};
 
 /// The first argument of every primitive that acts on a machine.
@@ -77,6 +78,10 @@ impl<'a> Sides<'a> {
 
     pub fn machines(&self, side: Side) -> Result<&dyn Machines, Failure> {
         self.site(side).machines().ok_or_else(|| self.cannot(side, "create and delete machines"))
+    }
+
+    pub fn copies(&self, side: Side) -> Result<&dyn Copies, Failure> {
+        self.site(side).copies().ok_or_else(|| self.cannot(side, "run isolated copies"))
     }
 
     fn cannot(&self, side: Side, what: &str) -> Failure {
