@@ -7,8 +7,8 @@ mod names;
 pub mod units;
 
 pub use names::{
-    Digest, HostName, InvalidName, MachineName, PlanId, RunId, SiteName, SnapshotId, StepId,
-    StepKey, SyncId,
+    CopyId, Digest, HostName, InvalidName, MachineName, PlanId, RunId, SiteName, SnapshotId,
+    StepId, StepKey, SyncId,
 };
 
 use serde::{Deserialize, Serialize};

@@ -194,6 +194,20 @@ pub(super) const CODES: &[CodeText] = &[
          let a person take the responsibility with `homing skip RUN STEP --reason ..`.",
     ),
     code(
+        "H336",
+        "a copy on a network that leads out",
+        "An isolated copy has the name, the addresses and the data of the machine at work. On a network \
+         where others can reach it, it would answer in the machine's place.\n\nNothing was started. Name a \
+         virtual switch that leads nowhere (in a lab: `isolated = [\"drill\"]` of the host), or leave \
+         `network` out: the copy is then connected to the host's isolated switch, or to nothing.",
+    ),
+    code(
+        "H337",
+        "no room for a copy",
+        "An isolated copy has whole disks of its own, so the host needs room for as much as the machine's \
+         disks can hold.\n\nNothing was written. Make room there, or name another `host`.",
+    ),
+    code(
         "H340",
         "no such run, or one that is over",
         "Runs are named by their ids; `homing runs` lists them. A run that succeeded, was cancelled or was \
