@@ -3,12 +3,14 @@
 //! In: text. Out: validated values. Refuses to know: files, clocks, plans.
 
 mod names;
+mod shared;
 pub mod units;
 
 pub use names::{
     Digest, HostName, InvalidName, MachineName, PlanId, RunId, SiteName, SnapshotId, StepId,
     StepKey, SyncId,
 };
+pub use shared::Shared;
 
 use serde::{Deserialize, Serialize};
 
