@@ -173,7 +173,8 @@ fn add(ctx: &NativeCallContext<'_>, values: &[Dynamic], adds: Adds) -> Answer<Dy
         return Ok(Dynamic::from(Unknown));
     }
     let held = literal::held::<Held>(&values[0]);
-    if let Err(message) = desk.open().may_add(held, adds) {
+    let may = desk.open().may_add(held, adds);
+    if let Err(message) = may {
         let help = "write `attempt(|| { .. }).on_failure(|| { .. }).always(|| { .. }).then_continue()` in one go; each part may be left out";
         let mistake = Diagnostic::error("H141", message).help(help);
         desk.open().say(ctx, Part::Whole, mistake);

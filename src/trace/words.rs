@@ -130,6 +130,7 @@ pub(super) fn reserved(table: Table) -> Vec<&'static str> {
         "needed_by",
         "options",
         "pick",
+        "size",
         "without",
     ];
     let primitives = table.iter().map(|known| known.spec().name);

@@ -59,7 +59,7 @@ snapshot(web);"#,
         code: "H106",
         title: "not in this version yet",
         text: "The word belongs to the plan language, and a later version brings it. Nothing is guessed in its place; the help says what to write until then.",
-        wrong: Some(r#"attempt(|| { commit(vm("web-01")); });"#),
+        wrong: Some(r#"declare_lost(vm("web-01"), #{});"#),
         right: Some(r#"commit(vm("web-01"));"#),
     },
     CodeText {
