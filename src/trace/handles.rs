@@ -86,7 +86,8 @@ pub(super) fn bind(engine: &mut Engine, table: Table) {
         .register_type_with_name::<Unknown>("value that was refused")
         .register_fn("group", group)
         .register_indexer_get(output)
-        .register_indexer_get(|_: &mut Unknown, _: ImmutableString| Unknown);
+        .register_indexer_get(|_: &mut Unknown, _: ImmutableString| Unknown)
+        .register_iterator::<Unknown>();
     let mut module = Module::new();
     any_native(&mut module, "after", 2, after);
     for (name, way_out) in LATER {

@@ -44,6 +44,16 @@ pub(super) struct GroupHandle(pub(super) usize);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unknown;
 
+/// Going over it does nothing: what it should have been was said.
+impl IntoIterator for Unknown {
+    type Item = Unknown;
+    type IntoIter = std::iter::Empty<Unknown>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        std::iter::empty()
+    }
+}
+
 /// Most mistakes of one compile: more help nobody.
 const DIAGNOSTICS_MAX: usize = 100;
 /// Edges that `.after` may add, per step a plan may have.
@@ -308,7 +318,7 @@ impl Recorder {
         let at = index(self.steps.len());
         let Draft { asked, mut step } = draft;
         let places = self.places(ctx);
-        if asked.machine.is_none() && asked.role != Role::Chain {
+        if asked.machine.is_none() && asked.role != Role::Apart {
             self.watch_for_serialising(&places, &step);
         }
         let edges = self.order.place(&asked);
