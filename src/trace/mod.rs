@@ -4,8 +4,10 @@
 //! diagnostics. Refuses to know: files (a `World` reads), clocks, sites. The only room that knows Rhai.
 
 mod bind;
+mod deferred;
 mod engine;
 mod handles;
+mod late;
 mod literal;
 mod machines;
 mod mistakes;
@@ -13,14 +15,15 @@ mod modules;
 mod options;
 mod order;
 mod params;
+mod passed;
 mod recorder;
 mod scan;
 mod sources;
 mod stdlib;
 
-pub use bind::usage;
 pub use handles::{WORDS, Word};
 pub use machines::PROPERTIES;
+pub use passed::usage;
 pub use stdlib::{FunctionDoc, stdlib_docs};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -147,6 +150,9 @@ fn evaluate(engine: &Engine, desk: &Desk, ast: &rhai::AST, script: &Utf8Path) {
     let mut recorder = desk.open();
     match ended {
         Ok(()) => {
+            if !any_error(&recorder.diagnostics) {
+                recorder.say_unused();
+            }
             let unknown = params::unknown(&recorder);
             unknown.into_iter().for_each(|mistake| recorder.push(mistake));
         }
@@ -162,15 +168,17 @@ fn finish(request: &Request<'_>, table: Table, recorder: &mut Recorder) -> Trace
     let by_name: BTreeMap<&str, _> = table.iter().map(|one| (one.spec().name, *one)).collect();
     for step in &mut steps {
         let primitive = by_name[step.primitive];
-        if let Err(mistakes) = primitive.check(&step.args) {
+        let (inventory, facts) = (request.inventory, request.facts);
+        let subject = Subject { machine: step.machine.as_ref(), inventory, facts };
+        let checked = primitive.check(&step.args);
+        let fits = checked.and_then(|()| primitive.fits(&step.args, &subject));
+        if let Err(mistakes) = fits {
             for mut mistake in mistakes {
                 mistake.at = mistake.at.or_else(|| Some(step.origin.at.clone()));
                 recorder.push(mistake);
             }
             continue;
         }
-        let (inventory, facts) = (request.inventory, request.facts);
-        let subject = Subject { machine: step.machine.as_ref(), inventory, facts };
         step.effect = primitive.effect(&step.args, &subject);
     }
     let mut diagnostics = std::mem::take(&mut recorder.diagnostics);
