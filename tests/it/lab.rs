@@ -210,6 +210,7 @@ impl Machine<'_> {
     fn booted(&self, stamp: &SyncStamp) -> Booted {
         Booted {
             sync: stamp.sync.clone(),
+            is_final: stamp.is_final,
             source_generation: stamp.source_generation.clone(),
             run: self.run.to_string(),
         }

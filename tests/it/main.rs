@@ -5,6 +5,7 @@ mod broken_ground;
 mod commands;
 mod dirty;
 mod dry_run;
+mod failover;
 mod failures;
 mod formats;
 mod gates;
