@@ -1,18 +1,19 @@
 //! The digest: what would be done, in 64 characters.
 //!
-//! Covers steps, edges, options, policy, parameters and facts; leaves out comments, places, times and
-//! estimates. Dedicated encoding with a version prefix, steps sorted by id; a golden test pins it.
+//! Covers steps, edges, options, policy, parameters, facts, scopes with their conditions and rules, and
+//! answered warnings; leaves out comments, places, names of groups, times and estimates. Dedicated encoding with a version prefix, steps sorted by id; a golden test pins it.
 
 use crate::base::{Digest, StepId};
 use crate::plan::graph::Plan;
+use crate::plan::scope::{Acknowledgement, Rules, Scope, ScopeIx, ScopeKind};
 use crate::plan::step::{Step, StepIx};
 
 /// Changes whenever the encoding does.
-const VERSION: &str = "homing-plan-digest-1";
+const VERSION: &str = "homing-plan-digest-2";
 
 /// The digest of a plan.
 pub fn digest(plan: &Plan) -> Digest {
-    let mut out = Encoder { hasher: blake3::Hasher::new(), waiting: Vec::new() };
+    let mut out = Encoder::default();
     out.text(VERSION);
     for (name, value) in &plan.params {
         out.field("param", name);
@@ -23,14 +24,18 @@ pub fn digest(plan: &Plan) -> Digest {
         out.text(&fact.fact);
         out.text(&fact.value);
     }
+    let scopes = scopes(plan);
     // The beginning of the id decides most comparisons without following a pointer.
     let mut steps: Vec<(u128, &Step)> = plan.steps.iter().map(|s| (beginning(&s.id), s)).collect();
     steps.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.id.cmp(&b.1.id)));
     for (_, step) in steps {
-        out.step(plan, step);
+        out.step(plan, step, &scopes);
     }
-    out.flush();
-    let hash = out.hasher.finalize();
+    out.rules(&plan.scope(ScopeIx::PLAN).rules);
+    for answered in acknowledged(plan, &scopes) {
+        out.field("acknowledged", &answered);
+    }
+    let hash = out.finish();
     Digest::new(hash.to_hex().as_str()).expect("BUG: a BLAKE3 hash is hexadecimal")
 }
 
@@ -41,10 +46,90 @@ fn beginning(id: &StepId) -> u128 {
     u128::from_be_bytes(bytes)
 }
 
+/// What a scope means, apart from where it was written.
+struct Meaning {
+    /// The first of its steps, by id: what tells it from its neighbours. Empty of an empty one.
+    anchor: String,
+    /// The scopes from it outwards that change what is done, as a hash; empty where there is none.
+    chain: String,
+}
+
+/// The meaning of every scope. A run of steps with no rule and no condition is what its edges are.
+fn scopes(plan: &Plan) -> Vec<Meaning> {
+    let anchors = anchors(plan);
+    let mut all: Vec<Meaning> = Vec::with_capacity(plan.scopes.len());
+    for (at, scope) in plan.scopes.iter().enumerate() {
+        let anchor = anchors[at].map_or(String::new(), StepId::to_string);
+        let around = if at == 0 { "" } else { all[scope.parent.at()].chain.as_str() };
+        let chain = chain(scope, &anchor, around, &all);
+        all.push(Meaning { anchor, chain });
+    }
+    all
+}
+
+fn chain(scope: &Scope, anchor: &str, around: &str, before: &[Meaning]) -> String {
+    let mut out = Encoder::default();
+    out.field("within", around);
+    out.field("anchor", anchor);
+    match &scope.kind {
+        ScopeKind::Plan => return String::new(),
+        ScopeKind::Group { .. } | ScopeKind::Parallel if scope.rules == Rules::default() => {
+            return around.to_owned();
+        }
+        ScopeKind::Group { .. } | ScopeKind::Parallel => out.text("steps"),
+        ScopeKind::Attempt { all, then_continue } => {
+            out.text("attempt");
+            out.number(u64::from(*all) << 1 | u64::from(*then_continue));
+        }
+        ScopeKind::Handler { of } => out.field("handler", &before[of.at()].chain),
+        ScopeKind::Always { of } => out.field("always", &before[of.at()].chain),
+        ScopeKind::When { cond, is } => {
+            let cond = serde_json::to_string(cond).expect("BUG: an expression is data");
+            out.field(if *is { "when" } else { "otherwise" }, &cond);
+        }
+    }
+    out.rules(&scope.rules);
+    out.finish().to_hex().to_string()
+}
+
+/// The first step of each scope, by id.
+fn anchors(plan: &Plan) -> Vec<Option<&StepId>> {
+    let mut anchors: Vec<Option<&StepId>> = vec![None; plan.scopes.len()];
+    for step in &plan.steps {
+        let anchor = &mut anchors[step.scope.at()];
+        *anchor = Some(anchor.map_or(&step.id, |known| known.min(&step.id)));
+    }
+    // An inner one stands behind the one around it.
+    for at in (1..plan.scopes.len()).rev() {
+        if let Some(inner) = anchors[at] {
+            let outer = &mut anchors[plan.scopes[at].parent.at()];
+            *outer = Some(outer.map_or(inner, |known| known.min(inner)));
+        }
+    }
+    anchors
+}
+
+/// The answered warnings, sorted: what was answered, why, and for which steps.
+fn acknowledged(plan: &Plan, scopes: &[Meaning]) -> Vec<String> {
+    let hash = |one: &Acknowledgement| {
+        let scope = plan.scope(one.scope);
+        let mut out = Encoder::default();
+        out.field(&one.code, &one.reason);
+        out.text(&scopes[one.scope.at()].anchor);
+        out.number(u64::from(scope.end.0 - scope.first.0));
+        out.finish().to_hex().to_string()
+    };
+    let mut all: Vec<String> = plan.acknowledged.iter().map(hash).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
 /// Bytes that are hashed at once: hashing word by word costs several times as much.
 const WAITING_BYTES: usize = 64 << 10;
 
 /// Every text goes in with its length before it, so no two plans share an encoding.
+#[derive(Default)]
 struct Encoder {
     hasher: blake3::Hasher,
     waiting: Vec<u8>,
@@ -73,7 +158,18 @@ impl Encoder {
         self.text(name);
     }
 
-    fn step(&mut self, plan: &Plan, step: &Step) {
+    fn finish(mut self) -> blake3::Hash {
+        self.flush();
+        self.hasher.finalize()
+    }
+
+    fn rules(&mut self, rules: &Rules) {
+        // Sorted by name, what was not said left out.
+        let rules = serde_json::to_value(rules).expect("BUG: rules are data");
+        self.field("rules", &rules.to_string());
+    }
+
+    fn step(&mut self, plan: &Plan, step: &Step, scopes: &[Meaning]) {
         self.field("step", step.id.as_str());
         self.text(step.primitive);
         self.text(step.machine.as_ref().map_or("", |machine| machine.as_str()));
@@ -90,6 +186,9 @@ impl Encoder {
         }
         self.edges("needs", plan, &step.needs);
         self.edges("waits", plan, &step.waits);
+        self.edges("follows", plan, &step.follows);
+        self.edges("undoes", plan, step.undoes.as_slice());
+        self.field("scope", &scopes[step.scope.at()].chain);
     }
 
     fn edges(&mut self, kind: &str, plan: &Plan, edges: &[StepIx]) {
@@ -109,6 +208,7 @@ mod tests {
     use super::*;
     use crate::base::{Json, Side};
     use crate::plan::effect::Effect;
+    use crate::plan::expr::Expr;
     use crate::plan::facts::Fact;
     use crate::plan::graph::index;
     use crate::plan::graph::tests::Draft;
@@ -132,7 +232,7 @@ mod tests {
     #[test]
     fn the_encoding_is_pinned() {
         // Saved plans carry it: when this changes, `VERSION` must.
-        let golden = "a3d3c5a4ce07330cb5a689c20df32c8a9673e93947f2b188d0d261af6ae773f3";
+        let golden = "7876fbd107c598891e429dd088cea18097c33b8be4442a459e3fbfebcf50abb5";
         assert_eq!(digest(&sample()).as_str(), golden);
     }
 
@@ -173,5 +273,79 @@ mod tests {
             change(&mut changed);
             assert_ne!(digest(&changed), digest(&plan), "change {at}");
         }
+    }
+
+    /// The sample with an attempt, its handler and a condition around steps; two groups side by side.
+    fn scoped() -> Plan {
+        let mut plan = sample();
+        let cond = Arc::new(Expr::value(true));
+        let of = ScopeIx(1);
+        for (at, kind) in [
+            (0, ScopeKind::Attempt { all: false, then_continue: false }),
+            (1, ScopeKind::Handler { of }),
+            (2, ScopeKind::When { cond, is: true }),
+        ] {
+            let (first, end) = (index(at), index(at + 1));
+            plan.steps[at].scope = ScopeIx(u32::try_from(plan.scopes.len()).unwrap());
+            plan.scopes.push(Scope { kind, first, end, ..Scope::plan() });
+        }
+        let group = ScopeKind::Group { name: "last".into() };
+        plan.scopes.push(Scope { kind: group, first: index(3), end: index(4), ..Scope::plan() });
+        plan.steps[3].scope = ScopeIx(4);
+        plan.acknowledged.push(Acknowledgement {
+            code: "H005".into(),
+            reason: "seen".into(),
+            scope: ScopeIx(4),
+            at: Span::point("draft.rhai".into(), 1, 1),
+        });
+        plan
+    }
+
+    #[test]
+    fn everything_that_scopes_say_shows() {
+        let plan = scoped();
+        let changes: [fn(&mut Plan); 12] = [
+            |plan| plan.scopes[1].kind = ScopeKind::Attempt { all: true, then_continue: false },
+            |plan| plan.scopes[1].kind = ScopeKind::Attempt { all: false, then_continue: true },
+            |plan| plan.scopes[2].kind = ScopeKind::Always { of: ScopeIx(1) },
+            |plan| plan.scopes[2].kind = ScopeKind::Parallel,
+            |plan| {
+                let cond = Arc::new(Expr::value(true));
+                plan.scopes[3].kind = ScopeKind::When { cond, is: false };
+            },
+            |plan| {
+                let cond = Arc::new(Expr::value(1));
+                plan.scopes[3].kind = ScopeKind::When { cond, is: true };
+            },
+            |plan| plan.scopes[4].rules.at_most = Some(1),
+            |plan| plan.scopes[0].rules.halt = true,
+            |plan| plan.steps[0].scope = ScopeIx::PLAN,
+            |plan| plan.steps[1].undoes = Some(index(0)),
+            |plan| plan.steps[1].follows = vec![index(0)],
+            |plan| plan.acknowledged[0].reason = "unseen".into(),
+        ];
+        for (at, change) in changes.into_iter().enumerate() {
+            let mut changed = plan.clone();
+            change(&mut changed);
+            assert_ne!(digest(&changed), digest(&plan), "change {at}");
+        }
+    }
+
+    #[test]
+    fn names_of_groups_empty_scopes_and_the_order_of_scopes_do_not_matter() {
+        let plan = scoped();
+        let mut same = plan.clone();
+        same.scopes[4].kind = ScopeKind::Parallel;
+        same.acknowledged[0].at = Span::point("elsewhere.rhai".into(), 9, 9);
+        let empty = ScopeKind::Group { name: "empty".into() };
+        same.scopes
+            .insert(4, Scope { kind: empty, first: index(3), end: index(3), ..Scope::plan() });
+        same.scopes.swap(3, 5);
+        same.steps[2].scope = ScopeIx(5);
+        same.steps[3].scope = ScopeIx(3);
+        same.acknowledged[0].scope = ScopeIx(3);
+        assert_eq!(digest(&same), digest(&plan));
+        same.scopes[5].rules.halt = true;
+        assert_ne!(digest(&same), digest(&plan));
     }
 }

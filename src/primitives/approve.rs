@@ -21,7 +21,7 @@ static SPEC: Spec = Spec {
     kind: Kind::Gate,
     params: &[
         MACHINE_OR_NONE,
-        Param { name: "message", takes: Takes::Text, optional: false, doc: "what is asked" },
+        Param { name: "message", takes: Takes::Message, optional: false, doc: "what is asked" },
     ],
     options: &[
         opt(

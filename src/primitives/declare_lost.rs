@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::base::{Json, Side, Timestamp};
+use crate::base::{Json, Side};
 use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::facts::Power;
@@ -116,7 +116,7 @@ impl Primitive for DeclareLost {
         }
         if sides.look(left).await?.lost_twin.is_none() {
             let (run, reason) = (ctx.run().clone(), args.reason.clone());
-            let mark = Lost { run, reason, at: Timestamp::now() };
+            let mark = Lost { run, reason };
             let fence = sides.fence(left)?;
             sides.machines(left)?.set_lost_twin(sides.at(left), Some(&mark), &fence).await?;
         }

@@ -13,6 +13,7 @@ mod commit_failover;
 pub mod contract;
 mod create_onprem_vm;
 mod declare_lost;
+mod delete_copy;
 mod delete_snapshot;
 mod fail_if;
 mod notify;
@@ -23,6 +24,7 @@ mod shutdown_onprem_vm;
 mod snapshot;
 pub mod spec;
 mod start_azure_vm;
+mod start_copy;
 mod start_onprem_vm;
 mod transfer_delta;
 mod wait;
@@ -40,6 +42,7 @@ pub static ALL: &[&dyn AnyPrimitive] = &[
     &Erased::<commit_failover::CommitFailover>::new(),
     &Erased::<create_onprem_vm::CreateOnpremVm>::new(),
     &Erased::<declare_lost::DeclareLost>::new(),
+    &Erased::<delete_copy::DeleteCopy>::new(),
     &Erased::<delete_snapshot::DeleteSnapshot>::new(),
     &Erased::<fail_if::FailIf>::new(),
     &Erased::<notify::Notify>::new(),
@@ -49,6 +52,7 @@ pub static ALL: &[&dyn AnyPrimitive] = &[
     &Erased::<shutdown_onprem_vm::ShutdownOnpremVm>::new(),
     &Erased::<snapshot::Snapshot>::new(),
     &Erased::<start_azure_vm::StartAzureVm>::new(),
+    &Erased::<start_copy::StartCopy>::new(),
     &Erased::<start_onprem_vm::StartOnpremVm>::new(),
     &Erased::<transfer_delta::TransferDelta>::new(),
     &Erased::<wait::Wait>::new(),
@@ -94,6 +98,7 @@ mod tests {
         ("check", "{}"),
         ("check", r#"{"tcp": 443, "side": "cloud", "hold": "30s"}"#),
         ("check", r#"{"http": ":8080/health", "status": 204, "assert": false}"#),
+        ("check", r#"{"machine": {"step": "web-01.start_copy.1"}}"#),
         ("check", r#"{"target": "10.0.0.4:22"}"#),
         ("check", r#"{"target": "http://10.0.0.4/up"}"#),
         ("commit", "{}"),
@@ -104,6 +109,7 @@ mod tests {
             r#"{"host": "hv-02", "network": "prod", "cpus": 4, "memory": "8GiB", "path": "/vm"}"#,
         ),
         ("declare_lost", r#"{"side": "onprem", "reason": "it burns"}"#),
+        ("delete_copy", r#"{"copy": {"step": "web-01.start_copy.1"}}"#),
         ("delete_snapshot", r#"{"snapshot": {"step": "web-01.snapshot.1"}}"#),
         (
             "fail_if",
@@ -119,6 +125,11 @@ mod tests {
         ("shutdown_onprem_vm", "{}"),
         ("snapshot", "{}"),
         ("start_azure_vm", "{}"),
+        ("start_copy", r#"{"snapshot": {"step": "web-01.snapshot.1"}}"#),
+        (
+            "start_copy",
+            r#"{"snapshot": {"step": "web-01.snapshot.1"}, "host": "hv-02", "network": "drill"}"#,
+        ),
         ("start_onprem_vm", "{}"),
         ("start_onprem_vm", r#"{"host": "hv-02"}"#),
         ("transfer_delta", "{}"),
@@ -172,6 +183,7 @@ mod tests {
         check: check that its application gives a sign of life
         check: check that port 443 answers on its cloud side, and goes on for 30s
         check: check that http :8080/health answers 204 (only noted, never a failure)
+        check: check that the isolated copy's application gives a sign of life
         check: check that 10.0.0.4:22 answers
         check: check that http://10.0.0.4:80/up answers
         commit: DELETE the cloud machine, its disks and snapshots for good; keep the base for protection
@@ -179,6 +191,7 @@ mod tests {
         create_onprem_vm: create the on-prem machine on hv-01, if it does not exist
         create_onprem_vm: create the on-prem machine on hv-02, switch prod, 4 processors, 8.0 GiB of memory, in /vm, and give up its replica on hv-01
         declare_lost: GIVE UP the onprem side with what it wrote since the last transfer: it burns
+        delete_copy: delete the isolated copy with its disks
         delete_snapshot: delete the snapshot
         fail_if: fail if ⟨web-01.transfer_delta.1.bytes_sent > 9⟩: sent ⟨web-01.transfer_delta.1.bytes_sent⟩
         notify: tell /bin/page ops: web is home
@@ -191,6 +204,8 @@ mod tests {
         shutdown_onprem_vm: shut down the on-prem machine (hard after 2m) and keep it off; its downtime begins
         snapshot: take a snapshot of the cloud disks; the machine keeps running
         start_azure_vm: start the cloud machine again from its own disks; its downtime ends
+        start_copy: boot an isolated copy from the snapshot on hv-01, apart from every network (64.0 MiB of disks); the machine is not touched
+        start_copy: boot an isolated copy from the snapshot on hv-02, on switch drill (64.0 MiB of disks); the machine is not touched
         start_onprem_vm: boot the on-prem machine on hv-01; its downtime ends
         start_onprem_vm: boot the on-prem machine on hv-02; its downtime ends
         transfer_delta: send what changed on the stopped disks to the replica (auto: there is a replica to compare with; 64.0 MiB of disks)
@@ -213,6 +228,12 @@ mod tests {
             ("check", r#"{"target": "https://db/"}"#, "https is not supported yet"),
             ("declare_lost", r#"{"side": "cloud", "reason": ""}"#, "without a reason"),
             ("declare_lost", r#"{"reason": "gone"}"#, "no side is declared"),
+            (
+                "check",
+                r#"{"machine": {"step": "web-01.start_copy.1"}, "tcp": 22}"#,
+                "in no network",
+            ),
+            ("delete_copy", "{}", "no copy was given"),
             ("delete_snapshot", "{}", "no snapshot was given"),
             ("fail_if", r#"{"condition": true, "message": " "}"#, "says nothing"),
             ("fail_if", r#"{"condition": 3, "message": "m"}"#, "was given 3"),
@@ -224,6 +245,7 @@ mod tests {
             ("notify", r#"{"text": "hi", "command": []}"#, "goes one way"),
             ("notify", r#"{"text": "a", "command": ["b"], "webhook": "http://c"}"#, "goes one way"),
             ("notify", r#"{"text": "hi", "webhook": "https://c"}"#, "https is not supported yet"),
+            ("start_copy", "{}", "no snapshot was given"),
             ("transfer_delta", r#"{"mode": "fast"}"#, "no mode is called `fast`"),
         ];
         for (primitive, args, words) in mistakes {

@@ -28,7 +28,7 @@ static SPEC: Spec = Spec {
     params: &[MACHINE_OR_NONE],
     options: &[
         opt("command", OptType::Texts, "none", "the command and its arguments"),
-        Opt { name: "text", ty: OptType::Text, default: "", required: true, doc: "what to say" },
+        Opt { name: "text", ty: OptType::Message, default: "", required: true, doc: "what to say" },
         opt(
             "webhook",
             OptType::Text,

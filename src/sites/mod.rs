@@ -12,6 +12,7 @@
 //! Doing a finished thing again changes nothing. Every change is durable before the call returns.
 
 pub mod commands;
+pub mod copies;
 mod lab;
 pub mod look;
 pub mod narrow;
@@ -35,6 +36,7 @@ use crate::plan::facts::{DirtyMark, HostFacts, Power, Protection};
 use crate::plan::inventory::MachineEntry;
 use crate::run::failure::Failure;
 use crate::sites::commands::Commands;
+use crate::sites::copies::Copies;
 use crate::transfer::blocks::{BlockSink, BlockSource, Manifest};
 
 /// One side of one machine: what a site is asked about.
@@ -105,8 +107,6 @@ pub struct Lost {
     pub run: RunId,
     /// Why, in the script's words.
     pub reason: String,
-    /// When.
-    pub at: Timestamp,
 }
 
 /// A boot from a replica that homing brought up to date.
@@ -206,6 +206,11 @@ pub trait Site: Send + Sync {
 
     /// Can commands be run on hosts and inside machines?
     fn commands(&self) -> Option<&dyn Commands> {
+        None
+    }
+
+    /// Can isolated copies of machines run here?
+    fn copies(&self) -> Option<&dyn Copies> {
         None
     }
 }

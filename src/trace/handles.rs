@@ -8,9 +8,11 @@ use rhai::{Dynamic, Engine, FnPtr, ImmutableString, Module, NativeCallContext};
 
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::scope::ScopeKind;
-use crate::trace::bind::{ARGUMENTS_MAX, Table, any_native, handles};
+use crate::trace::bind::{ARGUMENTS_MAX, Table, any_native};
+use crate::trace::deferred::Deferred;
 use crate::trace::literal;
 use crate::trace::machines::{Machines, Vm};
+use crate::trace::passed::handles;
 use crate::trace::recorder::{Answer, Desk, GroupHandle, Handle, Unknown};
 use crate::trace::sources::Part;
 
@@ -37,6 +39,11 @@ pub static WORDS: &[Word] = &[
         doc: "a scope of its own: barriers and gates inside hold back only what is in it; returns a handle to all of it",
     },
     Word {
+        name: "or",
+        usage: "step.output.or(default)",
+        doc: "the output, or `default` where its step did not run: it is optional, or in another branch",
+    },
+    Word {
         name: "param",
         usage: "param(name, default, #{ help, one_of, min, max })",
         doc: "what `-p name=value` gives, else the default; `()` as default: it must be given",
@@ -53,21 +60,14 @@ pub static WORDS: &[Word] = &[
 const LATER: &[(&str, &str)] = &[
     ("acknowledge", "warnings stay warnings; run without `--strict`"),
     ("attempt", "write the way back as a script of its own, and run it when it is needed"),
-    ("commit_failover", "commit the other direction with the provider's own tools"),
-    ("declare_lost", "turn the lost side off by hand; then the plan sees it off"),
-    ("delete_copy", "leave copies to the provider's own tools"),
-    ("fail_if", "a `check` fails its step when it does not hold"),
     ("parallel", "steps of different machines run in parallel already"),
     ("policy", "give `retry` and `timeout` to each step"),
     ("require", "compare facts with `if`, and `throw` what is wrong"),
-    ("run_command", "put a gate there, and let a person run it"),
-    ("start_copy", "leave copies to the provider's own tools"),
-    ("wait_until", "`check` probes until it holds"),
     ("when", "ask a person with `approve`, or decide on facts with `if`"),
 ];
 
 /// Their methods: they stand behind a call that was refused already.
-const LATER_METHODS: &[&str] = &["always", "on_failure", "or", "otherwise", "then_continue"];
+const LATER_METHODS: &[&str] = &["always", "on_failure", "otherwise", "then_continue"];
 
 /// Binds steps, groups and what a later version brings.
 pub(super) fn bind(engine: &mut Engine, table: Table) {
@@ -106,7 +106,17 @@ pub(super) fn bind(engine: &mut Engine, table: Table) {
 /// Names that a script must not give to its own functions: theirs would silently win.
 pub(super) fn reserved(table: Table) -> Vec<&'static str> {
     let own = WORDS.iter().map(|word| word.name);
-    let helpers = ["levels", "machines", "needed_by", "options", "pick"];
+    let helpers = [
+        "both",
+        "chunks",
+        "levels",
+        "longer",
+        "machines",
+        "needed_by",
+        "options",
+        "pick",
+        "without",
+    ];
     let primitives = table.iter().map(|known| known.spec().name);
     own.chain(helpers).chain(primitives).chain(LATER.iter().map(|later| later.0)).collect()
 }
@@ -144,7 +154,7 @@ fn after(ctx: &NativeCallContext<'_>, values: Vec<Dynamic>) -> Answer<Dynamic> {
     };
     let machines = literal::held::<Machines>(before);
     let befores = match machines {
-        Some(set) => Some(set.0.iter().filter_map(|m| recorder.order.last_of(*m)).collect()),
+        Some(set) => Some(set.0.iter().flat_map(|m| recorder.order.lasts_of(*m)).collect()),
         None => handles(before, recorder),
     };
     match befores {
@@ -164,29 +174,23 @@ fn after(ctx: &NativeCallContext<'_>, values: Vec<Dynamic>) -> Answer<Dynamic> {
 }
 
 /// `last.bytes_sent`: known only while the plan runs.
-fn output(ctx: NativeCallContext<'_>, handle: &mut Handle, name: ImmutableString) -> Unknown {
+fn output(ctx: NativeCallContext<'_>, handle: &mut Handle, name: ImmutableString) -> Dynamic {
     let desk = Desk::of(&ctx);
-    let mut recorder = desk.open();
+    let recorder = &mut *desk.open();
     let spec = recorder.spec(*handle);
+    if spec.outputs.iter().any(|output| output.name == name.as_str()) {
+        let step = &recorder.steps[handle.0.at()];
+        return Dynamic::from(Deferred(recorder.late.read(&step.id, handle.0, &name)));
+    }
     let known = spec.outputs.iter().map(|output| output.name);
-    let mistake = if spec.outputs.iter().any(|output| output.name == name.as_str()) {
-        let message = format!(
-            "`{name}` of `{}` is known only while the plan runs; not in this version yet: using such values in a script",
-            spec.name
-        );
-        let help =
-            "decide on facts (`m.replica`, `m.away_over(\"30d\")`), or ask a person with a gate";
-        Diagnostic::error("H107", message).help(help)
-    } else {
-        let help = match did_you_mean(&name, known.clone()) {
-            Some(close) => format!("did you mean `{close}`?"),
-            None => format!("it has {}", known.collect::<Vec<_>>().join(", ")),
-        };
-        let message = format!("a step of `{}` has no `{name}`", spec.name);
-        Diagnostic::error("H113", message).help(help)
+    let help = match did_you_mean(&name, known.clone()) {
+        Some(close) => format!("did you mean `{close}`?"),
+        None if spec.outputs.is_empty() => "it puts nothing out".to_owned(),
+        None => format!("it has {}", known.collect::<Vec<_>>().join(", ")),
     };
-    recorder.say(&ctx, Part::Whole, mistake);
-    Unknown
+    let message = format!("a step of `{}` has no `{name}`", spec.name);
+    recorder.say(&ctx, Part::Whole, Diagnostic::error("H113", message).help(help));
+    Dynamic::from(Unknown)
 }
 
 fn misuse(ctx: &NativeCallContext<'_>, what: &str, does: &str) {

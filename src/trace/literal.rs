@@ -3,6 +3,7 @@
 use rhai::{Dynamic, ImmutableString, NativeCallContext};
 
 use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::trace::deferred::{Deferred, KIND};
 
 /// What a value holds, when it is of that type. Copying the value first would cost an allocation.
 pub(super) fn held<T: Clone + 'static>(value: &Dynamic) -> Option<T> {
@@ -21,6 +22,9 @@ pub(super) fn show(ctx: &NativeCallContext<'_>, value: &Dynamic) -> String {
         let short: String = text.chars().take(SHOWN_CHARS).collect();
         let more = if short.len() < text.len() { ".." } else { "" };
         return format!("\"{short}{more}\"");
+    }
+    if let Some(value) = held::<Deferred>(value) {
+        return format!("`{}`, a {KIND}", value.0);
     }
     if value.is_unit() {
         return "nothing (`()`)".to_owned();

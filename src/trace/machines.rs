@@ -78,6 +78,8 @@ pub(super) fn bind(engine: &mut Engine) {
         .register_fn("is_empty", |set: Machines| set.0.is_empty())
         .register_fn("contains", |set: Machines, vm: Vm| set.contains(vm))
         .register_fn("both", |a: Machines, b: Machines| both(&a, &b))
+        .register_fn("chunks", chunks)
+        .register_fn("without", without)
         .register_fn("needed_by", needed_by)
         .register_fn("levels", levels)
         .register_fn("==", |a: Vm, b: Vm| a == b)
@@ -253,6 +255,23 @@ fn at(ctx: NativeCallContext<'_>, set: &mut Machines, nth: i64) -> Dynamic {
 
 fn both(a: &Machines, b: &Machines) -> Machines {
     Machines::new(a.0.iter().copied().filter(|place| b.contains(Vm(*place))).collect())
+}
+
+/// A set cut into pieces of `size` machines, in order; the last one may be smaller.
+fn chunks(ctx: NativeCallContext<'_>, set: Machines, size: i64) -> Answer<Array> {
+    let Some(size) = usize::try_from(size).ok().filter(|size| *size > 0) else {
+        let message = format!("a wave holds at least one machine, and this one {size}");
+        let desk = Desk::of(&ctx);
+        let mistake = Diagnostic::error("H105", message);
+        return desk.open().refuse(&ctx, Part::Whole, mistake);
+    };
+    let pieces = set.0.chunks(size);
+    Ok(pieces.map(|piece| Dynamic::from(Machines::new(piece.to_vec()))).collect())
+}
+
+/// Those of a set that are not in another.
+fn without(set: Machines, others: Machines) -> Machines {
+    Machines::new(set.0.iter().copied().filter(|place| !others.contains(Vm(*place))).collect())
 }
 
 /// Those of a set that need this machine.

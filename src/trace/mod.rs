@@ -4,8 +4,10 @@
 //! diagnostics. Refuses to know: files (a `World` reads), clocks, sites. The only room that knows Rhai.
 
 mod bind;
+mod deferred;
 mod engine;
 mod handles;
+mod late;
 mod literal;
 mod machines;
 mod mistakes;
@@ -13,14 +15,15 @@ mod modules;
 mod options;
 mod order;
 mod params;
+mod passed;
 mod recorder;
 mod scan;
 mod sources;
 mod stdlib;
 
-pub use bind::usage;
 pub use handles::{WORDS, Word};
 pub use machines::PROPERTIES;
+pub use passed::usage;
 pub use stdlib::{FunctionDoc, stdlib_docs};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -147,6 +150,9 @@ fn evaluate(engine: &Engine, desk: &Desk, ast: &rhai::AST, script: &Utf8Path) {
     let mut recorder = desk.open();
     match ended {
         Ok(()) => {
+            if !any_error(&recorder.diagnostics) {
+                recorder.say_unused();
+            }
             let unknown = params::unknown(&recorder);
             unknown.into_iter().for_each(|mistake| recorder.push(mistake));
         }

@@ -8,6 +8,7 @@ use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::policy::Policy;
 use crate::plan::step::Kind;
 use crate::primitives::spec::{COMMON_OPTIONS, Opt, OptType, Spec};
+use crate::trace::late;
 use crate::trace::literal;
 use crate::trace::recorder::{Recorder, Unknown};
 use crate::trace::sources::Part;
@@ -90,6 +91,16 @@ pub(super) fn read(
             desk.recorder.say(ctx, Part::Key(key), mistake);
             continue;
         };
+        if late::is_in_text(key) || (option.ty != OptType::Message && late::is_inside(&value)) {
+            let message = format!(
+                "`{key}` of `{}` must be known when the plan is made, and is {}",
+                spec.name,
+                literal::show(ctx, &value)
+            );
+            let mistake = Diagnostic::error("H107", message).help(late::HELP);
+            desk.recorder.say(ctx, Part::Value(key), mistake);
+            continue;
+        }
         match desk.checked(option, &value) {
             Ok(json) if own.is_some() => {
                 args.insert(option.name.to_owned(), json);
@@ -125,7 +136,8 @@ impl Desk<'_, '_> {
                 let fits = (min..=max).contains(&number);
                 fits.then(|| Json::from(number)).ok_or_else(|| is(&format!("from {min} to {max}")))
             }
-            OptType::Text | OptType::Message => word().map(Json::from),
+            OptType::Text => word().map(Json::from),
+            OptType::Message => self.recorder.late.message(value).ok_or_else(|| is("a text")),
             OptType::TextMap => {
                 let map = value.clone().try_cast::<Map>().ok_or_else(|| is("a map of texts"))?;
                 let texts = map.iter().map(|(key, text)| {

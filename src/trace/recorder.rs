@@ -20,8 +20,9 @@ use crate::primitives::spec::{Spec, Yields};
 use crate::source::Span;
 use crate::trace::ParamDecl;
 use crate::trace::bind::Table;
+use crate::trace::late::Late;
 use crate::trace::literal;
-use crate::trace::order::{Asked, Order};
+use crate::trace::order::{Asked, Opens, Order, Role};
 use crate::trace::sources::{Part, Sources};
 
 /// A result of a native function.
@@ -105,6 +106,8 @@ pub(super) struct Recorder {
     /// Modules being evaluated at their top level.
     pub(super) importing: u32,
     pub(super) order: Order,
+    /// What was made of values known only while the plan runs.
+    pub(super) late: Late,
     table: Table,
     ids: HashSet<StepId>,
     /// How many steps of each primitive a machine has; few primitives, so a list.
@@ -162,6 +165,7 @@ impl Recorder {
             incomplete: false,
             stopped: None,
             importing: 0,
+            late: Late::default(),
             ids: HashSet::new(),
             counters: vec![Vec::new(); machines],
             counters_of_none: Vec::new(),
@@ -203,6 +207,7 @@ impl Recorder {
 
     /// Takes a mistake in, once.
     pub(super) fn push(&mut self, mistake: Diagnostic) {
+        let mistake = self.late.told(mistake);
         if self.diagnostics.len() < DIAGNOSTICS_MAX && !self.diagnostics.contains(&mistake) {
             self.diagnostics.push(mistake);
         }
@@ -249,6 +254,11 @@ impl Recorder {
         self.spec(handle).yields == Yields::Snapshot
     }
 
+    /// Whether a step yields an isolated copy.
+    pub(super) fn is_copy(&self, handle: Handle) -> bool {
+        self.spec(handle).yields == Yields::Copy
+    }
+
     /// The next id of a primitive on a machine: `web-01.snapshot.2`.
     pub(super) fn next_id(&mut self, machine: Option<u32>, primitive: &'static str) -> String {
         let counters = match machine {
@@ -292,12 +302,17 @@ impl Recorder {
         let at = index(self.steps.len());
         let Draft { asked, mut step } = draft;
         let places = self.places(ctx);
-        if asked.machine.is_none() {
+        if asked.machine.is_none() && asked.role != Role::Chain {
             self.watch_for_serialising(&places, &step);
         }
         let edges = self.order.place(&asked);
         step.needs = edges.needs;
         step.waits = edges.waits;
+        // Those that the draft has are the steps whose absence an `or` answers.
+        step.follows.extend_from_slice(&edges.follows);
+        step.follows.sort_unstable();
+        step.follows.dedup();
+        step.follows.retain(|ix| !step.needs.contains(ix) && !step.waits.contains(ix));
         step.scope = self.scope;
         step.origin = self.origin(places);
         self.ids.insert(step.id.clone());
@@ -355,7 +370,7 @@ impl Recorder {
 
     /// Opens a scope.
     pub(super) fn enter(&mut self, kind: ScopeKind) -> ScopeIx {
-        self.order.enter();
+        self.order.enter(Opens::Plain);
         let at = ScopeIx(index(self.scopes.len()).0);
         let first = index(self.steps.len());
         self.scopes.push(Scope { kind, parent: self.scope, first, ..Scope::plan() });

@@ -5,6 +5,7 @@
 use include_dir::{Dir, include_dir};
 use rhai::{Array, Engine, FnAccess, ImmutableString, Map, NativeCallContext};
 
+use crate::base::units::parse_duration;
 use crate::diagnostic::Diagnostic;
 use crate::trace::literal;
 use crate::trace::recorder::{Answer, Desk};
@@ -76,12 +77,30 @@ fn doc_text(comments: &[&str]) -> String {
 
 /// Binds what the library is helped with.
 pub(super) fn bind(engine: &mut Engine) {
+    engine.register_fn("longer", longer);
     engine.register_fn("options", options).register_fn("pick", |given: Map, names: Array| {
         let wanted: Vec<ImmutableString> = names.iter().filter_map(literal::text).collect();
         let mut given = given;
         given.retain(|key, value| !value.is_unit() && wanted.iter().any(|name| name == key));
         given
     });
+}
+
+/// Two durations together: `longer("30m", "5m")`.
+fn longer(
+    ctx: NativeCallContext<'_>,
+    one: ImmutableString,
+    more: ImmutableString,
+) -> Answer<ImmutableString> {
+    let sum = || -> Result<_, String> {
+        let one = parse_duration(&one).map_err(|wrong| wrong.to_string())?;
+        let more = parse_duration(&more).map_err(|wrong| wrong.to_string())?;
+        Ok(format!("{}ms", (one + more).as_millis()).into())
+    };
+    sum().or_else(|wrong| {
+        let mistake = Diagnostic::error("H117", wrong);
+        Desk::of(&ctx).open().refuse(&ctx, Part::Whole, mistake)
+    })
 }
 
 /// The options of a library function with its defaults filled in. A default that is a list of texts

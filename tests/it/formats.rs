@@ -106,7 +106,8 @@ fn plan_prints_what_it_saves() {
         "script": "text", "params": { "*": "any" },
         "steps": [{
             "id": "text", "primitive": "text", "machine": "text?", "args": { "*": "any" },
-            "needs": ["text"], "waits": ["text"], "guard": "null",
+            "needs": ["text"], "waits": ["text"], "follows": ["text"], "scope": "text",
+            "undoes": "text?", "guard": "any",
             "reversibility": "reversible|compensable|irreversible", "optional": "bool",
             "policy": {
                 "attempts": "int", "first_ms": "int", "max_ms": "int", "timeout_ms": "int?",
@@ -116,6 +117,10 @@ fn plan_prints_what_it_saves() {
                 "via": [{ "file": "text", "line": "int", "column": "int" }],
             },
             "estimate_s": "number",
+        }],
+        "scopes": "any", "acknowledged": [{
+            "code": "text", "reason": "text", "scope": "text",
+            "source": { "file": "text", "line": "int", "column": "int" },
         }],
         "groups": [{ "name": "text", "steps": ["text"] }],
         "machines": { "*": { "downtime_s": "number", "sync_s": "number", "bytes": "int" } },
@@ -127,7 +132,7 @@ fn plan_prints_what_it_saves() {
     let said = ground.homing(&["plan", "failback.rhai", "--format", "json"]).exit(0);
     let plan = said.json();
     fits(&plan, &shape);
-    assert_eq!(plan["homing_plan"], 1);
+    assert_eq!(plan["homing_plan"], 2);
     assert_eq!(plan["gates"], json!(["complete", "commit"]));
     assert_eq!(plan["point_of_no_return"], "db-01.commit.1");
 

@@ -1,6 +1,8 @@
 //! A saved plan: the JSON of `plan --out`, and the way back. What is read is proved again.
 
+mod args;
 mod read;
+mod scopes;
 mod seal;
 mod write;
 
@@ -20,12 +22,13 @@ pub(crate) mod tests {
     use crate::compile::estimate::estimate;
     use crate::diagnostic::Diagnostic;
     use crate::plan::estimate::History;
+    use crate::plan::expr::Expr;
     use crate::plan::facts::tests::away;
     use crate::plan::facts::{FactLog, Facts, HostFacts};
     use crate::plan::graph::tests::machine;
     use crate::plan::graph::{Plan, index};
     use crate::plan::inventory::{Inventory, MachineEntry};
-    use crate::plan::scope::{Scope, ScopeIx, ScopeKind};
+    use crate::plan::scope::{Acknowledgement, Rules, Scope, ScopeIx, ScopeKind};
     use crate::plan::step::{Origin, Step, handle_to_json};
     use crate::primitives::contract::Subject;
     use crate::source::Span;
@@ -86,6 +89,7 @@ pub(crate) mod tests {
         }
         let kind = ScopeKind::Group { name: "home".into() };
         plan.scopes.push(Scope { kind, first: index(3), end: index(7), ..Scope::plan() });
+        plan.steps[3..7].iter_mut().for_each(|step| step.scope = ScopeIx(1));
         let verdict = verify(plan, &log, &inventory);
         assert_eq!(verdict.diagnostics, []);
         verdict.plan.unwrap()
@@ -164,7 +168,7 @@ pub(crate) mod tests {
     #[test]
     fn the_document_is_as_other_tools_expect_it() {
         let document = saved();
-        assert_eq!(document["homing_plan"], 1);
+        assert_eq!(document["homing_plan"], 2);
         assert_eq!(document["gates"], json!(["go"]));
         assert_eq!(document["point_of_no_return"], "web-01.commit");
         assert_eq!(document["steps"][2]["machine"], Json::Null);
@@ -197,7 +201,10 @@ pub(crate) mod tests {
 
     /// Edits the document and seals it again, as somebody with this source could.
     fn forged(edit: impl FnOnce(&mut Json)) -> Vec<String> {
-        let mut document = saved();
+        forged_of(saved(), edit)
+    }
+
+    fn forged_of(mut document: Json, edit: impl FnOnce(&mut Json)) -> Vec<String> {
         document.as_object_mut().unwrap().remove("seal");
         edit(&mut document);
         seal::seal(&mut document);
@@ -208,22 +215,205 @@ pub(crate) mod tests {
 
     #[test]
     fn what_a_forger_seals_again_is_proved_again() {
-        assert_eq!(forged(|plan| plan["homing_plan"] = json!(2)), ["H161"]);
+        assert_eq!(forged(|plan| plan["homing_plan"] = json!(1)), ["H161"]);
         assert_eq!(forged(|plan| plan["steps"][0]["primitive"] = json!("teleport")), ["H163"]);
         assert_eq!(forged(|plan| plan["steps"][1]["args"]["mood"] = json!("good")), ["H163"]);
         assert_eq!(forged(|plan| plan["steps"][1]["args"]["mode"] = json!("sideways")), ["H163"]);
         assert_eq!(forged(|plan| plan["steps"][1]["machine"] = json!("app-01")), ["H163"]);
+        assert_eq!(forged(|plan| plan["steps"][3]["machine"] = Json::Null), ["H163"]);
         assert_eq!(forged(|plan| plan["steps"][1]["needs"] = json!(["web-01.commit"])), ["H163"]);
-        assert_eq!(forged(|plan| plan["steps"][1]["guard"] = json!("x")), ["H163"]);
+        assert_eq!(forged(|plan| plan["steps"][1]["guard"] = json!("x")), ["H164"]);
         assert_eq!(forged(|plan| plan["steps"][1]["id"] = json!("web-01.snapshot")), ["H164"]);
         assert_eq!(forged(|plan| plan["steps"][4]["policy"]["attempts"] = json!(99)), ["H165"]);
         assert_eq!(forged(|plan| plan["steps"][4]["optional"] = json!(true)), ["H003"]);
         assert_eq!(forged(|plan| plan["plan_id"] = json!("")), ["H160"]);
     }
 
+    /// A plan with every kind of scope, rule, edge and deferred value: checks, waits and messages, which
+    /// no rule minds.
+    fn scoped() -> Plan {
+        let (inventory, facts) = (inventory(), facts());
+        let log = FactLog::new(&facts);
+        let ok = json!({ "of": "web-01.probe", "output": "ok" });
+        let text = json!({ "text": ["it says ", { "deferred": { "of": "web-01.probe", "output": "detail" } }] });
+        let steps = [
+            ("web-01.probe", "check", json!({ "assert": false })),
+            ("web-01.body", "check", json!({})),
+            ("web-01.body2", "wait", json!({ "duration": "1s" })),
+            ("web-01.undo", "wait", json!({ "duration": "2s" })),
+            ("told", "approve", json!({ "message": text, "name": "told" })),
+            ("web-01.always", "wait", json!({ "duration": "3s" })),
+            ("web-01.then", "wait", json!({ "duration": "4s" })),
+            ("web-01.else", "wait", json!({ "duration": "5s" })),
+            ("web-01.end", "check", json!({})),
+        ];
+        let mut plan = Plan { script: "draft.rhai".into(), ..Plan::default() };
+        for (at, (name, primitive, args)) in steps.into_iter().enumerate() {
+            let mut step = step(at, name, primitive, args, &inventory, &log);
+            (step.needs, step.waits) = (Vec::new(), Vec::new());
+            plan.steps.push(step);
+        }
+        let cond: Arc<Expr> = Arc::new(
+            serde_json::from_value(json!({ "op": "&", "args": [ok, { "value": true }] })).unwrap(),
+        );
+        let rules = Rules {
+            halt: true,
+            at_most: Some(4),
+            at_most_per_host: Some(2),
+            deadline_ms: Some(90_000),
+            not_before: Some("Sat 22:00 Europe/Berlin".into()),
+            no_shutdown_after: Some("Sun 04:00 Europe/Berlin".into()),
+            drop_changed: Some(true),
+        };
+        let of = ScopeIx(1);
+        let scopes = [
+            (ScopeKind::Attempt { all: true, then_continue: false }, 0, 1, 3),
+            (ScopeKind::Parallel, 1, 2, 3),
+            (ScopeKind::Handler { of }, 0, 3, 4),
+            (ScopeKind::Handler { of }, 0, 4, 5),
+            (ScopeKind::Always { of }, 0, 5, 6),
+            (ScopeKind::Group { name: "either".into() }, 0, 6, 8),
+            (ScopeKind::When { cond: cond.clone(), is: true }, 6, 6, 7),
+            (ScopeKind::When { cond, is: false }, 6, 7, 8),
+            (ScopeKind::Group { name: "empty".into() }, 0, 9, 9),
+        ];
+        for (kind, parent, first, end) in scopes {
+            let (first, end) = (index(first), index(end));
+            plan.scopes.push(Scope {
+                kind,
+                parent: ScopeIx(parent),
+                first,
+                end,
+                rules: rules.clone(),
+            });
+        }
+        plan.scopes[0].rules = Rules { halt: true, ..Rules::default() };
+        for (at, scope) in [0, 1, 2, 3, 4, 5, 7, 8, 0].into_iter().enumerate() {
+            plan.steps[at].scope = ScopeIx(scope);
+        }
+        for (at, before) in [(1, 0), (2, 1), (6, 2), (7, 6), (8, 7)] {
+            plan.steps[at].needs = vec![index(before)];
+        }
+        for (at, before) in [(3, 2), (4, 2), (5, 2)] {
+            plan.steps[at].follows = vec![index(before)];
+        }
+        plan.steps[3].undoes = Some(index(2));
+        plan.acknowledged.push(Acknowledgement {
+            code: "H013".into(),
+            reason: "looked at".into(),
+            scope: ScopeIx(6),
+            at: Span::point("draft.rhai".into(), 3, 1),
+        });
+        plan
+    }
+
+    fn proved_scoped() -> VerifiedPlan {
+        let verdict = verify(scoped(), &FactLog::new(&facts()), &inventory());
+        verdict.plan.unwrap_or_else(|| panic!("{:?}", verdict.diagnostics))
+    }
+
+    fn saved_scoped() -> Json {
+        let plan = proved_scoped();
+        let estimates = estimate(&plan, &inventory(), &facts(), &History::default());
+        save(&plan, &estimates, &PlanId::new("p1").unwrap())
+    }
+
+    #[test]
+    fn every_kind_of_scope_and_of_deferred_value_comes_back_as_it_went_out() {
+        let before = proved_scoped();
+        let loaded = load(&saved_scoped().to_string(), &inventory(), &Facts::default());
+        let plan = loaded.plan.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
+        assert_eq!(plan.digest(), before.digest());
+        let (plan, before) = (plan.plan(), before.plan());
+        assert_eq!(plan.scopes, before.scopes);
+        assert_eq!(plan.acknowledged, before.acknowledged);
+        for (back, out) in plan.steps.iter().zip(&before.steps) {
+            assert_eq!(
+                (&back.id, &back.args, back.scope, back.undoes),
+                (&out.id, &out.args, out.scope, out.undoes)
+            );
+            assert_eq!(
+                (&back.needs, &back.waits, &back.follows),
+                (&out.needs, &out.waits, &out.follows)
+            );
+        }
+        let again = estimate(&proved_scoped(), &inventory(), &facts(), &History::default());
+        let again = save(&proved_scoped(), &again, &PlanId::new("p1").unwrap());
+        assert_eq!(again, saved_scoped());
+    }
+
+    #[test]
+    fn a_guard_is_in_words() {
+        let document = saved_scoped();
+        let guard = |at: usize| &document["steps"][at]["guard"];
+        assert_eq!(*guard(0), Json::Null);
+        let undo = "if attempt.1 failed, and if web-01.body2 was begun";
+        assert_eq!(*guard(3), json!({ "text": undo, "scopes": ["handler.1"] }));
+        let not = "when not web-01.probe.ok & true";
+        assert_eq!(*guard(7), json!({ "text": not, "scopes": ["when.2"] }));
+        assert_eq!(document["groups"].as_array().unwrap().len(), 1, "an empty one is none");
+    }
+
+    #[test]
+    fn scopes_that_do_not_fit_the_steps_are_refused() {
+        type Edit = fn(&mut Json);
+        let edits: &[(&str, Edit)] = &[
+            ("H164", |plan| plan["scopes"][1]["steps"] = json!(3)),
+            ("H164", |plan| plan["scopes"][1]["steps"] = json!(99)),
+            ("H164", |plan| plan["scopes"][1]["first"] = json!("web-01.probe")),
+            ("H164", |plan| plan["scopes"][1]["first"] = json!("nobody")),
+            ("H164", |plan| plan["scopes"][2]["within"] = json!("plan")),
+            ("H164", |plan| plan["scopes"][2]["within"] = json!("when.1")),
+            ("H164", |plan| plan["scopes"][2]["within"] = Json::Null),
+            ("H164", |plan| plan["scopes"][3]["of"] = json!("parallel.1")),
+            ("H164", |plan| plan["scopes"][3]["of"] = json!("attempt.7")),
+            ("H164", |plan| plan["scopes"][3]["id"] = json!("handler.2")),
+            ("H164", |plan| plan["scopes"][3]["kind"] = json!("always")),
+            ("H164", |plan| plan["scopes"][7]["is"] = json!(false)),
+            ("H164", |plan| {
+                plan["scopes"][7]["cond"] = json!({ "of": "web-01.end", "output": "ok" })
+            }),
+            ("H164", |plan| {
+                plan["scopes"][7]["cond"] = json!({ "of": "web-01.probe", "output": "mood" })
+            }),
+            ("H164", |plan| plan["scopes"][7]["cond"]["op"] = json!("!")),
+            ("H164", |plan| plan["scopes"][0]["rules"]["at_most"] = json!(0)),
+            ("H164", |plan| plan["steps"][1]["scope"] = json!("plan")),
+            ("H164", |plan| plan["steps"][1]["scope"] = json!("attempt.2")),
+            ("H164", |plan| plan["steps"][5]["undoes"] = json!("web-01.body")),
+            ("H164", |plan| plan["steps"][5]["undoes"] = json!("web-01.body2")),
+            ("H164", |plan| plan["steps"][3]["undoes"] = Json::Null),
+            ("H163", |plan| plan["steps"][3]["undoes"] = json!("web-01.end")),
+            ("H163", |plan| plan["steps"][3]["follows"] = json!(["web-01.end"])),
+            ("H164", |plan| plan["groups"] = json!([])),
+            ("H164", |plan| plan["gates"] = json!([])),
+            ("H164", |plan| plan["acknowledged"][0]["scope"] = json!("group.9")),
+            ("H160", |plan| plan["scopes"][1]["kind"] = json!("mood")),
+            ("H160", |plan| plan["scopes"][1]["rules"]["mood"] = json!(true)),
+            ("H163", |plan| {
+                plan["steps"][2]["args"]["duration"] = json!({ "deferred": { "value": "1s" } })
+            }),
+            ("H163", |plan| {
+                plan["steps"][4]["args"]["message"] =
+                    json!({ "text": [{ "deferred": { "of": "web-01.end", "output": "ok" } }] })
+            }),
+            ("H163", |plan| plan["steps"][4]["args"]["message"] = json!({ "text": [7] })),
+            ("H163", |plan| {
+                plan["steps"][4]["args"]["message"] =
+                    json!({ "deferred": { "op": "!", "args": [] } })
+            }),
+            ("H165", |plan| plan["scopes"][1]["rules"]["halt"] = json!(false)),
+            ("H165", |plan| plan["scopes"][1]["then_continue"] = json!(true)),
+            ("H165", |plan| plan["acknowledged"][0]["reason"] = json!("whatever")),
+        ];
+        for (at, (code, edit)) in edits.iter().enumerate() {
+            assert_eq!(forged_of(saved_scoped(), edit), [*code], "edit {at}");
+        }
+    }
+
     #[test]
     fn other_files_are_refused_with_a_sentence() {
-        for text in ["", "let web = vm(\"web-01\");", "[]", "{}", "{\"homing_plan\": 1}"] {
+        for text in ["", "let web = vm(\"web-01\");", "[]", "{}", "{\"homing_plan\": 2}"] {
             let loaded = load(text, &inventory(), &Facts::default());
             assert!(loaded.plan.is_none());
             assert!(["H160", "H162"].contains(&codes(&loaded.diagnostics)[0]), "{text}");

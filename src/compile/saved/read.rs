@@ -6,18 +6,18 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::base::{Digest, Json, MachineName, PlanId, StepId};
+use crate::compile::saved::args::{Earlier, check_args};
+use crate::compile::saved::scopes::{self, ScopeRecord};
 use crate::compile::saved::seal;
-use crate::compile::saved::write::VERSION;
-use crate::diagnostic::{Diagnostic, any_error, did_you_mean};
-use crate::plan::expr::is_deferred;
+use crate::compile::saved::write::{self, VERSION};
+use crate::diagnostic::{Diagnostic, any_error};
 use crate::plan::facts::{Fact, FactLog, Facts};
 use crate::plan::graph::{Plan, index};
 use crate::plan::inventory::Inventory;
 use crate::plan::policy::Policy;
-use crate::plan::scope::{Scope, ScopeIx, ScopeKind};
+use crate::plan::scope::{Acknowledgement, Scope, ScopeIx, ScopeKind};
 use crate::plan::step::{Origin, Reversibility, Step, StepIx};
 use crate::primitives::contract::Subject;
-use crate::primitives::spec::{Opt, OptType, Spec, Takes};
 use crate::source::Span;
 use crate::verify::{VerifiedPlan, verify};
 
@@ -45,8 +45,12 @@ struct Document {
     script: String,
     params: BTreeMap<String, Json>,
     steps: Vec<StepRecord>,
-    groups: Vec<GroupRecord>,
+    scopes: Vec<ScopeRecord>,
+    acknowledged: Vec<AcknowledgementRecord>,
     facts: Vec<FactRecord>,
+    groups: Json,
+    gates: Json,
+    point_of_no_return: Json,
 }
 
 #[derive(Deserialize)]
@@ -57,7 +61,10 @@ struct StepRecord {
     args: Json,
     needs: Vec<StepId>,
     waits: Vec<StepId>,
-    guard: Option<Json>,
+    follows: Vec<StepId>,
+    scope: String,
+    undoes: Option<StepId>,
+    guard: Json,
     reversibility: Reversibility,
     optional: bool,
     policy: Policy,
@@ -79,9 +86,11 @@ struct PlaceRecord {
 }
 
 #[derive(Deserialize)]
-struct GroupRecord {
-    name: String,
-    steps: Vec<StepId>,
+struct AcknowledgementRecord {
+    code: String,
+    reason: String,
+    scope: String,
+    source: PlaceRecord,
 }
 
 #[derive(Deserialize)]
@@ -167,58 +176,118 @@ fn another_digest(saved: &Digest, now: &Digest) -> Diagnostic {
     ))
 }
 
-/// Builds the steps; what is wrong with them.
+/// Builds the steps and their scopes; what is wrong with them.
 fn build(
     plan: &mut Plan,
     document: &Document,
     inventory: &Inventory,
     facts: &FactLog<'_>,
 ) -> Vec<Diagnostic> {
-    let mut wrong = Vec::new();
     let mut places: HashMap<&StepId, StepIx> = HashMap::new();
     for record in &document.steps {
-        match step(record, &places, inventory, facts) {
+        let earlier = Earlier { places: &places, steps: &plan.steps };
+        match step(record, &earlier, inventory, facts) {
             Ok(step) => plan.steps.push(step),
             Err(reason) => {
                 let message = format!("step `{}` of the saved plan: {reason}", record.id);
-                wrong.push(
-                    Diagnostic::error("H163", message).help(AGAIN).at(span(&record.source.at)),
-                );
-                return wrong;
+                let wrong = Diagnostic::error("H163", message).help(AGAIN);
+                return vec![wrong.at(span(&record.source.at))];
             }
         }
         if places.insert(&record.id, index(plan.steps.len() - 1)).is_some() {
-            let message = format!("the saved plan has two steps `{}`", record.id);
-            wrong.push(Diagnostic::error("H164", message).help(AGAIN));
-            return wrong;
+            return misfit(format!("the saved plan has two steps `{}`", record.id));
         }
     }
-    for group in &document.groups {
-        match group_of(group, &places) {
-            Some(group) => plan.scopes.push(group),
-            None => {
-                let message =
-                    format!("group `{}` of the saved plan is no run of its steps", group.name);
-                wrong.push(Diagnostic::error("H164", message).help(AGAIN));
-            }
+    let direct: Vec<&str> = document.steps.iter().map(|step| step.scope.as_str()).collect();
+    let of_steps = match scopes::read(&document.scopes, &places, &direct) {
+        Ok((scopes, of_steps)) => {
+            plan.scopes = scopes;
+            of_steps
         }
-    }
-    wrong
+        Err(why) => return misfit(why),
+    };
+    plan.steps.iter_mut().zip(of_steps).for_each(|(step, scope)| step.scope = scope);
+    let whole = conditions(plan, &places)
+        .and_then(|()| undone(plan))
+        .and_then(|()| acknowledge(plan, document))
+        .and_then(|()| as_told(plan, document));
+    whole.map_or_else(misfit, |()| Vec::new())
 }
 
-fn group_of(record: &GroupRecord, places: &HashMap<&StepId, StepIx>) -> Option<Scope> {
-    let at: Option<Vec<usize>> =
-        record.steps.iter().map(|id| places.get(id).map(|ix| ix.at())).collect();
-    let at = at?;
-    let (first, last) = (*at.first()?, *at.last()?);
-    let whole = at.iter().copied().eq(first..=last);
-    let kind = ScopeKind::Group { name: record.name.clone() };
-    whole.then(|| Scope { kind, first: index(first), end: index(last + 1), ..Scope::plan() })
+fn misfit(message: String) -> Vec<Diagnostic> {
+    vec![Diagnostic::error("H164", message).help(AGAIN)]
+}
+
+/// The conditions of scopes read steps that stand before them.
+fn conditions(plan: &Plan, places: &HashMap<&StepId, StepIx>) -> Result<(), String> {
+    for scope in &plan.scopes {
+        if let ScopeKind::When { cond, .. } = &scope.kind {
+            let earlier = Earlier { places, steps: &plan.steps[..scope.first.at()] };
+            earlier.reads(cond).map_err(|why| format!("a condition of the saved plan: {why}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// A step takes back only the same machine's step of its own kind, from a handler of an attempt around it.
+fn undone(plan: &Plan) -> Result<(), String> {
+    for step in &plan.steps {
+        let Some(undone) = step.undoes.map(|ix| plan.step(ix)) else { continue };
+        let handles = |scope: &Scope| match scope.kind {
+            ScopeKind::Handler { of } => plan.is_within(undone.scope, of),
+            _ => false,
+        };
+        let same = undone.machine == step.machine && undone.primitive == step.primitive;
+        if !same || !plan.outwards(step.scope).any(|(_, scope)| handles(scope)) {
+            let (id, undone) = (&step.id, &undone.id);
+            return Err(format!("step `{id}` of the saved plan cannot take `{undone}` back"));
+        }
+    }
+    Ok(())
+}
+
+fn acknowledge(plan: &mut Plan, document: &Document) -> Result<(), String> {
+    let ids = scopes::ids(plan);
+    for record in &document.acknowledged {
+        let scope = ids.iter().position(|id| *id == record.scope);
+        let scope = scope.and_then(|at| u32::try_from(at).ok()).map(ScopeIx);
+        plan.acknowledged.push(Acknowledgement {
+            code: record.code.clone(),
+            reason: record.reason.clone(),
+            scope: scope
+                .ok_or_else(|| format!("the saved plan has no scope `{}`", record.scope))?,
+            at: span(&record.source),
+        });
+    }
+    Ok(())
+}
+
+/// What the file says beside the plan, for readers, is what the plan means.
+fn as_told(plan: &Plan, document: &Document) -> Result<(), String> {
+    let ids = scopes::ids(plan);
+    let told = [
+        ("groups", &document.groups, write::groups(plan)),
+        ("gates", &document.gates, write::gates(plan)),
+        ("point_of_no_return", &document.point_of_no_return, write::no_return(plan)),
+    ];
+    if let Some((what, ..)) = told.iter().find(|(_, said, is)| *said != is) {
+        return Err(format!("`{what}` of the saved plan is not what its steps mean"));
+    }
+    // The ids of scopes are names in this file only: what they are called has to be what they are.
+    if document.scopes.iter().map(ScopeRecord::id).ne(ids.iter().map(String::as_str)) {
+        return Err("the scopes of the saved plan are not called what they are".to_owned());
+    }
+    for ((ix, step), record) in plan.iter().zip(&document.steps) {
+        if scopes::guard(plan, ix, &ids) != record.guard {
+            return Err(format!("the guard of step `{}` is not what its scopes mean", step.id));
+        }
+    }
+    Ok(())
 }
 
 fn step(
     record: &StepRecord,
-    places: &HashMap<&StepId, StepIx>,
+    earlier: &Earlier<'_>,
     inventory: &Inventory,
     facts: &FactLog<'_>,
 ) -> Result<Step, String> {
@@ -230,13 +299,10 @@ fn step(
     {
         return Err(format!("machine `{machine}` is not in the inventory"));
     }
-    if record.guard.is_some() {
-        return Err("it has a guard, which this homing cannot execute".to_owned());
-    }
     if record.reversibility != spec.reversibility || record.policy.attempts == 0 {
         return Err(format!("it is not as `{name}` is"));
     }
-    check_args(spec, &record.args)?;
+    check_args(spec, record.machine.as_ref(), &record.args, earlier)?;
     let subject = Subject { machine: record.machine.as_ref(), inventory, facts };
     let checked = primitive.check(&record.args);
     checked.and_then(|()| primitive.fits(&record.args, &subject)).map_err(|wrong| {
@@ -250,11 +316,12 @@ fn step(
         machine: record.machine.clone(),
         effect: primitive.effect(&record.args, &subject),
         args: Arc::new(record.args.clone()),
-        needs: edges(&record.needs, places)?,
-        waits: edges(&record.waits, places)?,
-        follows: Vec::new(),
+        needs: edges(&record.needs, earlier.places)?,
+        waits: edges(&record.waits, earlier.places)?,
+        follows: edges(&record.follows, earlier.places)?,
+        // Known once every step is.
         scope: ScopeIx::PLAN,
-        undoes: None,
+        undoes: record.undoes.as_ref().map(|id| place(id, earlier.places)).transpose()?,
         reversibility: spec.reversibility,
         optional: record.optional,
         policy: Arc::new(record.policy.clone()),
@@ -266,59 +333,17 @@ fn step(
 }
 
 fn edges(ids: &[StepId], places: &HashMap<&StepId, StepIx>) -> Result<Vec<StepIx>, String> {
-    let place = |id: &StepId| {
-        places.get(id).copied().ok_or_else(|| format!("there is no step `{id}` before it"))
-    };
-    let mut edges = ids.iter().map(place).collect::<Result<Vec<StepIx>, String>>()?;
+    let edges = ids.iter().map(|id| place(id, places));
+    let mut edges = edges.collect::<Result<Vec<StepIx>, String>>()?;
     edges.sort_unstable();
     edges.dedup();
     Ok(edges)
 }
 
+fn place(id: &StepId, places: &HashMap<&StepId, StepIx>) -> Result<StepIx, String> {
+    places.get(id).copied().ok_or_else(|| format!("there is no step `{id}` before it"))
+}
+
 fn span(place: &PlaceRecord) -> Span {
     Span::point(place.file.as_str().into(), place.line, place.column)
-}
-
-/// Arguments by the spec: every one known, none missing, each of its type.
-fn check_args(spec: &Spec, args: &Json) -> Result<(), String> {
-    let args = args.as_object().ok_or("its arguments are no object")?;
-    let params = || spec.params.iter().filter(|param| param.takes != Takes::Machine);
-    let known = || params().map(|param| param.name).chain(spec.options.iter().map(|one| one.name));
-    for (name, value) in args {
-        let option = spec.options.iter().find(|option| option.name == name);
-        if option.is_some_and(|option| !fits(option, value)) {
-            return Err(format!("its option `{name}` cannot be {value}"));
-        }
-        if !known().any(|one| one == name) {
-            let meant = did_you_mean(name, known());
-            let hint = meant.map(|meant| format!(" (`{meant}`?)")).unwrap_or_default();
-            return Err(format!("it has no option `{name}`{hint}"));
-        }
-    }
-    let missing = spec.options.iter().filter(|one| one.required).map(|one| one.name);
-    match missing.into_iter().find(|name| !args.contains_key(*name)) {
-        Some(name) => Err(format!("its option `{name}` is missing")),
-        None => Ok(()),
-    }
-}
-
-fn fits(option: &Opt, value: &Json) -> bool {
-    match option.ty {
-        OptType::Bool => value.is_boolean(),
-        OptType::Int { min, max } => value.as_i64().is_some_and(|n| (min..=max).contains(&n)),
-        OptType::Texts => value.as_array().is_some_and(|items| items.iter().all(Json::is_string)),
-        OptType::Retry => value.is_object(),
-        OptType::OneOf(words) => value.as_str().is_some_and(|word| words.contains(&word)),
-        OptType::TextMap => {
-            value.as_object().is_some_and(|texts| texts.values().all(Json::is_string))
-        }
-        OptType::Message => value.is_string() || is_deferred(value),
-        OptType::Text
-        | OptType::Name
-        | OptType::Duration
-        | OptType::Size
-        | OptType::Rate
-        | OptType::Host
-        | OptType::Key => value.is_string(),
-    }
 }

@@ -65,15 +65,14 @@ snapshot(web);"#,
     CodeText {
         code: "H107",
         title: "known only while the plan runs",
-        text: "A script is evaluated once, when the plan is made. What a step will find out (bytes sent, a check's answer) is not known then. Decide on facts, or ask a person with a gate.",
+        text: "A script is evaluated once, when the plan is made. What a step will find out (bytes sent, a check's answer) is not known then: `if`, `&&`, `||`, `in`, an option or an id cannot use it. It may stand in conditions (`when`, `fail_if`, `wait_until`), built with `== != < <= > >= + - * / & | !`, and in the text of a message. To decide now, read facts.",
         wrong: Some(
             r#"let last = transfer_delta(vm("web-01"));
 if last.bytes_sent > 0 { approve("much"); }"#,
         ),
         right: Some(
-            r#"let web = vm("web-01");
-transfer_delta(web);
-if web.away_over("30d") { approve("much"); }"#,
+            r#"let last = transfer_delta(vm("web-01"));
+approve(`${last.bytes_sent} bytes are home: go on?`, #{ timeout: "8h" });"#,
         ),
     },
     CodeText {
@@ -264,6 +263,19 @@ shutdown_azure_vm(vm("web-01")).after(copy);"#,
         text: "A script is traced within limits on operations, time, memory, depth, sizes and steps, so that no script can hang the machine that plans. `[limits]` in the inventory raises those that depend on the number of machines.",
         wrong: None,
         right: None,
+    },
+    CodeText {
+        code: "H145",
+        title: "an output that may be missing",
+        text: "The step whose output is read may not have run there: it is optional, or stands in a branch of `when` or in a handler. `.or(default)` says what holds then; a step that works with the other's handle belongs into the same branch.",
+        wrong: Some(
+            r#"let probe = check(vm("web-01"), #{ optional: true, timeout: "1m" });
+approve(`web-01 says ${probe.detail}`, #{ timeout: "8h" });"#,
+        ),
+        right: Some(
+            r#"let probe = check(vm("web-01"), #{ optional: true, timeout: "1m" });
+approve(`web-01 says ${probe.detail.or("nothing")}`, #{ timeout: "8h" });"#,
+        ),
     },
     CodeText {
         code: "H150",

@@ -211,6 +211,20 @@ pub(super) const CODES: &[CodeText] = &[
          commit `start_onprem_vm` is the way back.",
     ),
     code(
+        "H336",
+        "a copy on a network that leads out",
+        "An isolated copy has the name, the addresses and the data of the machine at work. On a network \
+         where others can reach it, it would answer in the machine's place.\n\nNothing was started. Name a \
+         virtual switch that leads nowhere (in a lab: `isolated = [\"drill\"]` of the host), or leave \
+         `network` out: the copy is then connected to the host's isolated switch, or to nothing.",
+    ),
+    code(
+        "H337",
+        "no room for a copy",
+        "An isolated copy has whole disks of its own, so the host needs room for as much as the machine's \
+         disks can hold.\n\nNothing was written. Make room there, or name another `host`.",
+    ),
+    code(
         "H340",
         "no such run, or one that is over",
         "Runs are named by their ids; `homing runs` lists them. A run that succeeded, was cancelled or was \
@@ -248,5 +262,20 @@ pub(super) const CODES: &[CodeText] = &[
         "there is no lab",
         "The inventory describes a practice ground that has not been created. `homing lab init` creates it; \
          so does the first `homing run`.",
+    ),
+    code(
+        "H350",
+        "the window has closed",
+        "`policy(#{ no_shutdown_after: .. })` says until when machines may be turned off. The step came later: \
+         what was before it took longer, or the run was resumed after the window. It was not tried; its \
+         machine runs where it ran.\n\nA handler and clean-up still do their work. What is left needs a plan \
+         for the next window: `homing retry` of the step is refused by the same clock.",
+    ),
+    code(
+        "H351",
+        "the deadline has passed",
+        "`policy(#{ deadline: .. })` says how long after the run's start steps of that scope may begin. What \
+         had begun went on, and handlers and clean-up still do their work; this step was not tried.\n\nWhat \
+         is left needs a plan and a run of its own.",
     ),
 ];

@@ -43,7 +43,9 @@ pub(super) const CODES: &[CodeText] = &[
     CodeText {
         code: "H164",
         title: "the steps of a saved plan do not fit together",
-        text: "Two steps share an id, or a group is no run of steps.\n\n\
+        text: "Two steps share an id, a scope is no unbroken run of steps, a condition reads a step that \
+               does not stand before it, or what the file says for readers (groups, gates, guards) is \
+               not what its steps mean.\n\n\
                Way out: make the plan again from its script.",
         wrong: None,
         right: None,

@@ -5,6 +5,7 @@
 
 pub mod booting;
 pub mod commands;
+pub mod copied;
 pub mod cost;
 pub mod http;
 pub mod keys;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::base::units::{parse_duration, parse_rate, parse_size};
-use crate::base::{HostName, Json};
+use crate::base::{HostName, Json, StepId};
 use crate::diagnostic::Diagnostic;
 use crate::plan::step::handle_from_json;
 
@@ -67,6 +67,11 @@ impl<'a> Options<'a> {
     /// Whether a handle was passed; its outputs come at run time.
     pub fn handle(&mut self, name: &str) -> bool {
         self.read(name, "a handle", |value| handle_from_json(value).map(drop)).is_some()
+    }
+
+    /// The step whose handle was passed.
+    pub fn handle_of(&mut self, name: &str) -> Option<StepId> {
+        self.read(name, "a handle", |value| StepId::new(handle_from_json(value)?).ok())
     }
 
     /// Options that contradict each other.

@@ -9,6 +9,7 @@ use crate::primitives::contract::Ctx;
 use crate::primitives::spec::{Param, Takes};
 use crate::run::failure::Failure;
 use crate::sites::commands::Commands;
+use crate::sites::copies::Copies;
 use crate::sites::{At, Disks, Fence, Machines, PowerSwitch, SideView, Site};
 
 /// The first argument of every primitive that acts on a machine.
@@ -102,6 +103,10 @@ impl<'a> Sides<'a> {
             _ => Err(Failure::transient(format!("`{}` runs on neither side", self.machine))
                 .help("start it first; or say with `side` which one should run")),
         }
+    }
+
+    pub fn copies(&self, side: Side) -> Result<&dyn Copies, Failure> {
+        self.site(side).copies().ok_or_else(|| self.cannot(side, "run isolated copies"))
     }
 
     fn cannot(&self, side: Side, what: &str) -> Failure {

@@ -10,6 +10,7 @@ use crate::base::{HostName, RunId, SiteName};
 use crate::plan::facts::HostFacts;
 use crate::run::failure::Failure;
 use crate::sites::commands::Commands;
+use crate::sites::copies::Copies;
 use crate::sites::lab::faults::Striker;
 use crate::sites::lab::seat::{Place, Seat, io};
 use crate::sites::lab::settings::Host;
@@ -82,6 +83,11 @@ impl Site for LabSite {
     fn commands(&self) -> Option<&dyn Commands> {
         Some(self)
     }
+
+    fn copies(&self) -> Option<&dyn Copies> {
+        // Copies run on hosts: where machines live in the site itself there is no place apart.
+        (!self.place.settings.hosts.is_empty()).then_some(self as &dyn Copies)
+    }
 }
 
 #[async_trait]
@@ -100,7 +106,7 @@ impl Claims for LabSite {
 }
 
 impl Place {
-    fn host(&self, name: &HostName, host: &Host) -> Result<HostFacts, Failure> {
+    pub(super) fn host(&self, name: &HostName, host: &Host) -> Result<HostFacts, Failure> {
         Ok(HostFacts {
             connected: host.connected != Some(false),
             switches: host.switches.clone(),
