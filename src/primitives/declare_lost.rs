@@ -52,8 +52,8 @@ pub(super) struct DeclareLost;
 
 /// What is lost.
 pub(super) struct Args {
-    side: Side,
-    reason: String,
+    /// The side and why; both are required options.
+    given: Option<(Side, String)>,
 }
 
 /// What could be done about it.
@@ -69,33 +69,28 @@ impl Primitive for DeclareLost {
 
     fn parse(args: &Json) -> Result<Args, Vec<Diagnostic>> {
         let mut options = Options::new(args);
-        let reason = options.text("reason").unwrap_or_default();
-        if reason.trim().is_empty() {
+        let reason = options.text("reason");
+        if reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
             options.refuse(
                 "a loss without a reason",
                 "say why in `reason`: it is kept with the machine",
             );
         }
         let side = match options.text("side").as_deref() {
-            Some("cloud") => Side::Cloud,
-            Some("onprem") => Side::Onprem,
-            _ => {
-                options.refuse(
-                    "no side is declared lost",
-                    "give `side: \"onprem\"` or `side: \"cloud\"`",
-                );
-                Side::Onprem
-            }
+            Some("cloud") => Some(Side::Cloud),
+            Some("onprem") => Some(Side::Onprem),
+            _ => None,
         };
-        options.finish(Args { side, reason })
+        let given = side.zip(reason);
+        options.finish(Args { given })
     }
 
     fn effect(args: &Args, _: &Subject<'_>) -> Effect {
-        Effect::DeclareLost(args.side)
+        args.given.as_ref().map_or(Effect::Nothing, |(side, _)| Effect::DeclareLost(*side))
     }
 
     fn describe(args: &Args, _: &Subject<'_>) -> String {
-        let Args { side, reason } = args;
+        let Some((side, reason)) = &args.given else { return "give up nothing".to_owned() };
         format!("GIVE UP the {side} side with what it wrote since the last transfer: {reason}")
     }
 
@@ -104,8 +99,11 @@ impl Primitive for DeclareLost {
     }
 
     async fn run(args: &Args, ctx: &dyn Ctx) -> Result<Declared, Failure> {
+        let Some((lost, reason)) = &args.given else {
+            return Err(Failure::permanent("no side, or no reason, was given"));
+        };
         let sides = Sides::open(ctx)?;
-        let (lost, left) = (args.side, args.side.other());
+        let (lost, left) = (*lost, lost.other());
         let seen = sides.look(lost).await?;
         if seen.power == Power::On {
             return Err(runs(&sides, lost));
@@ -115,7 +113,7 @@ impl Primitive for DeclareLost {
             sides.power(lost)?.stop(sides.at(lost), GRACE, &sides.fence(lost)?).await?;
         }
         if sides.look(left).await?.lost_twin.is_none() {
-            let (run, reason) = (ctx.run().clone(), args.reason.clone());
+            let (run, reason) = (ctx.run().clone(), reason.clone());
             let mark = Lost { run, reason };
             let fence = sides.fence(left)?;
             sides.machines(left)?.set_lost_twin(sides.at(left), Some(&mark), &fence).await?;

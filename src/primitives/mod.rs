@@ -227,7 +227,6 @@ mod tests {
             ("check", r#"{"target": "db"}"#, "is no address"),
             ("check", r#"{"target": "https://db/"}"#, "https is not supported yet"),
             ("declare_lost", r#"{"side": "cloud", "reason": ""}"#, "without a reason"),
-            ("declare_lost", r#"{"reason": "gone"}"#, "no side is declared"),
             (
                 "check",
                 r#"{"machine": {"step": "web-01.start_copy.1"}, "tcp": 22}"#,

@@ -12,7 +12,7 @@ use homing::compile::{Compiled, compile};
 use homing::diagnostic::{Diagnostic, Severity, codes};
 use homing::plan::facts::{FactLog, Facts};
 use homing::plan::graph::Plan;
-use homing::plan::inventory::{Addresses, Inventory, MachineEntry};
+use homing::plan::inventory::{Addresses, CommandEntry, Inventory, MachineEntry};
 use homing::source::MemoryWorld;
 use homing::trace::{Request, trace};
 
@@ -46,7 +46,14 @@ fn inventory() -> Inventory {
         ("web-02", machine("web", &["db-01"])),
     ];
     let machines = machines.map(|(name, entry)| (MachineName::new(name).unwrap(), entry)).into();
-    let mut inventory = Inventory { machines, ..Inventory::default() };
+    let command = |argv: &[&str]| CommandEntry { argv: argv.iter().map(|w| (*w).into()).collect() };
+    let commands = [
+        ("dns", command(&["/usr/local/bin/dns-switch", "*"])),
+        ("page", command(&["/usr/local/bin/page", "*"])),
+        ("true", command(&["/bin/true"])),
+    ];
+    let commands = commands.map(|(name, entry)| (name.to_owned(), entry)).into();
+    let mut inventory = Inventory { machines, commands, ..Inventory::default() };
     inventory.limits.steps_max = 2_000;
     inventory
 }
@@ -338,8 +345,13 @@ fn every_code_has_a_script_that_fails_and_one_that_passes() {
 fn the_examples_of_the_primitives_trace() {
     for primitive in homing::primitives::ALL {
         let spec = primitive.spec();
-        let before =
-            if spec.example.contains("point)") { "let point = snapshot(web);\n" } else { "" };
+        let uses = |word: &str| spec.example.contains(word);
+        let before = match () {
+            () if uses("point)") || uses("point,") => "let point = snapshot(web);\n",
+            () if uses("(copy)") => "let copy = start_copy(snapshot(web));\n",
+            () if uses("last.") => "let last = transfer_delta(web);\n",
+            () => "",
+        };
         let script = format!("let web = vm(\"web-01\");\n{before}{}\n", spec.example);
         // Alone on its line a `commit` is refused by a rule: what counts here is that it can be written.
         let inventory = inventory();
