@@ -13,8 +13,10 @@ pub mod contract;
 mod create_onprem_vm;
 mod delete_copy;
 mod delete_snapshot;
+mod fail_if;
 mod notify;
 mod reverse_replicate;
+mod run_command;
 mod shutdown_azure_vm;
 mod shutdown_onprem_vm;
 mod snapshot;
@@ -24,6 +26,7 @@ mod start_copy;
 mod start_onprem_vm;
 mod transfer_delta;
 mod wait;
+mod wait_until;
 mod work;
 
 use crate::primitives::contract::{AnyPrimitive, Erased};
@@ -37,8 +40,10 @@ pub static ALL: &[&dyn AnyPrimitive] = &[
     &Erased::<create_onprem_vm::CreateOnpremVm>::new(),
     &Erased::<delete_copy::DeleteCopy>::new(),
     &Erased::<delete_snapshot::DeleteSnapshot>::new(),
+    &Erased::<fail_if::FailIf>::new(),
     &Erased::<notify::Notify>::new(),
     &Erased::<reverse_replicate::ReverseReplicate>::new(),
+    &Erased::<run_command::RunCommand>::new(),
     &Erased::<shutdown_azure_vm::ShutdownAzureVm>::new(),
     &Erased::<shutdown_onprem_vm::ShutdownOnpremVm>::new(),
     &Erased::<snapshot::Snapshot>::new(),
@@ -47,6 +52,7 @@ pub static ALL: &[&dyn AnyPrimitive] = &[
     &Erased::<start_onprem_vm::StartOnpremVm>::new(),
     &Erased::<transfer_delta::TransferDelta>::new(),
     &Erased::<wait::Wait>::new(),
+    &Erased::<wait_until::WaitUntil>::new(),
 ];
 
 /// The primitive of that name.
@@ -99,10 +105,16 @@ mod tests {
         ),
         ("delete_copy", r#"{"copy": {"step": "web-01.start_copy.1"}}"#),
         ("delete_snapshot", r#"{"snapshot": {"step": "web-01.snapshot.1"}}"#),
+        (
+            "fail_if",
+            r#"{"condition": {"deferred": {"op": ">", "args": [{"of": "web-01.transfer_delta.1", "output": "bytes_sent"}, {"value": 9}]}}, "message": {"text": ["sent ", {"deferred": {"of": "web-01.transfer_delta.1", "output": "bytes_sent"}}]}}"#,
+        ),
         ("notify", r#"{"text": "web is home", "command": ["/bin/page", "ops"]}"#),
         ("notify", r#"{"text": "web is home", "webhook": "http://10.0.0.9/hook"}"#),
         ("reverse_replicate", "{}"),
         ("reverse_replicate", r#"{"allow_initial": true}"#),
+        ("run_command", r#"{"argv": ["/bin/dns", "home"], "undo": ["/bin/dns", "cloud"]}"#),
+        ("run_command", r#"{"argv": ["/bin/dns", "x"], "on": "host", "repeatable": true}"#),
         ("shutdown_azure_vm", r#"{"grace": "90s"}"#),
         ("shutdown_onprem_vm", "{}"),
         ("snapshot", "{}"),
@@ -118,6 +130,10 @@ mod tests {
         ("transfer_delta", r#"{"from": {"step": "web-01.snapshot.1"}, "bandwidth": "200MiB/s"}"#),
         ("transfer_delta", r#"{"mode": "full", "in_downtime": true, "key": "tier1"}"#),
         ("wait", r#"{"duration": "90s"}"#),
+        (
+            "wait_until",
+            r#"{"condition": {"until": {"of": "web-01.check.1", "output": "ok"}}, "probes": [{"step": "web-01.check.1", "primitive": "check", "machine": "web-01", "args": {}}], "every": "10s"}"#,
+        ),
     ];
 
     fn described(primitive: &str, args: &str) -> String {
@@ -169,10 +185,13 @@ mod tests {
         create_onprem_vm: create the on-prem machine on hv-02, switch prod, 4 processors, 8.0 GiB of memory, in /vm, and give up its replica on hv-01
         delete_copy: delete the isolated copy with its disks
         delete_snapshot: delete the snapshot
+        fail_if: fail if ⟨web-01.transfer_delta.1.bytes_sent > 9⟩: sent ⟨web-01.transfer_delta.1.bytes_sent⟩
         notify: tell /bin/page ops: web is home
         notify: tell http://10.0.0.9:80/hook: web is home
         reverse_replicate: protect on-prem towards the cloud again: send changes since the switch; the machine keeps running
         reverse_replicate: protect on-prem towards the cloud again: send changes (or everything) since the switch; the machine keeps running
+        run_command: run /bin/dns home, once (taken back by /bin/dns cloud)
+        run_command: run /bin/dns x on hv-01
         shutdown_azure_vm: shut down the cloud machine (hard after 1m 30s) and keep it off; its downtime begins
         shutdown_onprem_vm: shut down the on-prem machine (hard after 2m) and keep it off; its downtime begins
         snapshot: take a snapshot of the cloud disks; the machine keeps running
@@ -185,6 +204,7 @@ mod tests {
         transfer_delta: send what changed in the snapshot to the replica (auto: there is a replica to compare with; 64.0 MiB of disks, 200.0 MiB/s at most)
         transfer_delta: send everything on the stopped disks to the replica (as the script says; 64.0 MiB of disks, key `tier1`, in the downtime if need be)
         wait: wait 1m 30s
+        wait_until: wait until web-01.check.1.ok, looking every 10s
         ");
     }
 
@@ -205,6 +225,12 @@ mod tests {
             ),
             ("delete_copy", "{}", "no copy was given"),
             ("delete_snapshot", "{}", "no snapshot was given"),
+            ("fail_if", r#"{"condition": true, "message": " "}"#, "says nothing"),
+            ("fail_if", r#"{"condition": 3, "message": "m"}"#, "was given 3"),
+            ("run_command", r#"{"argv": []}"#, "without a program"),
+            ("run_command", r#"{"argv": ["a"], "env": {"LD_PRELOAD": "x"}}"#, "may not set"),
+            ("run_command", r#"{"argv": ["a"], "env": {"HOMING_RUN": "x"}}"#, "may not set"),
+            ("wait_until", r#"{"condition": true}"#, "no condition"),
             ("notify", r#"{"text": "hi"}"#, "goes one way"),
             ("notify", r#"{"text": "hi", "command": []}"#, "goes one way"),
             ("notify", r#"{"text": "a", "command": ["b"], "webhook": "http://c"}"#, "goes one way"),

@@ -159,7 +159,7 @@ fn after(ctx: &NativeCallContext<'_>, values: Vec<Dynamic>) -> Answer<Dynamic> {
     };
     let machines = literal::held::<Machines>(before);
     let befores = match machines {
-        Some(set) => Some(set.0.iter().filter_map(|m| recorder.order.last_of(*m)).collect()),
+        Some(set) => Some(set.0.iter().flat_map(|m| recorder.order.lasts_of(*m)).collect()),
         None => handles(before, recorder),
     };
     match befores {

@@ -1,5 +1,6 @@
 //! Reading a step's `args`: every mistake is collected, none is guessed around.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::base::units::{parse_duration, parse_rate, parse_size};
@@ -34,6 +35,14 @@ impl<'a> Options<'a> {
         self.read(name, "a list of texts", |value| {
             let items = value.as_array()?.iter();
             items.map(|item| item.as_str().map(str::to_owned)).collect()
+        })
+    }
+
+    /// A map of texts.
+    pub fn text_map(&mut self, name: &str) -> Option<BTreeMap<String, String>> {
+        self.read(name, "a map of texts", |value| {
+            let all = value.as_object()?.iter();
+            all.map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
         })
     }
 

@@ -28,6 +28,7 @@
 //! was told (client.rs), and `.lab.lock`, held while the lab is created or deleted.
 
 mod client;
+mod commands;
 mod copies;
 mod cow;
 mod disk;

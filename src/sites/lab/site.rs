@@ -9,6 +9,7 @@ use crate::base::units::parse_size;
 use crate::base::{HostName, RunId, SiteName};
 use crate::plan::facts::HostFacts;
 use crate::run::failure::Failure;
+use crate::sites::commands::Commands;
 use crate::sites::copies::Copies;
 use crate::sites::lab::faults::Striker;
 use crate::sites::lab::seat::{Place, Seat, io};
@@ -76,6 +77,10 @@ impl Site for LabSite {
     }
 
     fn machines(&self) -> Option<&dyn Machines> {
+        Some(self)
+    }
+
+    fn commands(&self) -> Option<&dyn Commands> {
         Some(self)
     }
 
