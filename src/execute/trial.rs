@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::base::{RunId, StepId, Timestamp};
+use crate::base::{MachineName, RunId, StepId, Timestamp};
 use crate::execute::core::{Core, Manner, OnGate};
+use crate::execute::driver::Changes;
 use crate::execute::order::{Action, Input, Report, Why};
 use crate::journal::Waiting;
 use crate::plan::effect::Effect;
@@ -72,6 +73,8 @@ pub(super) struct Trial {
     pub(super) now: Timestamp,
     /// What is found changed when facts are observed at these moments.
     pub(super) stale_at: Option<Why>,
+    /// Machines whose facts are found changed, and who are left out for it.
+    pub(super) drop: BTreeMap<MachineName, String>,
     /// Commands, each put in when that many events are durable.
     pub(super) commands: BTreeMap<usize, Command>,
     /// Commands that wait for the next process.
@@ -94,6 +97,7 @@ impl Trial {
             events: Vec::new(),
             now: "2026-11-22T00:00:00Z".parse().unwrap(),
             stale_at: None,
+            drop: BTreeMap::new(),
             commands: BTreeMap::new(),
             waiting: Vec::new(),
             interrupt_at: None,
@@ -236,7 +240,9 @@ impl Trial {
             Action::Recheck(why) => {
                 let stale = self.stale_at == Some(why);
                 let changed = stale.then(|| "replica of web-01 changed".to_owned());
-                inputs.push_back(Input::Rechecked { why, changed: changed.into_iter().collect() });
+                let hold = changed.into_iter().collect();
+                let changes = Changes { hold, drop: self.drop.clone() };
+                inputs.push_back(Input::Rechecked { why, changes });
             }
             Action::Look => inputs.push_back(Input::Looked { dangers: Vec::new() }),
             Action::Release => inputs.push_back(Input::Released),

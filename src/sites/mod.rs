@@ -11,10 +11,13 @@
 //! the fence's step key, so that doing it again after a crash finds and finishes what the first one did.
 //! Doing a finished thing again changes nothing. Every change is durable before the call returns.
 
+pub mod commands;
+pub mod copies;
 mod lab;
 pub mod look;
 pub mod narrow;
 pub mod practice;
+pub mod process;
 pub mod registry;
 pub mod secret;
 pub mod sync;
@@ -32,6 +35,8 @@ use crate::base::{
 use crate::plan::facts::{DirtyMark, HostFacts, Power, Protection};
 use crate::plan::inventory::MachineEntry;
 use crate::run::failure::Failure;
+use crate::sites::commands::Commands;
+use crate::sites::copies::Copies;
 use crate::transfer::blocks::{BlockSink, BlockSource, Manifest};
 
 /// One side of one machine: what a site is asked about.
@@ -179,6 +184,16 @@ pub trait Site: Send + Sync {
 
     /// Can machines be created and deleted?
     fn machines(&self) -> Option<&dyn Machines>;
+
+    /// Can commands be run on hosts and inside machines?
+    fn commands(&self) -> Option<&dyn Commands> {
+        None
+    }
+
+    /// Can isolated copies of machines run here?
+    fn copies(&self) -> Option<&dyn Copies> {
+        None
+    }
 }
 
 /// The lease of a machine, kept at the site itself: two laptops cannot work on one machine.

@@ -62,13 +62,11 @@ const LATER: &[(&str, &str)] = &[
     ("attempt", "write the way back as a script of its own, and run it when it is needed"),
     ("commit_failover", "commit the other direction with the provider's own tools"),
     ("declare_lost", "turn the lost side off by hand; then the plan sees it off"),
-    ("delete_copy", "leave copies to the provider's own tools"),
     ("fail_if", "a `check` fails its step when it does not hold"),
     ("parallel", "steps of different machines run in parallel already"),
     ("policy", "give `retry` and `timeout` to each step"),
     ("require", "compare facts with `if`, and `throw` what is wrong"),
     ("run_command", "put a gate there, and let a person run it"),
-    ("start_copy", "leave copies to the provider's own tools"),
     ("wait_until", "`check` probes until it holds"),
     ("when", "ask a person with `approve`, or decide on facts with `if`"),
 ];
@@ -161,7 +159,7 @@ fn after(ctx: &NativeCallContext<'_>, values: Vec<Dynamic>) -> Answer<Dynamic> {
     };
     let machines = literal::held::<Machines>(before);
     let befores = match machines {
-        Some(set) => Some(set.0.iter().filter_map(|m| recorder.order.last_of(*m)).collect()),
+        Some(set) => Some(set.0.iter().flat_map(|m| recorder.order.lasts_of(*m)).collect()),
         None => handles(before, recorder),
     };
     match befores {

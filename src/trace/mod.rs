@@ -168,15 +168,17 @@ fn finish(request: &Request<'_>, table: Table, recorder: &mut Recorder) -> Trace
     let by_name: BTreeMap<&str, _> = table.iter().map(|one| (one.spec().name, *one)).collect();
     for step in &mut steps {
         let primitive = by_name[step.primitive];
-        if let Err(mistakes) = primitive.check(&step.args) {
+        let (inventory, facts) = (request.inventory, request.facts);
+        let subject = Subject { machine: step.machine.as_ref(), inventory, facts };
+        let checked = primitive.check(&step.args);
+        let fits = checked.and_then(|()| primitive.fits(&step.args, &subject));
+        if let Err(mistakes) = fits {
             for mut mistake in mistakes {
                 mistake.at = mistake.at.or_else(|| Some(step.origin.at.clone()));
                 recorder.push(mistake);
             }
             continue;
         }
-        let (inventory, facts) = (request.inventory, request.facts);
-        let subject = Subject { machine: step.machine.as_ref(), inventory, facts };
         step.effect = primitive.effect(&step.args, &subject);
     }
     let mut diagnostics = std::mem::take(&mut recorder.diagnostics);

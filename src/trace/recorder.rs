@@ -22,7 +22,7 @@ use crate::trace::ParamDecl;
 use crate::trace::bind::Table;
 use crate::trace::late::Late;
 use crate::trace::literal;
-use crate::trace::order::{Asked, Order, Role};
+use crate::trace::order::{Asked, Opens, Order, Role};
 use crate::trace::sources::{Part, Sources};
 
 /// A result of a native function.
@@ -308,6 +308,10 @@ impl Recorder {
         let edges = self.order.place(&asked);
         step.needs = edges.needs;
         step.waits = edges.waits;
+        // Those that the draft has are the steps whose absence an `or` answers.
+        step.follows.extend_from_slice(&edges.follows);
+        step.follows.sort_unstable();
+        step.follows.dedup();
         step.follows.retain(|ix| !step.needs.contains(ix) && !step.waits.contains(ix));
         step.scope = self.scope;
         step.origin = self.origin(places);
@@ -366,7 +370,7 @@ impl Recorder {
 
     /// Opens a scope.
     pub(super) fn enter(&mut self, kind: ScopeKind) -> ScopeIx {
-        self.order.enter();
+        self.order.enter(Opens::Plain);
         let at = ScopeIx(index(self.scopes.len()).0);
         let first = index(self.steps.len());
         self.scopes.push(Scope { kind, parent: self.scope, first, ..Scope::plan() });

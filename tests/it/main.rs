@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod broken_ground;
+mod commands;
+mod copies;
 mod dirty;
 mod dry_run;
 mod failures;

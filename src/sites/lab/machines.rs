@@ -102,7 +102,7 @@ impl Seat {
     }
 
     /// Refuses a host that is unknown or not connected, or has no such switch.
-    fn fits(&self, host: &HostName, network: Option<&str>) -> Result<(), Failure> {
+    pub(super) fn fits(&self, host: &HostName, network: Option<&str>) -> Result<(), Failure> {
         let known = &self.place.settings.hosts;
         let Some(says) = known.get(host).filter(|says| says.connected != Some(false)) else {
             let message = format!("host {host} of {} is unknown or not connected", self.place.name);
