@@ -67,11 +67,8 @@ const LATER: &[(&str, &str)] = &[
     ("attempt", "write the way back as a script of its own, and run it when it is needed"),
     ("commit_failover", "commit the other direction with the provider's own tools"),
     ("declare_lost", "turn the lost side off by hand; then the plan sees it off"),
-    ("fail_if", "a `check` fails its step when it does not hold"),
     ("parallel", "steps of different machines run in parallel already"),
     ("policy", "give `retry` and `timeout` to each step"),
-    ("run_command", "put a gate there, and let a person run it"),
-    ("wait_until", "`check` probes until it holds"),
     ("when", "ask a person with `approve`, or decide on facts with `if`"),
 ];
 
