@@ -11,6 +11,7 @@ mod failures;
 mod formats;
 mod gates;
 mod hostile;
+mod https;
 mod kill;
 mod lab;
 mod main_job;
