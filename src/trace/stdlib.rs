@@ -5,7 +5,7 @@
 use include_dir::{Dir, include_dir};
 use rhai::{Array, Engine, FnAccess, ImmutableString, Map, NativeCallContext};
 
-use crate::base::units::parse_duration;
+use crate::base::units::{parse_duration, parse_size};
 use crate::diagnostic::Diagnostic;
 use crate::trace::literal;
 use crate::trace::recorder::{Answer, Desk};
@@ -78,12 +78,15 @@ fn doc_text(comments: &[&str]) -> String {
 /// Binds what the library is helped with.
 pub(super) fn bind(engine: &mut Engine) {
     engine.register_fn("longer", longer);
-    engine.register_fn("options", options).register_fn("pick", |given: Map, names: Array| {
-        let wanted: Vec<ImmutableString> = names.iter().filter_map(literal::text).collect();
-        let mut given = given;
-        given.retain(|key, value| !value.is_unit() && wanted.iter().any(|name| name == key));
-        given
-    });
+    engine.register_fn("options", options).register_fn("size", size).register_fn(
+        "pick",
+        |given: Map, names: Array| {
+            let wanted: Vec<ImmutableString> = names.iter().filter_map(literal::text).collect();
+            let mut given = given;
+            given.retain(|key, value| !value.is_unit() && wanted.iter().any(|name| name == key));
+            given
+        },
+    );
 }
 
 /// Two durations together: `longer("30m", "5m")`.
@@ -98,6 +101,16 @@ fn longer(
         Ok(format!("{}ms", (one + more).as_millis()).into())
     };
     sum().or_else(|wrong| {
+        let mistake = Diagnostic::error("H117", wrong);
+        Desk::of(&ctx).open().refuse(&ctx, Part::Whole, mistake)
+    })
+}
+
+/// How many bytes a text like `64MiB` is.
+fn size(ctx: NativeCallContext<'_>, text: ImmutableString) -> Answer<i64> {
+    let bytes = parse_size(&text).map_err(|wrong| wrong.to_string());
+    let small = |bytes: u64| i64::try_from(bytes).map_err(|_| format!("`{text}` is too large"));
+    bytes.and_then(small).or_else(|wrong| {
         let mistake = Diagnostic::error("H117", wrong);
         Desk::of(&ctx).open().refuse(&ctx, Part::Whole, mistake)
     })
