@@ -93,6 +93,26 @@ pub fn tries(step: &Step) -> Option<String> {
     (!told.is_empty()).then(|| told.join(", "))
 }
 
+/// A scope as far as it changes what is done; its limits are told by themselves.
+pub fn matters(plan: &Plan, ix: ScopeIx) -> Option<String> {
+    let all = |of: ScopeIx| matches!(plan.scope(of).kind, ScopeKind::Attempt { all: true, .. });
+    match &plan.scope(ix).kind {
+        ScopeKind::Plan | ScopeKind::Group { .. } | ScopeKind::Parallel => None,
+        ScopeKind::Attempt { then_continue, .. } => {
+            let all = if all(ix) { ", all machines or none" } else { "" };
+            let goes_on = if *then_continue { ", then go on" } else { "" };
+            Some(format!("in an attempt{all}{goes_on}"))
+        }
+        ScopeKind::Handler { of } => Some(format!(
+            "if {} failed",
+            if all(*of) { "anything of the attempt" } else { "the attempt" }
+        )),
+        ScopeKind::Always { .. } => Some("behind the attempt, failed or not".to_owned()),
+        ScopeKind::When { cond, is: true } => Some(format!("when {}", condition(cond))),
+        ScopeKind::When { cond, is: false } => Some(format!("unless {}", condition(cond))),
+    }
+}
+
 /// The line above the steps of a scope: `when web-01.check.1.ok:`. `after` is the scope that was shown
 /// just before it, at the same depth.
 pub fn heading(plan: &Plan, ix: ScopeIx, after: Option<ScopeIx>) -> String {

@@ -123,7 +123,7 @@ impl Bound {
         let role = match (self.spec.kind, passed.machine) {
             (Kind::Notify, _) => Role::Notify,
             (_, Some(_)) => Role::Chain,
-            (_, None) if passed.apart => Role::Chain,
+            (_, None) if passed.apart => Role::Apart,
             (_, None) if passed.listed => Role::Listed,
             (_, None) => Role::Barrier,
         };

@@ -12,9 +12,7 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::inventory::Limits;
 use crate::trace::bind::{self, Table};
 use crate::trace::recorder::Desk;
-use crate::trace::{
-    deferred, handles, machines, params, policy, require, scopes, stdlib, texts, words,
-};
+use crate::trace::{deferred, handles, machines, params, policy, require, scopes, stdlib, texts};
 
 /// Operations of the interpreter for the smallest plan, and per step a plan may have.
 const OPERATIONS_MIN: u64 = 50_000_000;
@@ -78,7 +76,6 @@ pub(super) fn build(
     trace_calls(&mut engine);
     machines::bind(&mut engine);
     handles::bind(&mut engine);
-    words::bind(&mut engine, table);
     deferred::bind(&mut engine);
     texts::bind(&mut engine);
     require::bind(&mut engine);

@@ -22,7 +22,8 @@ pub(super) fn bind(engine: &mut Engine) {
         .register_type_with_name::<GroupHandle>("group of steps")
         .register_type_with_name::<Unknown>("value that was refused")
         .register_indexer_get(output)
-        .register_indexer_get(|_: &mut Unknown, _: ImmutableString| Unknown);
+        .register_indexer_get(|_: &mut Unknown, _: ImmutableString| Unknown)
+        .register_iterator::<Unknown>();
     let mut module = Module::new();
     any_native(&mut module, "after", 2, after);
     engine.register_global_module(module.into());

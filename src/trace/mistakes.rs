@@ -21,11 +21,15 @@ pub(super) fn of_parser(recorder: &Recorder, error: &ParseError) -> Diagnostic {
             format!("there is no `{name}` here"),
             "functions do not see the variables around them: pass them in",
         ),
+        ParseErrorType::ModuleUndefined(name) => (
+            format!("there is no module `{name}` here"),
+            "`import \"..\" as name;` at the top of the file brings a module in",
+        ),
         ParseErrorType::ExprTooDeep => (said, "take it apart into smaller expressions"),
         _ => (said, "the mistake is at this place, or right before it"),
     };
     let code = match &*error.0 {
-        ParseErrorType::VariableUndefined(_) => "H103",
+        ParseErrorType::VariableUndefined(_) | ParseErrorType::ModuleUndefined(_) => "H103",
         ParseErrorType::ExprTooDeep | ParseErrorType::LiteralTooLarge(..) => "H140",
         _ => "H101",
     };

@@ -46,6 +46,16 @@ pub(super) struct GroupHandle(pub(super) usize);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unknown;
 
+/// Going over it does nothing: what it should have been was said.
+impl IntoIterator for Unknown {
+    type Item = Unknown;
+    type IntoIter = std::iter::Empty<Unknown>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        std::iter::empty()
+    }
+}
+
 /// Most mistakes of one compile: more help nobody.
 const DIAGNOSTICS_MAX: usize = 100;
 /// Edges of a plan, per step that it may have.
@@ -317,7 +327,7 @@ impl Recorder {
         }
         let Draft { asked, mut step } = draft;
         let places = self.places(ctx);
-        if asked.machine.is_none() && asked.role != Role::Chain {
+        if asked.machine.is_none() && asked.role != Role::Apart {
             self.watch_for_serialising(&places, &step);
         }
         step.origin = self.origin(places);

@@ -117,19 +117,16 @@ fn size(ctx: NativeCallContext<'_>, text: ImmutableString) -> Answer<i64> {
 }
 
 /// The options of a library function with its defaults filled in. A default that is a list of texts
-/// names all that are allowed, the first one holds; `()` takes anything. `later` are those that a later
-/// version brings.
+/// names all that are allowed, the first one holds; `()` takes anything.
 fn options(
     ctx: NativeCallContext<'_>,
     function: ImmutableString,
     given: Map,
     defaults: Map,
-    later: Array,
 ) -> Answer<Map> {
     let desk = Desk::of(&ctx);
     let recorder = &mut *desk.open();
     let known: Vec<&str> = defaults.keys().map(rhai::Identifier::as_str).collect();
-    let later: Vec<ImmutableString> = later.iter().filter_map(literal::text).collect();
     let mut chosen = Map::new();
     for (key, default) in &defaults {
         let first = default.as_array_ref().ok().and_then(|words| words.first().cloned());
@@ -137,13 +134,7 @@ fn options(
     }
     for (key, value) in given {
         let Some(default) = defaults.get(&key) else {
-            let mistake = if later.iter().any(|name| name == &key) {
-                let message = format!("not in this version yet: `{key}` of `{function}`");
-                Diagnostic::error("H106", message)
-                    .help("leave it out; the function's own text says what happens without")
-            } else {
-                literal::unknown_option(&function, &key, &known)
-            };
+            let mistake = literal::unknown_option(&function, &key, &known);
             recorder.say(&ctx, Part::Key(&key), mistake);
             continue;
         };

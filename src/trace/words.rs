@@ -1,12 +1,7 @@
 //! The words of the plan language that are no primitives: for the reference, and so that no script takes
 //! them for its own functions.
 
-use rhai::{Dynamic, Engine, Module, NativeCallContext};
-
-use crate::diagnostic::Diagnostic;
-use crate::trace::bind::{ARGUMENTS_MAX, Table, any_native};
-use crate::trace::recorder::{Desk, Unknown};
-use crate::trace::sources::Part;
+use crate::trace::bind::Table;
 
 /// A word of the plan language that is no primitive.
 pub struct Word {
@@ -98,26 +93,6 @@ pub static WORDS: &[Word] = &[
     },
 ];
 
-/// Words of the language that a later version brings, and what to do until then.
-const LATER: &[(&str, &str)] = &[
-    ("commit_failover", "commit the other direction with the provider's own tools"),
-    ("declare_lost", "turn the lost side off by hand; then the plan sees it off"),
-];
-
-/// Binds what a later version brings.
-pub(super) fn bind(engine: &mut Engine, table: Table) {
-    let mut module = Module::new();
-    for (name, way_out) in LATER {
-        if table.iter().any(|known| known.spec().name == *name) {
-            continue;
-        }
-        for arguments in 0..=ARGUMENTS_MAX {
-            any_native(&mut module, name, arguments, |ctx, _| Ok(later(ctx, name, way_out)));
-        }
-    }
-    engine.register_global_module(module.into());
-}
-
 /// Names that a script must not give to its own functions: theirs would silently win.
 pub(super) fn reserved(table: Table) -> Vec<&'static str> {
     let own = WORDS.iter().map(|word| word.name);
@@ -134,12 +109,5 @@ pub(super) fn reserved(table: Table) -> Vec<&'static str> {
         "without",
     ];
     let primitives = table.iter().map(|known| known.spec().name);
-    own.chain(helpers).chain(primitives).chain(LATER.iter().map(|later| later.0)).collect()
-}
-
-fn later(ctx: &NativeCallContext<'_>, name: &str, way_out: &str) -> Dynamic {
-    let message = format!("not in this version yet: `{name}`");
-    let mistake = Diagnostic::error("H106", message).help(format!("until it comes: {way_out}"));
-    Desk::of(ctx).open().say(ctx, Part::Whole, mistake);
-    Dynamic::from(Unknown)
+    own.chain(helpers).chain(primitives).collect()
 }

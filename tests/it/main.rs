@@ -7,6 +7,7 @@ mod copies;
 mod dirty;
 mod dry_run;
 mod failover;
+mod failover_run;
 mod failures;
 mod formats;
 mod gates;

@@ -56,13 +56,6 @@ snapshot(web);"#,
         right: Some(r#"for web in vms("tier=web") { snapshot(web); }"#),
     },
     CodeText {
-        code: "H106",
-        title: "not in this version yet",
-        text: "The word belongs to the plan language, and a later version brings it. Nothing is guessed in its place; the help says what to write until then.",
-        wrong: Some(r#"declare_lost(vm("web-01"), #{});"#),
-        right: Some(r#"commit(vm("web-01"));"#),
-    },
-    CodeText {
         code: "H107",
         title: "known only while the plan runs",
         text: "A script is evaluated once, when the plan is made. What a step will find out (bytes sent, a check's answer) is not known then: `if`, `&&`, `||`, `in`, an option or an id cannot use it. It may stand in conditions (`when`, `fail_if`, `wait_until`), built with `== != < <= > >= + - * / & | !`, and in the text of a message. To decide now, read facts.",
@@ -299,11 +292,11 @@ attempt(|| { snapshot(web); })
         title: "an undo that nothing would do",
         text: "`undo` of a command says how it is taken back where the `attempt` around it fails. Outside an attempt nothing ever would.",
         wrong: Some(
-            r#"run_command(#{ argv: ["/usr/local/bin/dns", "home"], undo: ["/usr/local/bin/dns", "cloud"] });"#,
+            r#"run_command(#{ argv: ["/usr/local/bin/dns-switch", "home"], undo: ["/usr/local/bin/dns-switch", "cloud"] });"#,
         ),
         right: Some(
             r#"attempt(|| {
-    run_command(#{ argv: ["/usr/local/bin/dns", "home"], undo: ["/usr/local/bin/dns", "cloud"] });
+    run_command(#{ argv: ["/usr/local/bin/dns-switch", "home"], undo: ["/usr/local/bin/dns-switch", "cloud"] });
 });"#,
         ),
     },

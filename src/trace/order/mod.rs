@@ -22,13 +22,14 @@ pub(super) use crate::trace::order::tried::Tried;
 /// How a step takes part in the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Joins a machine's chain. Without a machine it needs what it was given, and holds back nothing but
-    /// the barriers of its scope.
+    /// Joins a machine's chain.
     Chain,
     /// Waits for everything before it in its scope, and holds back everything after it.
     Barrier,
     /// Waits for the steps it lists only, and holds back everything after it in its scope.
     Listed,
+    /// Needs the steps it was given only, and holds back nothing but the barriers of its scope.
+    Apart,
     /// Waits like its neighbours, but holds nothing back.
     Notify,
 }
@@ -213,7 +214,7 @@ impl Order {
                 scope.barrier = Some(at);
                 scope.open.push((at, Edge::Waits));
             }
-            Role::Chain | Role::Notify => scope.open.push((at, Edge::Waits)),
+            Role::Chain | Role::Apart | Role::Notify => scope.open.push((at, Edge::Waits)),
         }
         match machine {
             Some(machine) => self.touch(machine, at),
@@ -256,7 +257,11 @@ impl Order {
                 let own = asked.machine.is_some() && step.machine == asked.machine && !step.notify;
                 own && front.is_some_and(|front| front.reaches(*ix, inner.lenient))
             };
-            edges.needs.extend(asked.handles.iter().filter(|ix| !on_chain(ix)));
+            for ix in asked.handles.iter().filter(|ix| !on_chain(ix)) {
+                // Clean-up clears away what a step left that never came to an end.
+                let needed = inner.lenient.is_none_or(|from| *ix >= from);
+                if needed { &mut edges.needs } else { &mut edges.follows }.push(*ix);
+            }
         }
         if asked.role == Role::Barrier || (asked.role == Role::Notify && asked.machine.is_none()) {
             for (ix, edge) in self.open(inner) {
@@ -496,7 +501,7 @@ mod tests {
                 Line::With(m, i) => self.place(order, Some(m), Role::Chain, self.picked(i)),
                 Line::Barrier => self.place(order, None, Role::Barrier, vec![]),
                 Line::Listed(i) => self.place(order, None, Role::Listed, self.picked(i)),
-                Line::Apart(i) => self.place(order, None, Role::Chain, self.picked(i)),
+                Line::Apart(i) => self.place(order, None, Role::Apart, self.picked(i)),
                 Line::Notify => self.place(order, None, Role::Notify, vec![]),
                 Line::After(i) if self.steps.len() > 1 => {
                     let (step, before) = (self.steps.len() - 1, i.index(self.steps.len() - 1));
@@ -615,7 +620,10 @@ mod tests {
                 at_least(Comes::Needs);
             }
             if step.handles.contains(&i) {
-                at_least(if step.role == Role::Listed { Comes::Follows } else { Comes::Needs });
+                let cleanup = step.path.iter().rfind(|(_, kind)| matches!(kind, In::Cleanup(_)));
+                let cleans = cleanup.is_some_and(|scope| !before.path.contains(scope));
+                let follows = cleans || step.role == Role::Listed;
+                at_least(if follows { Comes::Follows } else { Comes::Needs });
             }
             let gathers =
                 step.role == Role::Barrier || (step.role == Role::Notify && step.machine.is_none());
