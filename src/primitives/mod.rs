@@ -9,8 +9,10 @@ mod approve;
 mod barrier;
 mod check;
 mod commit;
+mod commit_failover;
 pub mod contract;
 mod create_onprem_vm;
+mod declare_lost;
 mod delete_copy;
 mod delete_snapshot;
 mod fail_if;
@@ -37,7 +39,9 @@ pub static ALL: &[&dyn AnyPrimitive] = &[
     &Erased::<barrier::Barrier>::new(),
     &Erased::<check::Check>::new(),
     &Erased::<commit::Commit>::new(),
+    &Erased::<commit_failover::CommitFailover>::new(),
     &Erased::<create_onprem_vm::CreateOnpremVm>::new(),
+    &Erased::<declare_lost::DeclareLost>::new(),
     &Erased::<delete_copy::DeleteCopy>::new(),
     &Erased::<delete_snapshot::DeleteSnapshot>::new(),
     &Erased::<fail_if::FailIf>::new(),
@@ -98,11 +102,13 @@ mod tests {
         ("check", r#"{"target": "10.0.0.4:22"}"#),
         ("check", r#"{"target": "http://10.0.0.4/up"}"#),
         ("commit", "{}"),
+        ("commit_failover", "{}"),
         ("create_onprem_vm", "{}"),
         (
             "create_onprem_vm",
             r#"{"host": "hv-02", "network": "prod", "cpus": 4, "memory": "8GiB", "path": "/vm"}"#,
         ),
+        ("declare_lost", r#"{"side": "onprem", "reason": "it burns"}"#),
         ("delete_copy", r#"{"copy": {"step": "web-01.start_copy.1"}}"#),
         ("delete_snapshot", r#"{"snapshot": {"step": "web-01.snapshot.1"}}"#),
         (
@@ -181,8 +187,10 @@ mod tests {
         check: check that 10.0.0.4:22 answers
         check: check that http://10.0.0.4:80/up answers
         commit: DELETE the cloud machine, its disks and snapshots for good; keep the base for protection
+        commit_failover: commit the failover: on-prem becomes the replica; nothing is deleted
         create_onprem_vm: create the on-prem machine on hv-01, if it does not exist
         create_onprem_vm: create the on-prem machine on hv-02, switch prod, 4 processors, 8.0 GiB of memory, in /vm, and give up its replica on hv-01
+        declare_lost: GIVE UP the onprem side with what it wrote since the last transfer: it burns
         delete_copy: delete the isolated copy with its disks
         delete_snapshot: delete the snapshot
         fail_if: fail if ⟨web-01.transfer_delta.1.bytes_sent > 9⟩: sent ⟨web-01.transfer_delta.1.bytes_sent⟩
@@ -218,6 +226,7 @@ mod tests {
             ("check", r#"{"http": "health"}"#, "is no path"),
             ("check", r#"{"target": "db"}"#, "is no address"),
             ("check", r#"{"target": "https://db/"}"#, "https is not supported yet"),
+            ("declare_lost", r#"{"side": "cloud", "reason": ""}"#, "without a reason"),
             (
                 "check",
                 r#"{"machine": {"step": "web-01.start_copy.1"}, "tcp": 22}"#,

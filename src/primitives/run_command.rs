@@ -103,7 +103,8 @@ impl Primitive for RunCommand {
         let mut options = Options::new(args);
         let argv = options.texts("argv").unwrap_or_default();
         let undo = options.texts("undo");
-        if argv.is_empty() || undo.as_ref().is_some_and(Vec::is_empty) {
+        let is_empty = args.get("argv").is_some() && argv.is_empty();
+        if is_empty || undo.as_ref().is_some_and(Vec::is_empty) {
             options.refuse("a command without a program", "write `argv: [\"/path/to/it\", ..]`");
         }
         let env = options.text_map("env").unwrap_or_default();
@@ -123,7 +124,8 @@ impl Primitive for RunCommand {
     }
 
     fn fits(args: &Args, subject: &Subject<'_>) -> Result<(), Vec<Diagnostic>> {
-        let all = [Some(&args.argv), args.undo.as_ref()].into_iter().flatten();
+        let all = [Some(&args.argv).filter(|argv| !argv.is_empty()), args.undo.as_ref()];
+        let all = all.into_iter().flatten();
         let mut wrong: Vec<Diagnostic> =
             all.filter_map(|argv| commands::listed(subject.inventory, argv).err()).collect();
         if args.on != On::Homing && subject.machine.is_none() {

@@ -94,8 +94,19 @@ pub struct SideView {
     pub encrypted: bool,
     /// When it failed over to here.
     pub failed_over_at: Option<Timestamp>,
+    /// A person gave the other side up, so that this one may run without it.
+    pub lost_twin: Option<Lost>,
     /// Who claims it.
     pub claim: Option<Claim>,
+}
+
+/// The durable mark of a side that a person declared lost, at the side that is left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// The run that declared it.
+    pub run: RunId,
+    /// Why, in the script's words.
+    pub reason: String,
 }
 
 /// A boot from a replica that homing brought up to date.
@@ -105,8 +116,16 @@ pub struct Booted {
     pub sync: SyncId,
     /// The twin's generation at that transfer.
     pub source_generation: String,
+    /// The twin had nothing more to say; `false`: it was declared lost, with whatever it wrote after that
+    /// transfer.
+    #[serde(default = "yes")]
+    pub is_final: bool,
     /// The run that booted it.
     pub run: String,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The durable mark beside a replica.
@@ -230,7 +249,8 @@ pub trait PowerSwitch: Send + Sync {
     ///
     /// # Errors
     /// Refused H303 while the replica is dirty, H304 when it diverged, was synchronized by another
-    /// transfer than `boot.from`, or when `boot.from` is missing and it is a replica.
+    /// transfer than `boot.from`, when `boot.from` is missing and it is a replica, or is not final and
+    /// the other side was not declared lost here.
     async fn start(&self, at: At<'_>, boot: &Boot, fence: &Fence) -> Result<SideView, Failure>;
 
     /// Asks the machine to stop, pulls the plug after `grace`, and returns when it is really off; then
@@ -413,6 +433,17 @@ pub trait Machines: Send + Sync {
     /// # Errors
     /// When it cannot be recorded.
     async fn set_committed(&self, at: At<'_>, fence: &Fence) -> Result<(), Failure>;
+
+    /// Records at this side that a person gave the other one up; `None`: it is back.
+    ///
+    /// # Errors
+    /// When it cannot be recorded.
+    async fn set_lost_twin(
+        &self,
+        at: At<'_>,
+        lost: Option<&Lost>,
+        fence: &Fence,
+    ) -> Result<(), Failure>;
 
     /// Records which way this side is protected.
     ///

@@ -213,7 +213,8 @@ fn since<'a>(from: &'a SideView, to: &'a SideView) -> Option<&'a str> {
     }
     // The base that the source itself booted from, untouched since.
     let booted = from.booted.as_ref()?;
-    (to.has_disks && booted.source_generation == to.generation).then_some(booted.sync.as_str())
+    let is_base = booted.is_final && booted.source_generation == to.generation;
+    (to.has_disks && is_base).then_some(booted.sync.as_str())
 }
 
 async fn request(

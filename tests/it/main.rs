@@ -6,6 +6,7 @@ mod commands;
 mod copies;
 mod dirty;
 mod dry_run;
+mod failover;
 mod failures;
 mod formats;
 mod gates;

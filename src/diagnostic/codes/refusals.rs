@@ -194,6 +194,23 @@ pub(super) const CODES: &[CodeText] = &[
          let a person take the responsibility with `homing skip RUN STEP --reason ..`.",
     ),
     code(
+        "H331",
+        "a side that runs is not lost",
+        "`declare_lost` gives up whatever a side wrote after the last transfer. That is for a side that \
+         nobody can shut down; this one was seen to run, so it can be shut down and all of its writes \
+         brought over.\n\nNothing was changed. Shut it down, transfer from its stopped disks and start the \
+         other side. If it runs but must be given up all the same (its data is corrupt), shut it down first: a side \
+         that is off may be declared lost.",
+    ),
+    code(
+        "H332",
+        "a failover that cannot be committed",
+        "`commit_failover` ends a switch to the cloud, after which on-prem's disks may be written over. It \
+         does so only when homing booted the cloud side, that side runs, and the on-prem side is off or was \
+         declared lost.\n\nNothing was committed. The message says which of these is missing; before the \
+         commit `start_onprem_vm` is the way back.",
+    ),
+    code(
         "H336",
         "a copy on a network that leads out",
         "An isolated copy has the name, the addresses and the data of the machine at work. On a network \

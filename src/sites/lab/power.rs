@@ -136,7 +136,9 @@ impl Seat {
                     || stamp.source_generation != from.source_generation
                 {
                     refused("it was last synchronized by another transfer")
-                } else if !stamp.is_final {
+                } else if !from.is_final && state.lost_twin.is_none() {
+                    refused("its twin may have written since, and was not declared lost")
+                } else if from.is_final && !stamp.is_final {
                     refused("its last transfer was not from stopped disks")
                 } else {
                     Ok(())

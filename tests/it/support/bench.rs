@@ -240,12 +240,28 @@ impl Bench {
             Some(homing::sites::ReplicaMark::Synced { stamp, .. }) => {
                 let (sync, source_generation) =
                     (stamp.sync.clone(), stamp.source_generation.clone());
-                Some(homing::sites::Booted { sync, source_generation, run: "r1".to_owned() })
+                let run = "r1".to_owned();
+                Some(homing::sites::Booted { sync, source_generation, is_final: true, run })
             }
             _ => None,
         };
         let boot = Boot { turn: view.turn, from };
         site.power().unwrap().start(at, &boot, &fence).await.unwrap();
+    }
+
+    /// From now on nobody can reach that host, or (`true`) again.
+    pub fn connect(&mut self, host: &str, connected: bool) {
+        let site = self.inventory.sites.get_mut(&site_name("dc1")).unwrap();
+        site.settings["hosts"][host]["connected"] = json!(connected);
+        let tools = Tools { exe: env!("CARGO_BIN_EXE_homing").into() };
+        self.sites = registry::open(&self.inventory, &tools).ok().expect("the same inventory");
+        self.practice = registry::practice(&self.inventory, &tools).unwrap();
+    }
+
+    /// Ends the guest of a side, as a fire would.
+    pub async fn kill(&self, side: Side) {
+        let machine = MachineName::new("web-01").unwrap();
+        self.practice.pull_plug(&machine, side).await.unwrap();
     }
 
     pub async fn stop_by_hand(&self, side: Side) {
