@@ -5,6 +5,7 @@ mod broken_ground;
 mod commands;
 mod copies;
 mod dirty;
+mod docs;
 mod dry_run;
 mod failover;
 mod failover_run;

@@ -137,7 +137,7 @@ impl Ground {
         self.write(name, &text.replacen(from, to, 1));
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_homing"));
         command.args(args).current_dir(self.path()).stdin(Stdio::null());
         for name in ["HOMING_CONFIG", "HOMING_STATE", "NO_COLOR", "COLUMNS"] {
