@@ -165,9 +165,9 @@ fn finish(request: &Request<'_>, table: Table, recorder: &mut Recorder) -> Trace
     remember_facts(request, recorder);
     let mut steps = std::mem::take(&mut recorder.steps);
     steps.shrink_to_fit();
-    let by_name: BTreeMap<&str, _> = table.iter().map(|one| (one.spec().name, *one)).collect();
     for step in &mut steps {
-        let primitive = by_name[step.primitive];
+        let primitive = table.iter().find(|one| std::ptr::eq(one.spec().name, step.primitive));
+        let primitive = primitive.expect("BUG: a step is made by a primitive of the table");
         if let Err(mistakes) = primitive.check(&step.args) {
             for mut mistake in mistakes {
                 mistake.at = mistake.at.or_else(|| Some(step.origin.at.clone()));
