@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use camino::Utf8Path;
 use homing::base::{MachineName, PlanId, StepId};
 use homing::execute::{
-    Attempt, Line, OnGate, Order, Recheck, Saved, Setup, Workers, resume, start,
+    Attempt, Changes, Line, OnGate, Order, Recheck, Saved, Setup, Workers, resume, start,
 };
 use homing::journal::Journal;
 use homing::plan::effect::Effect;
@@ -57,8 +57,13 @@ struct Unchanged;
 
 #[async_trait]
 impl Recheck for Unchanged {
-    async fn changed(&self, _: &Plan, _: &BTreeSet<MachineName>) -> Vec<String> {
-        Vec::new()
+    async fn changed(
+        &self,
+        _: &Plan,
+        _: &BTreeSet<MachineName>,
+        _: &BTreeSet<MachineName>,
+    ) -> Changes {
+        Changes::default()
     }
 }
 

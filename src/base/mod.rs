@@ -2,13 +2,14 @@
 //!
 //! In: text. Out: validated values. Refuses to know: files, clocks, plans.
 
+pub mod moment;
 mod names;
 mod shared;
 pub mod units;
 
 pub use names::{
-    Digest, HostName, InvalidName, MachineName, PlanId, RunId, SiteName, SnapshotId, StepId,
-    StepKey, SyncId,
+    CopyId, Digest, HostName, InvalidName, MachineName, PlanId, RunId, SiteName, SnapshotId,
+    StepId, StepKey, SyncId,
 };
 pub use shared::Shared;
 

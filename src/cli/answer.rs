@@ -1,7 +1,7 @@
-//! `approve`, `reject`, `cancel`, `retry`: what a person asks of a run, from any shell.
+//! `approve`, `reject`, `cancel`, `retry`, `exclude`: what a person asks of a run, from any shell.
 
 use crate::base::{RunId, StepId};
-use crate::cli::args::{AnswerArgs, CancelArgs, Global, RetryArgs};
+use crate::cli::args::{AnswerArgs, CancelArgs, ExcludeArgs, Global, RetryArgs};
 use crate::cli::asker::asker;
 use crate::cli::exit::Exit;
 use crate::cli::past::{self, Past};
@@ -14,7 +14,7 @@ use crate::diagnostic::did_you_mean;
 use crate::plan::step::{Kind, StepIx};
 use crate::run::command::Command;
 use crate::run::outcome::Outcome;
-use crate::run::state::Status;
+use crate::run::state::{NotAgain, Status};
 
 /// Opens a gate.
 ///
@@ -86,7 +86,7 @@ fn answered(past: &Past) -> Result<Vec<StepId>, Stop> {
     let waiting = past.journal.commands(&past.row.run).map_err(|error| past::stop(&error))?;
     let gate = |command: Command| match command {
         Command::Approve { gate, .. } | Command::Reject { gate, .. } => Some(gate),
-        Command::Retry { .. } | Command::Cancel { .. } => None,
+        Command::Retry { .. } | Command::Cancel { .. } | Command::Exclude { .. } => None,
     };
     Ok(waiting.into_iter().filter_map(|one| gate(one.command)).collect())
 }
@@ -124,12 +124,47 @@ pub fn retry(args: &RetryArgs, global: &Global) -> Done {
             None => stop.help(format!("`homing show {}` lists them", args.run)),
         });
     };
-    if !past.state.may_retry(plan, ix) {
-        let message = format!("the step `{}` of run `{}` has not failed", args.step, args.run);
-        return Err(Stop::new(Exit::Usage, message).help(format!("homing status {}", args.run)));
+    if let Err(why) = past.state.may_retry(plan, ix) {
+        let (run, step) = (&args.run, &args.step);
+        let message = match why {
+            NotAgain::NotFailed => format!("the step `{step}` of run `{run}` has not failed"),
+            _ => format!("the step `{step}` of run `{run}` is not tried again: {why}"),
+        };
+        let help = match (&why, &plan.step(ix).machine) {
+            (NotAgain::Handled(_), Some(machine)) => format!(
+                "to let the others go on: homing exclude {run} {machine} --reason \"..\"; then plan {machine} anew"
+            ),
+            _ => format!("homing status {run}"),
+        };
+        return Err(Stop::new(Exit::Usage, message).help(help));
     }
     post(&past, &Command::Retry { step: step.id.clone() })?;
     tell_owner(&past, "asked to try it again")
+}
+
+/// Lets a machine take no further step.
+///
+/// # Errors
+/// Exit 2 when there is no such run, or the machine is not in it any more.
+pub fn exclude(args: &ExcludeArgs, global: &Global) -> Done {
+    let past = open_run(global, &args.run)?;
+    let machines = past.plan.plan().machines();
+    let Some(machine) = machines.iter().find(|machine| machine.as_str() == args.machine) else {
+        let message = format!("run `{}` has no machine `{}`", args.run, args.machine);
+        let stop = Stop::new(Exit::Usage, message);
+        let names = machines.iter().map(|machine| machine.as_str());
+        return Err(match did_you_mean(&args.machine, names) {
+            Some(meant) => stop.help(format!("did you mean `{meant}`?")),
+            None => stop.help(format!("`homing status {}` lists them", args.run)),
+        });
+    };
+    if past.state.excluded.contains(*machine) {
+        let message = format!("`{machine}` takes no further step in run `{}` already", args.run);
+        return Err(Stop::new(Exit::Usage, message).help(format!("homing status {}", args.run)));
+    }
+    let (machine, reason) = ((*machine).clone(), args.reason.clone());
+    post(&past, &Command::Exclude { machine, reason })?;
+    tell_owner(&past, "asked to leave it out")
 }
 
 fn open_run(global: &Global, run: &RunId) -> Result<Past, Stop> {

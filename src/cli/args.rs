@@ -92,6 +92,11 @@ Examples: homing run scripts/failback.rhai
     /// Try a failed step again, or the start of a machine that has died since.
     #[command(after_help = "Example: homing retry r1122-k3f9xw web-01.start_onprem_vm.1")]
     Retry(RetryArgs),
+    /// Let a machine take no further step in a run; what waited for it goes on without it.
+    #[command(
+        after_help = "Example: homing exclude r1122-k3f9xw web-07 --reason \"its host is broken\""
+    )]
+    Exclude(ExcludeArgs),
     /// Where every machine runs, whether its data is safe, what to type next.
     #[command(after_help = "Example: homing status")]
     Status(StatusArgs),
@@ -136,7 +141,7 @@ pub struct CompileArgs {
     /// A parameter of the script; `homing check --params` lists them.
     #[arg(short, long = "param", value_name = "NAME=VALUE")]
     pub param: Vec<String>,
-    /// Warnings refuse the plan too.
+    /// Warnings refuse the plan too (exit 3), but those that the script answers with `acknowledge`.
     #[arg(long)]
     pub strict: bool,
 }
@@ -267,6 +272,18 @@ pub struct RetryArgs {
     pub run: RunId,
     /// The failed step.
     pub step: String,
+}
+
+/// `exclude`
+#[derive(Debug, Args)]
+pub struct ExcludeArgs {
+    /// The run.
+    pub run: RunId,
+    /// The machine.
+    pub machine: String,
+    /// Why; it is journalled.
+    #[arg(long)]
+    pub reason: String,
 }
 
 /// `status`

@@ -119,6 +119,7 @@ fn dispatch(command: Command, global: &Global, terminal: Terminal) -> Done {
         Command::Reject(args) => answer::reject(&args, global),
         Command::Cancel(args) => answer::cancel(&args, global, terminal),
         Command::Retry(args) => answer::retry(&args, global),
+        Command::Exclude(args) => answer::exclude(&args, global),
         Command::Status(args) => runs::status(&args, global, terminal),
         Command::Runs(args) => runs::list(&args, global, terminal),
         Command::Show(args) => runs::show(&args, global, terminal),

@@ -22,9 +22,12 @@ use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
 use crate::cli::told::{Attendance, attend};
 use crate::cli::{Done, say, wait_for};
+use crate::compile::answered::strict;
 use crate::compile::estimate::estimate;
 use crate::compile::saved::{load, save};
-use crate::execute::{self, Injection, Recheck, RunError, RunHandle, Saved, Setup};
+use crate::compile::stale::ChangedFact;
+use crate::diagnostic::any_error;
+use crate::execute::{self, Changes, Injection, Recheck, RunError, RunHandle, Saved, Setup};
 use crate::journal::Journal;
 use crate::observe::{Unseen, changed_since};
 use crate::plan::estimate::History;
@@ -143,7 +146,13 @@ async fn saved_plan(args: &RunArgs, place: &Place, sites: &Opened) -> Result<Rea
     }
     let text = std::fs::read_to_string(path)
         .map_err(|error| Stop::new(Exit::Usage, format!("cannot read `{path}`: {error}")))?;
-    let loaded = load(&text, &place.inventory, &Facts::default());
+    let mut loaded = load(&text, &place.inventory, &Facts::default());
+    if args.compile.strict
+        && let Some(plan) = &loaded.plan
+    {
+        strict(plan.plan(), &mut loaded.diagnostics);
+        loaded.plan = loaded.plan.filter(|_| !any_error(&loaded.diagnostics));
+    }
     let (Some(plan), Some(plan_id)) = (loaded.plan, loaded.plan_id) else {
         return Err(Stop::diagnosed(Exit::Refused, loaded.diagnostics, place.texts.clone()));
     };
@@ -162,7 +171,8 @@ async fn saved_plan(args: &RunArgs, place: &Place, sites: &Opened) -> Result<Rea
     }
     let open = |name: &_| sites.site(name);
     let changed = changed_since(&open, &place.inventory, &loaded.facts, &BTreeSet::new()).await;
-    let changed = sentences(changed);
+    // Machines that the plan leaves out for such a change are left out by the run itself.
+    let changed = sorted_out(changed, &execute::droppable(plan.plan())).hold;
     if !changed.is_empty() {
         let message = format!("`{path}` is stale: these facts changed since it was reviewed");
         return Err(Stop::new(Exit::Stale, message).code("H342").help(format!(
@@ -338,17 +348,38 @@ struct Observing {
 
 #[async_trait]
 impl Recheck for Observing {
-    async fn changed(&self, plan: &Plan, touched: &BTreeSet<MachineName>) -> Vec<String> {
+    async fn changed(
+        &self,
+        plan: &Plan,
+        apart: &BTreeSet<MachineName>,
+        may_drop: &BTreeSet<MachineName>,
+    ) -> Changes {
         let open = |name: &_| self.sites.site(name);
-        sentences(changed_since(&open, &self.inventory, &plan.facts, touched).await)
+        let changed = changed_since(&open, &self.inventory, &plan.facts, apart).await;
+        sorted_out(changed, may_drop)
     }
 }
 
-fn sentences(changed: Result<Vec<crate::compile::stale::ChangedFact>, Vec<Unseen>>) -> Vec<String> {
-    match changed {
-        Ok(changed) => changed.iter().map(ToString::to_string).collect(),
-        Err(unseen) => unseen.iter().map(|one| one.diagnostic().message).collect(),
+/// What holds the run, and which machines are left out instead.
+fn sorted_out(
+    changed: Result<Vec<ChangedFact>, Vec<Unseen>>,
+    may_drop: &BTreeSet<MachineName>,
+) -> Changes {
+    let mut changes = Changes::default();
+    let changed = changed.unwrap_or_else(|unseen| {
+        changes.hold = unseen.iter().map(|one| one.diagnostic().message).collect();
+        Vec::new()
+    });
+    for one in changed {
+        if one.machines.is_empty() || !one.machines.is_subset(may_drop) {
+            changes.hold.push(one.to_string());
+            continue;
+        }
+        for machine in &one.machines {
+            changes.drop.entry(machine.clone()).or_insert_with(|| one.to_string());
+        }
     }
+    changes
 }
 
 fn refused(error: &RunError) -> Stop {

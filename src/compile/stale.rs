@@ -19,11 +19,14 @@ pub struct ChangedFact {
     pub was: String,
     /// What it is, as JSON text; `None`: it cannot be observed any more.
     pub is: Option<String>,
+    /// The machines that it speaks of: of a selection those that came or went.
+    #[serde(skip)]
+    pub machines: BTreeSet<MachineName>,
 }
 
 impl std::fmt::Display for ChangedFact {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let ChangedFact { subject, fact, was, is } = self;
+        let ChangedFact { subject, fact, was, is, .. } = self;
         let is = is.as_deref().unwrap_or("unknown");
         match (subject.as_str(), fact.as_str()) {
             (SELECTION, "") => write!(f, "the machines were {was}, and are {is}"),
@@ -52,10 +55,23 @@ pub fn stale(
             subject: fact.subject.to_string(),
             fact: fact.fact.to_string(),
             was: fact.value.to_string(),
+            machines: spoken_of(fact, is.as_ref()),
             is: is.map(|value| value.to_string()),
         })
     };
     plan_facts.iter().filter(|fact| !touched.contains(&*fact.subject)).filter_map(changed).collect()
+}
+
+fn spoken_of(fact: &Fact, is: Option<&Json>) -> BTreeSet<MachineName> {
+    if &*fact.subject != SELECTION {
+        return MachineName::new(&fact.subject).into_iter().collect();
+    }
+    let nobody = BTreeSet::new();
+    let was = untouched(&fact.value, &nobody).unwrap_or_default();
+    let is = is.and_then(|is| untouched_of(is, &nobody)).unwrap_or_default();
+    let moved = was.iter().filter(|name| !is.contains(name));
+    let moved = moved.chain(is.iter().filter(|name| !was.contains(name)));
+    moved.filter_map(|name| MachineName::new(name).ok()).collect()
 }
 
 fn untouched(names: &str, touched: &BTreeSet<MachineName>) -> Option<Vec<String>> {
@@ -135,6 +151,10 @@ mod tests {
         inventory.machines.get_mut(&web).unwrap().tags.clear();
         facts.hosts.clear();
         let changed = stale(&plan_facts, &BTreeSet::new(), &facts, &inventory);
+        let moved =
+            |at: usize| changed[at].machines.iter().map(MachineName::as_str).collect::<Vec<_>>();
+        assert_eq!((moved(0), moved(1)), (vec![], vec!["web-01"]));
+        assert_eq!(moved(2), ["web-01"]);
         let said: Vec<String> = changed.iter().map(ToString::to_string).collect();
         assert_eq!(
             said,

@@ -1,12 +1,15 @@
 //! What becomes of a step in flight: its attempts, retries, time limits; and steps that only wait.
 
+use std::collections::BTreeMap;
+
 use crate::base::units::parse_duration;
 use crate::base::{Json, StepId};
 use crate::execute::backoff::next_wait;
 use crate::execute::core::{Asked, Core, Phase, later};
-use crate::execute::order::Report;
+use crate::execute::order::{Action, Order, Report};
+use crate::plan::expr::steps_read;
 use crate::plan::settle::Settled;
-use crate::plan::step::{Kind, Step, StepIx};
+use crate::plan::step::{Kind, Step, StepIx, handle_from_json};
 use crate::run::event::EventBody;
 use crate::run::failure::{Class, Failure};
 use crate::run::state::Status;
@@ -32,18 +35,59 @@ impl Core {
             }
             EventBody::StepFailed { .. } => {
                 self.leave(ix);
-                let optional = self.plan.step(ix).optional;
-                let outcome = if optional { Settled::OptionalFailed } else { Settled::Failed };
-                self.settle(ix, outcome);
+                self.settle_failed(ix);
+            }
+            EventBody::StepSkipped { .. } => {
+                self.clear(ix);
+                self.settle(ix, Settled::GuardFalse);
             }
             EventBody::StepRetried { .. } => {
                 self.clear(ix);
-                self.rebuild();
+                self.reshaped();
             }
             EventBody::GateOpened { .. } => self.opened(ix),
             EventBody::GateAnswered { .. } => self.answered(ix),
             _ => {}
         }
+    }
+
+    /// The attempt is durable: hand it out.
+    pub(super) fn hand_out(&mut self, ix: StepIx) {
+        let step = self.plan.step(ix);
+        let stands = self.state.step(ix);
+        let deadline = self.limit_from(ix, self.now);
+        let mut inputs = BTreeMap::new();
+        for (param, value) in step.args.as_object().into_iter().flatten() {
+            let named = handle_from_json(value).and_then(|id| StepId::new(id).ok());
+            let from = named.and_then(|id| self.state.place(&id));
+            if let Some(outputs) = from.and_then(|from| self.state.step(from).outputs.clone()) {
+                inputs.insert(param.clone(), outputs);
+            }
+        }
+        let read = steps_read(&step.args).into_iter().filter_map(|(_, id)| {
+            let from = self.state.place(&id)?;
+            Some((id, self.state.step(from).outputs.clone()?))
+        });
+        let outputs = read.collect();
+        let is_stall = (self.manner.is_stall)(step);
+        let order = Order {
+            run: self.run_id().clone(),
+            step: step.id.clone(),
+            epoch: self.state.epoch,
+            attempt: stands.attempts,
+            primitive: step.primitive.to_owned(),
+            machine: step.machine.clone(),
+            args: step.args.clone(),
+            inputs,
+            outputs,
+            deadline: deadline.filter(|_| !is_stall),
+            time_limit_ms: step.policy.timeout_ms.filter(|_| !is_stall),
+            cursor: None,
+            intended: stands.intent.clone(),
+            tokens: BTreeMap::new(),
+        };
+        self.set(ix, Phase::Running { deadline, asked: None });
+        self.out.push(Action::Start(Box::new(order)));
     }
 
     pub(super) fn reported(&mut self, report: Report) {
@@ -122,9 +166,9 @@ impl Core {
                 }
                 *asked = Some(Asked::TooLong);
                 let step = self.plan.step(ix).id.clone();
-                self.out.push(crate::execute::order::Action::Cancel(step));
+                self.out.push(Action::Cancel(step));
             }
-            Some(Phase::Backoff { until }) if *until <= now => {
+            Some(Phase::Backoff { until } | Phase::Early { until }) if *until <= now => {
                 self.clear(ix);
                 self.ready.push(ix);
             }

@@ -9,20 +9,19 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{RunId, StepId, Timestamp};
+use crate::base::{RunId, Timestamp};
 use crate::execute::frontier::{Frontier, longest_paths};
-use crate::execute::order::{Action, Input, Order, Why};
+use crate::execute::order::{Action, Input, Why};
 use crate::execute::outcome::{Standing, half_committed};
 use crate::execute::ready::Ready;
-use crate::plan::effect::Effect;
-use crate::plan::expr::steps_read;
+use crate::execute::window::Windows;
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
-use crate::plan::settle::Settled;
-use crate::plan::step::{Kind, Step, StepIx, handle_from_json};
+use crate::plan::step::{Step, StepIx};
 use crate::run::command::Asker;
 use crate::run::event::{Event, EventBody};
 use crate::run::outcome::Outcome;
+use crate::run::settled::Bars;
 use crate::run::state::{RunState, Status};
 
 /// Records that may wait for the journal before more steps are begun.
@@ -62,6 +61,8 @@ pub(super) enum Phase {
     Ending,
     /// Between two attempts.
     Backoff { until: Timestamp },
+    /// Its window is not open yet; it holds no tokens.
+    Early { until: Timestamp },
     /// Time passes.
     Timing { until: Timestamp },
     /// A gate that nobody has answered.
@@ -92,18 +93,23 @@ pub struct Core {
     run: RunId,
     pub(super) state: RunState,
     pub(super) manner: Manner,
-    frontier: Frontier,
+    pub(super) frontier: Frontier,
+    /// What keeps steps from beginning beside their edges.
+    pub(super) bars: Bars,
+    pub(super) windows: Windows,
     pub(super) ready: Ready,
     pub(super) phases: BTreeMap<StepIx, Phase>,
     timers: BinaryHeap<Reverse<(Timestamp, StepIx)>>,
     /// Phases that keep a run going whatever happens.
     busy: usize,
-    /// Backoffs and timers: they keep a run going unless it stops.
+    /// Backoffs, timers and windows: they keep a run going unless it stops.
     resting: usize,
     unacked: usize,
-    rechecks: usize,
+    pub(super) rechecks: usize,
+    /// Records on their way after which it is derived anew who may start: nothing starts before.
+    pub(super) reshaping: usize,
     life: Life,
-    begun: bool,
+    pub(super) begun: bool,
     interrupted: bool,
     /// `CancelAsked` or `RunHeld` is on its way.
     pub(super) stop_recorded: bool,
@@ -124,6 +130,8 @@ impl Core {
         let priorities = longest_paths(&plan, &manner.step_s);
         Core {
             frontier: Frontier::new(&plan),
+            bars: Bars::default(),
+            windows: Windows::of(&plan, state.started_at.unwrap_or(Timestamp::UNIX_EPOCH)),
             ready: Ready::new(&plan, inventory, priorities),
             plan,
             run,
@@ -135,6 +143,7 @@ impl Core {
             resting: 0,
             unacked: 0,
             rechecks: 0,
+            reshaping: 0,
             life: Life::Waking,
             begun: false,
             interrupted: false,
@@ -187,7 +196,7 @@ impl Core {
             Input::Progressed(step) => self.progressed(&step),
             Input::Intent { step, deletes } => self.append(EventBody::Intent { step, deletes }),
             Input::Command(asked) => self.asked(asked),
-            Input::Rechecked { why, changed } => self.rechecked(why, changed),
+            Input::Rechecked { why, changes } => self.rechecked(why, changes),
             Input::Looked { dangers } => self.looked(dangers),
             Input::Released => self.end(self.standing().outcome(!self.dangers.is_empty())),
             Input::Tick => self.tick(),
@@ -210,22 +219,6 @@ impl Core {
         self.recheck(Why::Begin);
     }
 
-    /// Derives who may start from the fold anew.
-    pub(super) fn rebuild(&mut self) {
-        let mut settled = self.state.settled(&self.plan);
-        for (ix, phase) in &self.phases {
-            if *phase == Phase::Answered {
-                settled[ix.at()] = None;
-            }
-        }
-        self.ready.clear();
-        for ix in self.frontier.rebuild(settled) {
-            if !self.phases.contains_key(&ix) {
-                self.ready.push(ix);
-            }
-        }
-    }
-
     /// Starts what may start; ends when nothing more can come.
     fn go_on(&mut self) {
         if self.life != Life::Going {
@@ -233,6 +226,7 @@ impl Core {
         }
         if self.begun && !self.stops() {
             while self.unacked < IN_FLIGHT_MAX
+                && self.reshaping == 0
                 && let Some(ix) = self.ready.next()
             {
                 self.start(ix);
@@ -291,32 +285,6 @@ impl Core {
         self.append(EventBody::RunEnded { outcome });
     }
 
-    /// A step has its tokens: begin it.
-    fn start(&mut self, ix: StepIx) {
-        let plan = self.plan.clone();
-        let step = plan.step(ix);
-        match step.kind {
-            Kind::Gate => self.open(ix, step),
-            Kind::Timer => self.time(ix, step),
-            Kind::Barrier => {
-                self.set(ix, Phase::Ending);
-                self.append(EventBody::StepSucceeded {
-                    step: step.id.clone(),
-                    attempt: 0,
-                    outputs: serde_json::json!({}),
-                });
-            }
-            Kind::Act | Kind::Poll | Kind::Notify => {
-                if matches!(step.effect, Effect::Stop(_) | Effect::Commit) {
-                    self.set(ix, Phase::Rechecking);
-                    self.recheck(Why::Before(ix));
-                } else {
-                    self.attempt(ix);
-                }
-            }
-        }
-    }
-
     /// Journals the next attempt; it starts once that is durable.
     pub(super) fn attempt(&mut self, ix: StepIx) {
         let stands = self.state.step(ix);
@@ -331,56 +299,10 @@ impl Core {
         });
     }
 
-    /// The attempt is durable: hand it out.
-    pub(super) fn hand_out(&mut self, ix: StepIx) {
-        let step = self.plan.step(ix);
-        let stands = self.state.step(ix);
-        let deadline = self.limit_from(ix, self.now);
-        let mut inputs = BTreeMap::new();
-        for (param, value) in step.args.as_object().into_iter().flatten() {
-            let named = handle_from_json(value).and_then(|id| StepId::new(id).ok());
-            let from = named.and_then(|id| self.state.place(&id));
-            if let Some(outputs) = from.and_then(|from| self.state.step(from).outputs.clone()) {
-                inputs.insert(param.clone(), outputs);
-            }
-        }
-        let read = steps_read(&step.args).into_iter().filter_map(|(_, id)| {
-            let from = self.state.place(&id)?;
-            Some((id, self.state.step(from).outputs.clone()?))
-        });
-        let outputs = read.collect();
-        let is_stall = (self.manner.is_stall)(step);
-        let order = Order {
-            run: self.run.clone(),
-            step: step.id.clone(),
-            epoch: self.state.epoch,
-            attempt: stands.attempts,
-            primitive: step.primitive.to_owned(),
-            machine: step.machine.clone(),
-            args: step.args.clone(),
-            inputs,
-            outputs,
-            deadline: deadline.filter(|_| !is_stall),
-            time_limit_ms: step.policy.timeout_ms.filter(|_| !is_stall),
-            cursor: None,
-            intended: stands.intent.clone(),
-            tokens: BTreeMap::new(),
-        };
-        self.set(ix, Phase::Running { deadline, asked: None });
-        self.out.push(Action::Start(Box::new(order)));
-    }
-
     /// When a step's time is up, counted from `from`.
     pub(super) fn limit_from(&self, ix: StepIx, from: Timestamp) -> Option<Timestamp> {
         let limit_ms = self.plan.step(ix).policy.timeout_ms?;
         Some(later(from, Duration::from_millis(limit_ms)))
-    }
-
-    pub(super) fn settle(&mut self, ix: StepIx, outcome: Settled) {
-        debug_assert!(self.frontier.settled(ix).is_none(), "BUG: a step settles once");
-        let mut freed = Vec::new();
-        self.frontier.settle(ix, outcome, &mut freed);
-        freed.into_iter().for_each(|ix| self.ready.push(ix));
     }
 
     pub(super) fn append(&mut self, body: EventBody) {
@@ -397,25 +319,6 @@ impl Core {
         self.out.push(Action::Recheck(why));
     }
 
-    fn rechecked(&mut self, why: Why, changed: Vec<String>) {
-        self.rechecks -= 1;
-        if !changed.is_empty() && !self.stops() {
-            self.stop_recorded = true;
-            self.append(EventBody::RunHeld { changed });
-        }
-        let stops = self.stops();
-        match why {
-            Why::Begin => self.begun = true,
-            Why::Opened(_) => {}
-            Why::Before(ix) if stops => self.leave(ix),
-            Why::Before(ix) => self.attempt(ix),
-            Why::Answered(ix) => {
-                self.clear(ix);
-                self.settle(ix, Settled::Succeeded);
-            }
-        }
-    }
-
     /// A durable event: fold it, then act on it.
     fn appended(&mut self, event: &Event) {
         self.unacked -= 1;
@@ -423,6 +326,7 @@ impl Core {
         match &event.body {
             EventBody::RunEnded { outcome } => self.out.push(Action::Done(*outcome)),
             EventBody::CancelAsked { .. } => self.stop_attempts(),
+            EventBody::MachineExcluded { .. } => self.reshaped(),
             body => {
                 if let Some(ix) = body.step().and_then(|step| self.state.place(step)) {
                     self.step_appended(ix, body);
@@ -450,7 +354,7 @@ impl Core {
     pub(super) fn set(&mut self, ix: StepIx, phase: Phase) {
         self.clear(ix);
         match phase {
-            Phase::Backoff { until } | Phase::Timing { until } => {
+            Phase::Backoff { until } | Phase::Early { until } | Phase::Timing { until } => {
                 self.resting += 1;
                 self.wake_at(until, ix);
             }
@@ -467,7 +371,9 @@ impl Core {
     pub(super) fn clear(&mut self, ix: StepIx) {
         match self.phases.remove(&ix) {
             None | Some(Phase::Open { .. }) => {}
-            Some(Phase::Backoff { .. } | Phase::Timing { .. }) => self.resting -= 1,
+            Some(Phase::Backoff { .. } | Phase::Early { .. } | Phase::Timing { .. }) => {
+                self.resting -= 1;
+            }
             Some(_) => self.busy -= 1,
         }
     }

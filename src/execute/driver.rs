@@ -1,6 +1,6 @@
 //! The core's hands on tokio: one loop linearizes what happens, journals it, then acts on it and tells.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,10 +26,24 @@ use crate::run::state::RunState;
 /// Observes again what a plan rests on.
 #[async_trait]
 pub trait Recheck: Send + Sync {
-    /// What differs from the plan's facts, one sentence each. Machines in `touched` have been begun to
-    /// be changed by this very run: their facts are expected to differ and are not compared. A fact
-    /// that cannot be observed differs.
-    async fn changed(&self, plan: &Plan, touched: &BTreeSet<MachineName>) -> Vec<String>;
+    /// What differs from the plan's facts. Machines in `apart` are not compared: this very run has begun
+    /// to change them, or they take no further step. A fact that cannot be observed differs. Machines in
+    /// `may_drop` are to be left out when theirs differ.
+    async fn changed(
+        &self,
+        plan: &Plan,
+        apart: &BTreeSet<MachineName>,
+        may_drop: &BTreeSet<MachineName>,
+    ) -> Changes;
+}
+
+/// What differs from the facts that a plan rests on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// What holds the run, one sentence each.
+    pub hold: Vec<String>,
+    /// Machines to leave out, and why.
+    pub drop: BTreeMap<MachineName, String>,
 }
 
 /// How often other processes' requests are looked for.
@@ -72,6 +86,7 @@ pub(super) struct Driver {
     watch: Watch,
     around: Surroundings,
     touched: BTreeSet<MachineName>,
+    may_drop: BTreeSet<MachineName>,
     running: HashMap<StepId, CancellationToken>,
     announced: HashMap<StepId, oneshot::Sender<()>>,
     last_command: i64,
@@ -99,6 +114,7 @@ impl Driver {
         let touched = outcome::touched(&around.plan, core.state());
         Driver {
             touched: touched.into_iter().cloned().collect(),
+            may_drop: droppable(&around.plan),
             core,
             owned,
             watch,
@@ -192,10 +208,13 @@ impl Driver {
             }
             Action::Recheck(why) => {
                 let (recheck, plan) = (self.around.recheck.clone(), self.around.plan.clone());
-                let touched = self.touched.clone();
+                let mut apart = self.touched.clone();
+                apart.extend(self.core.state().excluded.iter().cloned());
+                let may_drop = self.may_drop.clone();
                 self.answer_later(
-                    async move { recheck.changed(&plan, &touched).await },
-                    move |changed| Input::Rechecked { why, changed },
+                    async move { recheck.changed(&plan, &apart, &may_drop).await },
+                    |bug| Changes { hold: vec![bug], drop: BTreeMap::new() },
+                    move |changes| Input::Rechecked { why, changes },
                 );
             }
             Action::Look => {
@@ -203,6 +222,7 @@ impl Driver {
                 let (touched, tokens) = (self.touched.clone(), self.around.tokens.clone());
                 self.answer_later(
                     async move { dangers(&sites, &inventory, &touched, &tokens).await },
+                    |bug| vec![bug],
                     |dangers| Input::Looked { dangers },
                 );
             }
@@ -213,9 +233,9 @@ impl Driver {
                 self.answer_later(
                     async move {
                         claims::give_back(&sites, &inventory, claimed.iter(), &run).await;
-                        Vec::new()
                     },
-                    |_| Input::Released,
+                    |_| (),
+                    |()| Input::Released,
                 );
             }
             Action::Done(outcome) => self.ended = Some(outcome),
@@ -224,15 +244,16 @@ impl Driver {
     }
 
     /// Asks the sites on a task of its own; the core hears the answer, or that there is none.
-    fn answer_later(
+    fn answer_later<T: Send + 'static>(
         &self,
-        asking: impl Future<Output = Vec<String>> + Send + 'static,
-        input: impl FnOnce(Vec<String>) -> Input + Send + 'static,
+        asking: impl Future<Output = T> + Send + 'static,
+        broken: impl FnOnce(String) -> T + Send + 'static,
+        input: impl FnOnce(T) -> Input + Send + 'static,
     ) {
         let answers = self.answers.sender.clone();
         tokio::spawn(async move {
             let found = tokio::spawn(asking).await.unwrap_or_else(|panicked| {
-                vec![format!("homing could not observe the machines (a bug: {panicked})")]
+                broken(format!("homing could not observe the machines (a bug: {panicked})"))
             });
             // A loop that has ended needs no answer.
             let _ = answers.send(input(found)).await;
@@ -325,6 +346,19 @@ impl Driver {
             tracing::warn!("attempts still run although the journal cannot be written");
         }
     }
+}
+
+/// Machines that the plan leaves out rather than hold the run, should their facts change: every step of
+/// theirs says so.
+pub fn droppable(plan: &Plan) -> BTreeSet<MachineName> {
+    let mut all: BTreeMap<&MachineName, bool> = BTreeMap::new();
+    for step in &plan.steps {
+        let Some(machine) = &step.machine else { continue };
+        // The innermost scope that says something counts.
+        let said = plan.outwards(step.scope).find_map(|(_, scope)| scope.rules.drop_changed);
+        *all.entry(machine).or_insert(true) &= said == Some(true);
+    }
+    all.into_iter().filter(|(_, drop)| *drop).map(|(machine, _)| machine.clone()).collect()
 }
 
 async fn alarm(at: Option<Timestamp>) {

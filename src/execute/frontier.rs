@@ -1,19 +1,55 @@
-//! Which steps may start: counters of what each still waits for, kept up one settled step at a time.
+//! Which steps may start: counters of what each still waits for, kept up one settled step at a time, by
+//! the rules of [`crate::run::settled`].
 
 use crate::plan::graph::{Plan, index};
-use crate::plan::settle::{Edge, Passage, Settled, passage};
+use crate::plan::settle::{Edge, Over, Passage, Settled, over, passage};
 use crate::plan::step::StepIx;
+use crate::run::settled::{
+    Attempts, Bars, Casualties, Derived, is_doubtful, is_never_entered, outside,
+};
+use crate::run::state::{RunState, Status};
 
 /// The edge between what has settled and what is to come.
 pub(super) struct Frontier {
     /// Dependents of step `i`: `targets[starts[i]..starts[i + 1]]`.
     starts: Vec<u32>,
-    targets: Vec<(StepIx, Edge)>,
+    targets: Vec<Target>,
     settled: Vec<Option<Settled>>,
     /// Edges into each step whose origin has not settled.
     unmet: Vec<u32>,
-    /// A machine behind one of its edges failed: it holds until somebody decides.
+    /// Those of them that come from its own machine.
+    own_unmet: Vec<u32>,
+    /// A machine behind one of its edges failed.
+    casualty: Vec<bool>,
+    /// It waits for nothing but for somebody to decide over casualties.
     held: Vec<bool>,
+    /// It will never begin, and settles like this once its own machine's steps before it have.
+    barred: Vec<Option<Settled>>,
+    /// How many attempts around it what blocks it lies outside of.
+    outside: Vec<u32>,
+    attempts: Attempts,
+}
+
+#[derive(Clone, Copy)]
+struct Target {
+    to: StepIx,
+    edge: Edge,
+    /// Both ends belong to the same machine, or to none.
+    own: bool,
+}
+
+/// What dependents hear of a step.
+#[derive(Clone, Copy)]
+enum News {
+    Settled(StepIx, Settled),
+    Held(StepIx),
+}
+
+/// What a step's settling is judged by.
+#[derive(Clone, Copy)]
+pub(super) struct Ground<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) state: &'a RunState,
 }
 
 impl Frontier {
@@ -28,60 +64,179 @@ impl Frontier {
         for at in 0..count {
             starts[at + 1] += starts[at];
         }
-        let mut targets = vec![(StepIx(0), Edge::Needs); starts[count] as usize];
+        let nobody = Target { to: StepIx(0), edge: Edge::Needs, own: false };
+        let mut targets = vec![nobody; starts[count] as usize];
         let mut fill = starts.clone();
-        for (ix, _) in plan.iter() {
-            for (before, edge) in edges_of(ix) {
-                targets[fill[before.at()] as usize] = (ix, edge);
+        for (to, step) in plan.iter() {
+            for (before, edge) in edges_of(to) {
+                let own = plan.step(before).machine == step.machine;
+                targets[fill[before.at()] as usize] = Target { to, edge, own };
                 fill[before.at()] += 1;
             }
         }
-        let settled = vec![None; count];
-        Frontier { starts, targets, settled, unmet: vec![0; count], held: vec![false; count] }
+        Frontier {
+            starts,
+            targets,
+            settled: vec![None; count],
+            unmet: vec![0; count],
+            own_unmet: vec![0; count],
+            casualty: vec![false; count],
+            held: vec![false; count],
+            barred: vec![None; count],
+            outside: vec![0; count],
+            attempts: Attempts::default(),
+        }
     }
 
     /// Starts over from how every step stands; gives the steps that wait for nothing.
-    pub(super) fn rebuild(&mut self, settled: Vec<Option<Settled>>) -> Vec<StepIx> {
+    pub(super) fn rebuild(&mut self, on: Ground<'_>, bars: &Bars, derived: Derived) -> Vec<StepIx> {
         self.unmet.fill(0);
-        self.held.fill(false);
-        for (at, outcome) in settled.iter().enumerate() {
-            for (to, edge) in self.dependents(at).to_vec() {
-                match outcome.map(|outcome| passage(edge, outcome)) {
-                    // A closed edge never opens: its dependent is settled as blocked.
-                    None | Some(Passage::Closed) => self.unmet[to.at()] += 1,
-                    Some(Passage::Casualty) => self.held[to.at()] = true,
+        self.own_unmet.fill(0);
+        self.casualty.fill(false);
+        let Derived { settled, held, outside, attempts } = derived;
+        (self.settled, self.held, self.outside, self.attempts) = (settled, held, outside, attempts);
+        for (ix, _) in on.plan.iter() {
+            let pending = on.state.step(ix).status == Status::Pending;
+            self.barred[ix.at()] = bars.bar(on.plan, on.state, ix).filter(|_| pending);
+        }
+        for at in 0..self.settled.len() {
+            for target in self.dependents(at).to_vec() {
+                let to = target.to.at();
+                match self.settled[at].map(|outcome| passage(target.edge, outcome)) {
+                    None => {
+                        self.unmet[to] += u32::from(!self.held[at] || target.edge != Edge::Follows);
+                        self.own_unmet[to] += u32::from(target.own && !self.held[at]);
+                    }
+                    Some(Passage::Closed) => {
+                        self.barred[to].get_or_insert(Settled::Blocked);
+                        self.kept_out(on.plan, index(at), target.to);
+                    }
+                    Some(Passage::Casualty) => self.casualty[to] = true,
                     Some(Passage::Open) => {}
                 }
             }
         }
-        self.settled = settled;
         (0..self.settled.len()).map(index).filter(|ix| self.is_free(*ix)).collect()
     }
 
     /// Takes in how a step ended, and all that is blocked by it; `freed` gets the steps that now wait
     /// for nothing.
-    pub(super) fn settle(&mut self, ix: StepIx, outcome: Settled, freed: &mut Vec<StepIx>) {
-        let mut news = vec![(ix, outcome)];
-        while let Some((ix, outcome)) = news.pop() {
-            self.settled[ix.at()] = Some(outcome);
-            for at in self.starts[ix.at()]..self.starts[ix.at() + 1] {
-                let (to, edge) = self.targets[at as usize];
-                match passage(edge, outcome) {
-                    Passage::Closed => {
-                        if self.settled[to.at()].is_none() {
-                            news.push((to, Settled::Blocked));
-                            self.settled[to.at()] = Some(Settled::Blocked);
-                        }
-                        continue;
-                    }
-                    Passage::Casualty => self.held[to.at()] = true,
-                    Passage::Open => {}
+    pub(super) fn settle(
+        &mut self,
+        on: Ground<'_>,
+        ix: StepIx,
+        outcome: Settled,
+        freed: &mut Vec<StepIx>,
+    ) {
+        self.settled[ix.at()] = Some(outcome);
+        let mut news = vec![News::Settled(ix, outcome)];
+        while let Some(one) = news.pop() {
+            match one {
+                News::Settled(ix, outcome) => {
+                    let begun = on.state.step(ix).is_begun();
+                    let outside = self.outside[ix.at()];
+                    self.attempts.note(on.plan, ix, outcome, begun, outside);
+                    self.tell_settled(on, ix, outcome, &mut news, freed);
                 }
-                self.unmet[to.at()] -= 1;
-                if self.is_free(to) {
-                    freed.push(to);
+                News::Held(ix) => {
+                    for at in self.starts[ix.at()]..self.starts[ix.at() + 1] {
+                        let Target { to, edge, own } = self.targets[at as usize];
+                        self.unmet[to.at()] -= u32::from(edge == Edge::Follows);
+                        self.own_unmet[to.at()] -= u32::from(own);
+                        if own || edge == Edge::Follows {
+                            self.look(on, to, &mut news, freed);
+                        }
+                    }
                 }
             }
+        }
+    }
+
+    fn tell_settled(
+        &mut self,
+        on: Ground<'_>,
+        ix: StepIx,
+        outcome: Settled,
+        news: &mut Vec<News>,
+        freed: &mut Vec<StepIx>,
+    ) {
+        let was_held = self.held[ix.at()];
+        for at in self.starts[ix.at()]..self.starts[ix.at() + 1] {
+            let Target { to, edge, own } = self.targets[at as usize];
+            if was_held && edge == Edge::Follows {
+                // It was let pass when it began to hold.
+                continue;
+            }
+            match passage(edge, outcome) {
+                Passage::Closed if self.settled[to.at()].is_none() => {
+                    self.barred[to.at()].get_or_insert(Settled::Blocked);
+                    self.kept_out(on.plan, ix, to);
+                }
+                Passage::Closed => {}
+                Passage::Casualty => self.casualty[to.at()] = true,
+                Passage::Open => {}
+            }
+            self.unmet[to.at()] -= 1;
+            self.own_unmet[to.at()] -= u32::from(own && !was_held);
+            self.look(on, to, news, freed);
+        }
+    }
+
+    /// What has become of a step now that something before it settled.
+    fn look(&mut self, on: Ground<'_>, ix: StepIx, news: &mut Vec<News>, freed: &mut Vec<StepIx>) {
+        let at = ix.at();
+        if self.settled[at].is_some() {
+            return;
+        }
+        let mut outcome = self.barred[at].filter(|_| self.own_unmet[at] == 0);
+        if outcome.is_none() && self.barred[at].is_none() && self.unmet[at] == 0 && !self.held[at] {
+            if let Some(before) = self.never_entered(on, ix) {
+                self.kept_out(on.plan, before, ix);
+                outcome = Some(Settled::Blocked);
+            } else if self.casualty[at] && self.holds(on, ix) {
+                self.held[at] = true;
+                news.push(News::Held(ix));
+            } else {
+                freed.push(ix);
+            }
+        }
+        if let Some(outcome) = outcome {
+            self.settled[at] = Some(outcome);
+            news.push(News::Settled(ix, outcome));
+        }
+    }
+
+    /// The edge over which a step finds that its machine never took part in what it answers for.
+    fn never_entered(&self, on: Ground<'_>, ix: StepIx) -> Option<StepIx> {
+        let step = on.plan.step(ix);
+        step.follows.iter().copied().find(|before| {
+            let doubtful =
+                self.settled[before.at()].is_some_and(|how| is_doubtful(Edge::Follows, how));
+            doubtful
+                && on.plan.step(*before).machine == step.machine
+                && is_never_entered(on.plan, &self.attempts, *before, step)
+        })
+    }
+
+    fn kept_out(&mut self, plan: &Plan, by: StepIx, ix: StepIx) {
+        let from = outside(plan, plan.step(ix), by, self.outside[by.at()]);
+        self.outside[ix.at()] = self.outside[ix.at()].max(from);
+    }
+
+    fn holds(&self, on: Ground<'_>, ix: StepIx) -> bool {
+        let step = on.plan.step(ix);
+        let casualties = Casualties::of(on.plan, step, |before| self.settled[before.at()]);
+        over(step, casualties.count()) == Over::Hold
+    }
+
+    /// It will never begin: settled at once, or when its own machine's steps before it are.
+    pub(super) fn bar(&mut self, on: Ground<'_>, ix: StepIx, freed: &mut Vec<StepIx>) {
+        if self.settled[ix.at()].is_some() {
+            return;
+        }
+        let outcome = *self.barred[ix.at()].get_or_insert(Settled::Blocked);
+        if self.own_unmet[ix.at()] == 0 {
+            self.settle(on, ix, outcome, freed);
         }
     }
 
@@ -90,12 +245,20 @@ impl Frontier {
         self.settled[ix.at()]
     }
 
-    fn is_free(&self, ix: StepIx) -> bool {
-        let at = ix.at();
-        self.unmet[at] == 0 && !self.held[at] && self.settled[at].is_none()
+    /// Where attempts failed so far.
+    pub(super) fn attempts(&self) -> &Attempts {
+        &self.attempts
     }
 
-    fn dependents(&self, at: usize) -> &[(StepIx, Edge)] {
+    fn is_free(&self, ix: StepIx) -> bool {
+        let at = ix.at();
+        self.unmet[at] == 0
+            && !self.held[at]
+            && self.barred[at].is_none()
+            && self.settled[at].is_none()
+    }
+
+    fn dependents(&self, at: usize) -> &[Target] {
         &self.targets[self.starts[at] as usize..self.starts[at + 1] as usize]
     }
 }

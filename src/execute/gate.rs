@@ -4,10 +4,11 @@ use crate::base::{Json, StepId};
 use crate::execute::core::{Core, Phase};
 use crate::execute::order::{Action, Why};
 use crate::journal::Waiting;
-use crate::plan::settle::Settled;
+use crate::plan::expr::resolved;
 use crate::plan::step::{Kind, Step, StepIx};
 use crate::run::command::{Asker, Command};
 use crate::run::event::{Answer, EventBody};
+use crate::run::failure::Failure;
 use crate::run::state::Status;
 
 /// Answers every gate in advance.
@@ -19,10 +20,13 @@ impl Core {
         if self.state.step(ix).status == Status::Open {
             return self.opened(ix);
         }
-        let message = step.args.get("message").and_then(Json::as_str).unwrap_or(step.id.as_str());
+        let message = match resolved(&step.args, &|step| self.output(step)) {
+            Ok(args) => args.get("message").and_then(Json::as_str).map(str::to_owned),
+            Err(none) => return self.refuse(ix, step, Failure::permanent(none.to_string())),
+        };
         let body = EventBody::GateOpened {
             step: step.id.clone(),
-            message: message.to_owned(),
+            message: message.unwrap_or_else(|| step.id.to_string()),
             expires_at: self.limit_from(ix, self.now),
         };
         self.set(ix, Phase::Recording);
@@ -75,8 +79,12 @@ impl Core {
             // Taken in before the run goes on: `Begin` derives all the rest from the fold.
             return;
         }
+        if self.frontier.settled(ix).is_some() {
+            // Its machine was taken out meanwhile.
+            return;
+        }
         if self.state.step(ix).status == Status::Rejected {
-            self.settle(ix, Settled::Rejected);
+            self.settle_failed(ix);
         } else {
             self.set(ix, Phase::Answered);
             self.recheck(Why::Answered(ix));
@@ -99,21 +107,18 @@ impl Core {
                 Some(ix) => self.answer(ix, Answer::Rejected, by, comment, Some(id)),
                 None => self.out.push(Action::Dismiss(id)),
             },
-            Command::Retry { step } => {
-                let may = |ix: &StepIx| {
-                    self.state.may_retry(&self.plan, *ix) && !self.phases.contains_key(ix)
-                };
-                match self.state.place(&step).filter(may) {
-                    Some(ix) => {
-                        for again in self.checks_of(ix) {
-                            let step = self.plan.step(again).id.clone();
-                            self.set(again, Phase::Recording);
-                            self.append(EventBody::StepRetried { step, by: by.clone() });
-                        }
-                        self.set(ix, Phase::Recording);
-                        self.append_for(EventBody::StepRetried { step, by }, Some(id));
-                    }
-                    None => self.out.push(Action::Dismiss(id)),
+            Command::Retry { step } => match self.may_retry(&step) {
+                Some(ix) => self.retry(ix, &by, id),
+                None => self.out.push(Action::Dismiss(id)),
+            },
+            Command::Exclude { machine, reason } => {
+                let known = self.plan.steps.iter().any(|s| s.machine.as_ref() == Some(&machine));
+                if known && !self.state.excluded.contains(&machine) {
+                    self.reshaping += 1;
+                    let body = EventBody::MachineExcluded { machine, reason, by };
+                    self.append_for(body, Some(id));
+                } else {
+                    self.out.push(Action::Dismiss(id));
                 }
             }
             Command::Cancel { reason } => {
@@ -123,20 +128,45 @@ impl Core {
         }
     }
 
-    /// What a start that is tried again puts in doubt: later checks of its machine that held before. What
-    /// rests on them waits until they hold again.
-    fn checks_of(&self, start: StepIx) -> Vec<StepIx> {
-        if self.state.step(start).status != Status::Succeeded {
-            return Vec::new();
+    fn may_retry(&self, step: &StepId) -> Option<StepIx> {
+        let ix = self.state.place(step)?;
+        let again = self.state.may_retry(&self.plan, ix).is_ok();
+        // What answers for a failure may be about to begin: its record is on the way.
+        let answered = || {
+            self.phases.iter().any(|(other, phase)| {
+                *phase == Phase::Recording && self.plan.handles(self.plan.step(*other), ix)
+            })
+        };
+        (again && !self.phases.contains_key(&ix) && !answered()).then_some(ix)
+    }
+
+    fn retry(&mut self, ix: StepIx, by: &Asker, command: i64) {
+        for again in self.undecided_by(ix) {
+            let step = self.plan.step(again).id.clone();
+            self.set(again, Phase::Recording);
+            self.reshaping += 1;
+            self.append(EventBody::StepRetried { step, by: by.clone() });
         }
-        let machine = &self.plan.step(start).machine;
-        let held = self.plan.iter().filter(|(ix, step)| {
-            *ix > start
-                && step.kind == Kind::Poll
-                && step.machine == *machine
-                && self.state.step(*ix).status == Status::Succeeded
+        self.set(ix, Phase::Recording);
+        self.reshaping += 1;
+        let step = self.plan.step(ix).id.clone();
+        self.append_for(EventBody::StepRetried { step, by: by.clone() }, Some(command));
+    }
+
+    /// What a step that is tried again puts in doubt: handlers that had nothing to do; and of a start, later
+    /// checks of its machine that held before. What rests on them waits until they hold again.
+    fn undecided_by(&self, again: StepIx) -> Vec<StepIx> {
+        let machine = &self.plan.step(again).machine;
+        let started = self.state.step(again).status == Status::Succeeded;
+        let in_doubt = self.plan.iter().skip(again.at() + 1).filter(|(ix, step)| {
+            let held = started && step.kind == Kind::Poll && step.machine == *machine;
+            match self.state.step(*ix).status {
+                Status::Succeeded => held,
+                Status::Skipped => self.plan.handles(step, again),
+                _ => false,
+            }
         });
-        held.map(|(ix, _)| ix).collect()
+        in_doubt.map(|(ix, _)| ix).filter(|ix| !self.phases.contains_key(ix)).collect()
     }
 
     /// The gate, if it still waited for an answer when that was given.

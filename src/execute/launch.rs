@@ -357,6 +357,7 @@ mod tests {
     use super::*;
     use crate::base::{Json, MachineName, StepId};
     use crate::execute::context::{Announcement, Line};
+    use crate::execute::driver::Changes;
     use crate::execute::order::Order;
     use crate::execute::trial::{asker, step};
     use crate::execute::workers::Attempt;
@@ -368,8 +369,13 @@ mod tests {
 
     #[async_trait]
     impl Recheck for Unchanged {
-        async fn changed(&self, _: &Plan, _: &BTreeSet<MachineName>) -> Vec<String> {
-            Vec::new()
+        async fn changed(
+            &self,
+            _: &Plan,
+            _: &BTreeSet<MachineName>,
+            _: &BTreeSet<MachineName>,
+        ) -> Changes {
+            Changes::default()
         }
     }
 

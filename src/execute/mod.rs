@@ -25,17 +25,21 @@ mod launch;
 mod order;
 mod outcome;
 mod ready;
+mod turn;
+pub mod window;
 mod workers;
 
 pub use claims::{give_back, look};
 pub use context::{Announcement, Line, Sites};
 pub use core::{Core, Manner, OnGate};
-pub use driver::{Ended, Recheck};
+pub use driver::{Changes, Ended, Recheck, droppable};
 pub use inject::{Injection, InvalidInjection};
 pub use launch::{Listener, RunError, RunHandle, Saved, Setup, Speaker, repeatable, resume, start};
 pub use order::{Action, Input, Order, Report, Why};
 pub use outcome::{danger, half_committed, touched};
 pub use workers::{Attempt, LocalWorkers, Workers};
 
+#[cfg(test)]
+mod scoped;
 #[cfg(test)]
 mod trial;

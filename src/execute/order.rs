@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Json, MachineName, RunId, Side, StepId, Timestamp};
+use crate::execute::driver::Changes;
 use crate::journal::Waiting;
 use crate::plan::step::StepIx;
 use crate::run::event::{Event, EventBody};
@@ -80,8 +81,8 @@ pub enum Input {
     Rechecked {
         /// What asked for it.
         why: Why,
-        /// What differs from what was reviewed, one sentence each.
-        changed: Vec<String>,
+        /// What differs from what was reviewed.
+        changes: Changes,
     },
     /// The touched machines have been looked at.
     Looked {

@@ -1,14 +1,17 @@
 //! How a run stands when nothing goes on any more, and whether a person is needed now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::base::{MachineName, Side};
 use crate::plan::effect::Effect;
 use crate::plan::facts::Power;
 use crate::plan::graph::Plan;
-use crate::plan::step::Kind;
+use crate::plan::scope::{ScopeIx, ScopeKind};
+use crate::plan::settle::{Edge, Passage, Settled, passage};
+use crate::plan::step::{Kind, Step};
 use crate::run::failure::Failure;
 use crate::run::outcome::Outcome;
+use crate::run::settled::{Derived, derive};
 use crate::run::state::{RunState, Status};
 use crate::sites::{ReplicaMark, SideView};
 
@@ -29,33 +32,44 @@ pub struct Standing {
     pub waiting: bool,
     /// Every step has settled.
     pub complete: bool,
-    /// An optional step failed (a notification apart).
+    /// An optional step failed (a notification apart), a failure was handled, or a machine was taken out.
     pub exceptions: bool,
+    /// A machine was taken out.
+    pub excluded: bool,
+    /// A step holds over casualties until somebody decides.
+    pub held: bool,
+    /// A handler or clean-up has not settled.
+    pub unwinding: bool,
 }
 
 impl Standing {
     /// Read from the fold.
     pub fn of(plan: &Plan, state: &RunState, interrupted: bool) -> Standing {
+        let derived = derive(plan, state, |_| false);
+        let unhandled = Unhandled::of(plan, &derived);
         let mut standing = Standing {
             stale: !state.held.is_empty(),
             cancelled: state.cancel_asked,
             interrupted,
             complete: true,
+            exceptions: !state.excluded.is_empty(),
+            excluded: !state.excluded.is_empty(),
             ..Standing::default()
         };
         for (ix, step) in plan.iter() {
-            match state.step(ix).status {
-                Status::Succeeded | Status::Skipped => {}
-                Status::Failed if step.optional => {
-                    standing.exceptions |= step.kind != Kind::Notify;
+            let settled = derived.settled[ix.at()];
+            standing.complete &= settled.is_some();
+            standing.waiting |= settled.is_none() && state.step(ix).status == Status::Open;
+            standing.held |= derived.held[ix.at()];
+            standing.unwinding |= settled.is_none() && cleans_up(plan, step);
+            match settled {
+                Some(Settled::OptionalFailed) => standing.exceptions |= step.kind != Kind::Notify,
+                Some(Settled::Failed | Settled::Rejected) if unhandled.is_handled(plan, step) => {
+                    standing.exceptions = true;
                 }
-                Status::Failed => standing.failed = true,
-                Status::Rejected => standing.rejected = true,
-                Status::Open => {
-                    standing.waiting = true;
-                    standing.complete = false;
-                }
-                Status::Pending | Status::Running | Status::Backoff => standing.complete = false,
+                Some(Settled::Failed) => standing.failed = true,
+                Some(Settled::Rejected) => standing.rejected = true,
+                _ => {}
             }
         }
         standing
@@ -63,19 +77,21 @@ impl Standing {
 
     /// Whether the answer depends on the machines.
     pub fn needs_a_look(self) -> bool {
-        !self.is_cancelled() && (self.failed || self.rejected)
+        !self.is_cancelled() && (self.failed || self.rejected || self.held || self.excluded)
     }
 
     /// The one outcome, when several hold the gravest; but a cancelled run is over whatever else holds,
     /// or its machines would stay claimed for ever.
     pub fn outcome(self, danger: bool) -> Outcome {
+        // A rejected run is over: only once what rolls it back is done.
+        let rejected = self.rejected && !(self.unwinding && self.goes_on_later());
         if self.is_cancelled() {
             Outcome::Cancelled
         } else if danger && self.needs_a_look() {
             Outcome::FailedUnsafe
         } else if self.failed {
             Outcome::Failed
-        } else if self.rejected {
+        } else if rejected {
             Outcome::Rejected
         } else if self.stale {
             Outcome::Stale
@@ -83,15 +99,72 @@ impl Standing {
             Outcome::Interrupted
         } else if self.waiting {
             Outcome::Waiting
+        } else if self.held {
+            Outcome::Failed
         } else {
             assert!(self.complete, "BUG: a run came to rest with steps left and no reason");
             if self.exceptions { Outcome::SucceededWithExceptions } else { Outcome::Succeeded }
         }
     }
 
+    fn goes_on_later(self) -> bool {
+        self.stale || self.interrupted || self.waiting
+    }
+
     fn is_cancelled(self) -> bool {
         let done = self.complete && !self.failed && !self.rejected;
         self.cancelled && !done
+    }
+}
+
+fn cleans_up(plan: &Plan, step: &Step) -> bool {
+    step.scope != ScopeIx::PLAN
+        && plan.outwards(step.scope).any(|(_, scope)| {
+            matches!(scope.kind, ScopeKind::Handler { .. } | ScopeKind::Always { .. })
+        })
+}
+
+/// Handlers that did not come to a good end, by attempt.
+#[derive(Default)]
+struct Unhandled<'a>(HashMap<ScopeIx, Left<'a>>);
+
+#[derive(Default)]
+struct Left<'a> {
+    everybody: bool,
+    machines: HashSet<&'a MachineName>,
+}
+
+impl<'a> Unhandled<'a> {
+    fn of(plan: &'a Plan, derived: &Derived) -> Unhandled<'a> {
+        let mut unhandled = Unhandled::default();
+        for (ix, step) in plan.iter() {
+            let good = |how| passage(Edge::Needs, how) == Passage::Open;
+            if step.scope == ScopeIx::PLAN || derived.settled[ix.at()].is_some_and(good) {
+                continue;
+            }
+            for (_, scope) in plan.outwards(step.scope) {
+                let ScopeKind::Handler { of } = scope.kind else { continue };
+                let left = unhandled.0.entry(of).or_default();
+                match &step.machine {
+                    Some(machine) => left.machines.extend([machine]),
+                    None => left.everybody = true,
+                }
+            }
+        }
+        unhandled
+    }
+
+    /// Whether a failure was answered for: an attempt around it goes on behind it, and all that handles it
+    /// came to a good end.
+    fn is_handled(&self, plan: &Plan, step: &Step) -> bool {
+        plan.attempts_around(step.scope).any(|(at, scope)| {
+            let ScopeKind::Attempt { all, then_continue } = scope.kind else { return false };
+            let open = self.0.get(&at).is_some_and(|left| match &step.machine {
+                Some(machine) if !all => left.everybody || left.machines.contains(machine),
+                _ => true,
+            });
+            then_continue && !open
+        })
     }
 }
 
@@ -187,6 +260,7 @@ mod tests {
             disk_bytes: 0,
             encrypted: false,
             failed_over_at: None,
+            lost_twin: None,
             claim: None,
         }
     }

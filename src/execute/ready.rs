@@ -4,10 +4,11 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
-use crate::base::{Side, SiteName};
+use crate::base::{HostName, Side, SiteName};
 use crate::plan::effect::Effect;
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
+use crate::plan::scope::ScopeIx;
 use crate::plan::step::{Kind, Step, StepIx};
 
 type Entry = (u64, Reverse<StepIx>);
@@ -32,7 +33,8 @@ impl Ready {
         let mut known: HashMap<Vec<usize>, u32> = HashMap::new();
         let mut uses = Vec::with_capacity(plan.steps.len());
         for step in &plan.steps {
-            let set = pools.of(step, inventory);
+            let mut set = pools.of(step, inventory);
+            pools.add_scopes(&mut set, plan, step, inventory);
             let next = u32::try_from(sets.len()).expect("BUG: fewer sets than steps");
             uses.push(*known.entry(set.clone()).or_insert_with(|| {
                 sets.push(set);
@@ -106,17 +108,21 @@ impl Ready {
     }
 }
 
-/// What limits how much goes on at once: the run, each site, the transfers of each site.
+/// What limits how much goes on at once: the run, each site, the transfers of each site, and scopes that
+/// say so, as a whole or per host.
 #[derive(Default)]
 struct Pools {
     limits: Vec<u32>,
-    places: BTreeMap<(Option<SiteName>, Limit), usize>,
+    places: BTreeMap<Pool, usize>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Limit {
-    Steps,
-    Transfers,
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Pool {
+    Run,
+    Site(SiteName),
+    Transfers(SiteName),
+    Scope(ScopeIx),
+    Host(ScopeIx, HostName),
 }
 
 impl Pools {
@@ -124,7 +130,7 @@ impl Pools {
         if matches!(step.kind, Kind::Gate | Kind::Timer | Kind::Barrier) {
             return Vec::new();
         }
-        let mut set = vec![self.place(None, Limit::Steps, inventory.limits.concurrency)];
+        let mut set = vec![self.place(Pool::Run, inventory.limits.concurrency)];
         let entry = step.machine.as_ref().and_then(|name| inventory.machines.get(name));
         let Some(entry) = entry else { return set };
         let sides: &[Side] = match step.effect {
@@ -143,18 +149,40 @@ impl Pools {
         for site in sites {
             let most = inventory.sites.get(site).and_then(|site| site.concurrency);
             if let Some(most) = most {
-                set.push(self.place(Some(site), Limit::Steps, most));
+                set.push(self.place(Pool::Site(site.clone()), most));
             }
             if matches!(step.effect, Effect::Transfer { .. }) {
-                set.push(self.place(Some(site), Limit::Transfers, inventory.limits.transfers));
+                set.push(self.place(Pool::Transfers(site.clone()), inventory.limits.transfers));
             }
         }
         set
     }
 
-    fn place(&mut self, site: Option<&SiteName>, limit: Limit, most: u32) -> usize {
+    /// Every scope around a step that limits it counts.
+    fn add_scopes(
+        &mut self,
+        set: &mut Vec<usize>,
+        plan: &Plan,
+        step: &Step,
+        inventory: &Inventory,
+    ) {
+        if set.is_empty() {
+            return;
+        }
+        let entry = step.machine.as_ref().and_then(|name| inventory.machines.get(name));
+        for (at, scope) in plan.outwards(step.scope) {
+            if let Some(most) = scope.rules.at_most {
+                set.push(self.place(Pool::Scope(at), most));
+            }
+            if let (Some(most), Some(entry)) = (scope.rules.at_most_per_host, entry) {
+                set.push(self.place(Pool::Host(at, entry.host.clone()), most));
+            }
+        }
+    }
+
+    fn place(&mut self, pool: Pool, most: u32) -> usize {
         let next = self.limits.len();
-        let place = *self.places.entry((site.cloned(), limit)).or_insert(next);
+        let place = *self.places.entry(pool).or_insert(next);
         if place == next {
             // A pool of none would hold its steps for ever.
             self.limits.push(most.max(1));

@@ -296,6 +296,12 @@ pub fn deferred(value: &Json) -> Option<Expr> {
     serde_json::from_value(object.get("deferred")?.clone()).ok()
 }
 
+/// The condition that a value inside a step's arguments has looked at again and again.
+pub fn until(value: &Json) -> Option<Expr> {
+    let object = value.as_object().filter(|object| object.len() == 1)?;
+    serde_json::from_value(object.get("until")?.clone()).ok()
+}
+
 fn pieces(value: &Json) -> Option<&Vec<Json>> {
     let object = value.as_object().filter(|object| object.len() == 1)?;
     object.get("text")?.as_array()
@@ -360,7 +366,7 @@ fn plain(value: &Json) -> String {
 pub fn steps_read(args: &Json) -> Vec<(String, StepId)> {
     let mut all = Vec::new();
     for (name, value) in args.as_object().into_iter().flatten() {
-        let whole = deferred(value).into_iter();
+        let whole = deferred(value).or_else(|| until(value)).into_iter();
         let inside = pieces(value).into_iter().flatten().filter_map(deferred);
         for expr in whole.chain(inside) {
             all.extend(expr.steps().into_iter().map(|step| (name.clone(), step.clone())));
@@ -457,6 +463,8 @@ mod tests {
         let source = "sent ⟨web-01.transfer_delta.1.bytes_sent⟩ bytes";
         assert_eq!(described(&args)["message"], source);
         assert_eq!(steps_read(&args).len(), 1);
+        let again = json!({ "cond": { "until": output("web-01.check.1", "ok") }, "probes": [] });
+        assert_eq!(steps_read(&again)[0].1.as_str(), "web-01.check.1");
         assert_eq!(resolved(&json!({ "name": "go" }), &ran), Ok(json!({ "name": "go" })));
     }
 }

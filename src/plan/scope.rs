@@ -169,6 +169,46 @@ impl Plan {
         guards
     }
 
+    /// The attempts whose body a step of that scope belongs to, innermost first. Handlers and clean-up are
+    /// no part of their attempt's body, wherever they stand.
+    pub fn attempts_around(&self, from: ScopeIx) -> impl Iterator<Item = (ScopeIx, &Scope)> {
+        let mut behind: Vec<ScopeIx> = Vec::new();
+        self.outwards(from).filter(move |(ix, scope)| match &scope.kind {
+            ScopeKind::Handler { of } | ScopeKind::Always { of } => {
+                behind.push(*of);
+                false
+            }
+            ScopeKind::Attempt { .. } => !behind.contains(ix),
+            _ => false,
+        })
+    }
+
+    /// The scopes around a step with those of handlers and clean-up, innermost first, each with whether the
+    /// step is exempt there from what stops others: it cleans up after an attempt in that scope.
+    pub fn exemptions(&self, from: ScopeIx) -> impl Iterator<Item = (ScopeIx, &Scope, bool)> {
+        let mut cleans_up = false;
+        self.outwards(from).map(move |(ix, scope)| {
+            let exempt = cleans_up;
+            cleans_up |= matches!(scope.kind, ScopeKind::Handler { .. } | ScopeKind::Always { .. });
+            (ix, scope, exempt)
+        })
+    }
+
+    /// Whether a step stands in a handler or clean-up that answers for another step: of an attempt around
+    /// that one, and for its machine.
+    pub fn handles(&self, step: &Step, body: StepIx) -> bool {
+        let of_step = self.step(body);
+        self.outwards(step.scope).any(|(_, scope)| {
+            let (ScopeKind::Handler { of } | ScopeKind::Always { of }) = scope.kind else {
+                return false;
+            };
+            let all = matches!(self.scope(of).kind, ScopeKind::Attempt { all: true, .. });
+            let same = step.machine == of_step.machine;
+            let touches = all || same || step.machine.is_none() || of_step.machine.is_none();
+            touches && self.attempts_around(of_step.scope).any(|(at, _)| at == of)
+        })
+    }
+
     /// Whether a scope lies in another, or is it.
     pub fn is_within(&self, inner: ScopeIx, outer: ScopeIx) -> bool {
         outer == ScopeIx::PLAN || self.outwards(inner).any(|(ix, _)| ix == outer)

@@ -1,4 +1,8 @@
-//! One table, edge × outcome, shared by the scheduler and the verifier.
+//! One table, edge × outcome, shared by the scheduler and the verifier; and what a barrier makes of
+//! casualties.
+
+use crate::base::Json;
+use crate::plan::step::{Kind, Step};
 
 /// The kinds of edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +62,37 @@ pub fn passage(edge: Edge, outcome: Settled) -> Passage {
         (Edge::Waits, Settled::Excluded) => Passage::Open,
         (Edge::Waits, Settled::Failed | Settled::Blocked) => Passage::Casualty,
         (Edge::Needs, Settled::Failed | Settled::Blocked | Settled::Excluded) => Passage::Closed,
+    }
+}
+
+/// What becomes of a step when machines behind its `waits` edges failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// It holds until somebody decides.
+    Hold,
+    /// It goes on without them.
+    GoOn,
+    /// It fails.
+    Fail,
+}
+
+/// What `on_failed` and `max_failed` of a barrier say over so many casualties (machines; a step without a
+/// machine counts as one). Whatever is no barrier holds over the first.
+pub fn over(step: &Step, casualties: usize) -> Over {
+    if casualties == 0 {
+        return Over::GoOn;
+    }
+    if step.kind != Kind::Barrier {
+        return Over::Hold;
+    }
+    let most = step.args.get("max_failed").and_then(Json::as_u64);
+    if most.is_some_and(|most| casualties as u64 <= most) {
+        return Over::GoOn;
+    }
+    match step.args.get("on_failed").and_then(Json::as_str) {
+        Some("go_on") if most.is_none() => Over::GoOn,
+        Some("fail") => Over::Fail,
+        _ => Over::Hold,
     }
 }
 

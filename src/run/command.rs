@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::StepId;
+use crate::base::{MachineName, StepId};
 
 /// A request to the process that owns a run; stored in the journal until it is applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,13 @@ pub enum Command {
     Retry {
         /// The step.
         step: StepId,
+    },
+    /// Let a machine take no further step; what waited for it goes on without it.
+    Exclude {
+        /// The machine.
+        machine: MachineName,
+        /// Why.
+        reason: String,
     },
     /// Stop at safe points, for good.
     Cancel {

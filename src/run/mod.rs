@@ -7,4 +7,5 @@ pub mod command;
 pub mod event;
 pub mod failure;
 pub mod outcome;
+pub mod settled;
 pub mod state;

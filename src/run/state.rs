@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::base::{Json, MachineName, StepId, Timestamp};
 use crate::plan::effect::Effect;
 use crate::plan::graph::Plan;
-use crate::plan::settle::{Passage, Settled, passage};
+use crate::plan::scope::{Scope, ScopeKind};
+use crate::plan::settle::Settled;
 use crate::plan::step::{Step, StepIx};
 use crate::run::event::{Answer, Event, EventBody};
 use crate::run::failure::Failure;
 use crate::run::outcome::Outcome;
+use crate::run::settled::derive;
 
 /// Where one step stands. `apply` makes all transitions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -58,6 +60,29 @@ pub struct StepState {
     pub answer: Option<Answer>,
     /// When an open gate counts as rejected.
     pub expires_at: Option<Timestamp>,
+    /// What a gate asks, as it was asked when it opened.
+    pub message: Option<String>,
+}
+
+impl StepState {
+    /// It was begun at least once: an attempt was made, or a gate was opened.
+    pub fn is_begun(&self) -> bool {
+        self.started_at.is_some()
+    }
+}
+
+/// Why a step may not be tried again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotAgain {
+    /// There is nothing to try again.
+    #[error("it has not failed")]
+    NotFailed,
+    /// Its machine was taken out.
+    #[error("its machine takes no further step in this run")]
+    Excluded,
+    /// Its attempt has been answered for already.
+    #[error("its attempt is over: `{0}` was begun because of how it came out")]
+    Handled(StepId),
 }
 
 /// An event that cannot follow the ones before it: the journal and the plan do not belong together.
@@ -187,12 +212,41 @@ impl RunState {
 
     /// Whether a person may have a step tried again: one that failed, or a start that succeeded and whose
     /// machine has died since (starting one that runs changes nothing).
-    pub fn may_retry(&self, plan: &Plan, ix: StepIx) -> bool {
+    ///
+    /// # Errors
+    /// Why not, and what to do instead, for a person.
+    pub fn may_retry(&self, plan: &Plan, ix: StepIx) -> Result<(), NotAgain> {
+        let step = plan.step(ix);
         match self.step(ix).status {
-            Status::Failed => true,
-            Status::Succeeded => matches!(plan.step(ix).effect, Effect::Start(_)),
-            _ => false,
+            Status::Failed => {}
+            Status::Succeeded if matches!(step.effect, Effect::Start(_)) => {}
+            _ => return Err(NotAgain::NotFailed),
         }
+        if self.is_excluded(step) {
+            return Err(NotAgain::Excluded);
+        }
+        match self.follow_up(plan, ix) {
+            Some(by) => Err(NotAgain::Handled(plan.step(by).id.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// A step that was begun because of how a step's attempt came out: its handler, its clean-up, or what
+    /// goes on behind it.
+    fn follow_up(&self, plan: &Plan, ix: StepIx) -> Option<StepIx> {
+        let step = plan.step(ix);
+        let goes_on =
+            |scope: &Scope| matches!(scope.kind, ScopeKind::Attempt { then_continue: true, .. });
+        let left = plan.attempts_around(step.scope).filter(|(_, scope)| goes_on(scope)).last();
+        let behind = |at: StepIx, other: &Step| {
+            left.is_some_and(|(_, scope)| at >= scope.end) && other.machine == step.machine
+        };
+        let mut after = plan.iter().skip(ix.at() + 1).filter(|(at, other)| {
+            let stands = self.step(*at);
+            let begun = stands.is_begun() || stands.status == Status::Failed;
+            begun && (behind(*at, other) || plan.handles(other, ix))
+        });
+        after.next().map(|(at, _)| at)
     }
 
     /// Its machine takes no further step in this run.
@@ -200,33 +254,21 @@ impl RunState {
         step.machine.as_ref().is_some_and(|machine| self.excluded.contains(machine))
     }
 
+    /// A required step that failed for good, or a gate that got a no, of a machine that is still in the run.
+    pub fn has_failed(&self, step: &Step, ix: StepIx) -> bool {
+        let failed = match self.step(ix).status {
+            Status::Failed => !step.optional,
+            Status::Rejected => true,
+            _ => false,
+        };
+        failed && !self.is_excluded(step)
+    }
+
     /// How every step is settled for those that depend on it: `None` while more may come.
     /// Blocked is derived here and never journalled.
     pub fn settled(&self, plan: &Plan) -> Vec<Option<Settled>> {
-        let mut settled: Vec<Option<Settled>> = Vec::with_capacity(plan.steps.len());
-        for (ix, step) in plan.iter() {
-            let own = match self.step(ix).status {
-                Status::Succeeded => Some(Settled::Succeeded),
-                Status::Failed if step.optional => Some(Settled::OptionalFailed),
-                Status::Failed => Some(Settled::Failed),
-                Status::Rejected => Some(Settled::Rejected),
-                Status::Skipped => Some(Settled::GuardFalse),
-                Status::Running | Status::Backoff | Status::Open => None,
-                Status::Pending if self.is_excluded(step) => Some(Settled::Excluded),
-                Status::Pending => is_blocked(plan, ix, &settled).then_some(Settled::Blocked),
-            };
-            settled.push(own);
-        }
-        settled
+        derive(plan, self, |_| false).settled
     }
-}
-
-fn is_blocked(plan: &Plan, ix: StepIx, settled: &[Option<Settled>]) -> bool {
-    let step = plan.step(ix);
-    let closed = |edge, before: StepIx| {
-        settled[before.at()].is_some_and(|outcome| passage(edge, outcome) == Passage::Closed)
-    };
-    step.edges().any(|(before, edge)| closed(edge, before))
 }
 
 /// Every legal transition of a step; all else is refused.
@@ -245,7 +287,9 @@ fn next(before: Status, event: &EventBody) -> Option<Status> {
         // Barriers and timers settle without an attempt.
         (Status::Pending, E::StepSucceeded { attempt: 0, .. }) => Some(Status::Succeeded),
         // What may be tried again is the core's decision (`RunState::may_retry`).
-        (Status::Failed | Status::Succeeded, E::StepRetried { .. }) => Some(Status::Pending),
+        (Status::Failed | Status::Succeeded | Status::Skipped, E::StepRetried { .. }) => {
+            Some(Status::Pending)
+        }
         (Status::Pending, E::GateOpened { .. }) => Some(Status::Open),
         (Status::Open, E::GateAnswered { answer, .. }) => Some(match answer {
             Answer::Approved | Answer::ApprovedInAdvance | Answer::WentOn => Status::Succeeded,
@@ -280,7 +324,8 @@ fn record(step: &mut StepState, after: Status, event: &Event) {
             step.ended_at = None;
         }
         EventBody::StepSkipped { .. } => step.ended_at = Some(event.at),
-        EventBody::GateOpened { expires_at, .. } => {
+        EventBody::GateOpened { expires_at, message, .. } => {
+            step.message = Some(message.clone());
             step.started_at = Some(event.at);
             step.expires_at = *expires_at;
         }

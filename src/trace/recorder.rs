@@ -23,7 +23,7 @@ use crate::trace::ParamDecl;
 use crate::trace::bind::Table;
 use crate::trace::late::Late;
 use crate::trace::literal;
-use crate::trace::order::{Asked, Order, Role};
+use crate::trace::order::{Asked, Opens, Order, Role};
 use crate::trace::sources::{Part, Sources};
 
 /// A result of a native function.
@@ -44,6 +44,16 @@ pub(super) struct GroupHandle(pub(super) usize);
 /// What stands for a value after a mistake, so that tracing can go on and find more.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unknown;
+
+/// Going over it does nothing: what it should have been was said.
+impl IntoIterator for Unknown {
+    type Item = Unknown;
+    type IntoIter = std::iter::Empty<Unknown>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        std::iter::empty()
+    }
+}
 
 /// Most mistakes of one compile: more help nobody.
 const DIAGNOSTICS_MAX: usize = 100;
@@ -82,6 +92,8 @@ pub(super) struct Recorder {
     /// The machines that need each machine; sorted.
     pub(super) needed_by: Vec<Vec<u32>>,
     pub(super) steps: Vec<Step>,
+    /// Those with a wrong option: nothing more is said of their arguments.
+    pub(super) wrong: BTreeSet<StepIx>,
     /// The first is the plan.
     pub(super) scopes: Vec<Scope>,
     /// The one that is being written.
@@ -102,6 +114,8 @@ pub(super) struct Recorder {
     pub(super) missing_hosts: BTreeSet<HostKey>,
     /// A fact was asked for that nobody has observed: what follows means nothing.
     pub(super) incomplete: bool,
+    /// The words that ask for a truth, by the place of what they ask.
+    pub(super) asks: HashMap<Position, &'static str>,
     /// Why the evaluation was stopped from outside.
     pub(super) stopped: Option<String>,
     /// Modules being evaluated at their top level.
@@ -156,6 +170,7 @@ impl Recorder {
             given,
             sources: Sources::default(),
             steps: Vec::new(),
+            wrong: BTreeSet::new(),
             scopes: vec![Scope::plan()],
             scope: ScopeIx::PLAN,
             group_ends: Vec::new(),
@@ -167,6 +182,7 @@ impl Recorder {
             selected: BTreeSet::new(),
             missing_hosts: BTreeSet::new(),
             incomplete: false,
+            asks: HashMap::default(),
             stopped: None,
             importing: 0,
             late: Late::default(),
@@ -313,12 +329,16 @@ impl Recorder {
         let at = index(self.steps.len());
         let Draft { asked, mut step } = draft;
         let places = self.places(ctx);
-        if asked.machine.is_none() && asked.role != Role::Chain {
+        if asked.machine.is_none() && asked.role != Role::Apart {
             self.watch_for_serialising(&places, &step);
         }
         let edges = self.order.place(&asked);
         step.needs = edges.needs;
         step.waits = edges.waits;
+        // Those that the draft has are the steps whose absence an `or` answers.
+        step.follows.extend_from_slice(&edges.follows);
+        step.follows.sort_unstable();
+        step.follows.dedup();
         step.follows.retain(|ix| !step.needs.contains(ix) && !step.waits.contains(ix));
         step.scope = self.scope;
         step.origin = self.origin(places);
@@ -379,7 +399,7 @@ impl Recorder {
 
     /// Opens a scope.
     pub(super) fn enter(&mut self, kind: ScopeKind) -> ScopeIx {
-        self.order.enter();
+        self.order.enter(Opens::Plain);
         let at = ScopeIx(index(self.scopes.len()).0);
         let first = index(self.steps.len());
         self.scopes.push(Scope { kind, parent: self.scope, first, ..Scope::plan() });
