@@ -179,7 +179,7 @@ impl Walk {
     fn planned(seen: &Seen<'_>, machine: &MachineName) -> Walk {
         let own = |name: &str| {
             let mut facts = seen.plan.facts.iter();
-            let fact = facts.find(|f| f.subject == machine.as_str() && f.fact == name)?;
+            let fact = facts.find(|f| &*f.subject == machine.as_str() && &*f.fact == name)?;
             serde_json::from_str::<Json>(&fact.value).ok()
         };
         let power = |name: &str| {

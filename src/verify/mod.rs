@@ -15,7 +15,7 @@ pub mod step;
 
 use crate::base::Digest;
 use crate::diagnostic::{Diagnostic, Severity, any_error};
-use crate::plan::digest::digest;
+use crate::plan::digest::Begun;
 use crate::plan::facts::FactLog;
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
@@ -61,13 +61,17 @@ pub struct Verdict {
 
 /// Proves a plan. What the rules read of `facts` becomes part of the plan's facts, and so of its digest.
 pub fn verify(mut plan: Plan, facts: &FactLog<'_>, inventory: &Inventory) -> Verdict {
-    let ground = rules::Ground { plan: &plan, facts, inventory };
-    let diagnostics = pass::pass(&ground).diagnostics(&plan);
+    let (diagnostics, begun) = std::thread::scope(|scope| {
+        let begun = scope.spawn(|| Begun::new(&plan));
+        let ground = rules::Ground { plan: &plan, facts, inventory };
+        let diagnostics = pass::pass(&ground).diagnostics(&plan);
+        (diagnostics, begun.join().expect("BUG: a digest can be made of every plan"))
+    });
     plan.facts.append(&mut facts.take());
     if any_error(&diagnostics) {
         return Verdict { plan: None, diagnostics };
     }
-    let digest = digest(&plan);
+    let digest = begun.finish(&plan.facts);
     let warnings = diagnostics.iter().filter(|found| found.severity == Severity::Warning).cloned();
     let warnings = warnings.collect();
     Verdict { plan: Some(VerifiedPlan { plan, digest, warnings }), diagnostics }
@@ -84,6 +88,7 @@ mod tests {
 
     use super::*;
     use crate::base::{HostName, MachineName, Side, SiteName, SyncId};
+    use crate::plan::digest::digest;
     use crate::plan::effect::{Chosen, Effect, Mode};
     use crate::plan::facts::tests::away;
     use crate::plan::facts::{
