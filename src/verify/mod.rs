@@ -4,8 +4,12 @@
 //! script's lines. Refuses to know: files, clocks, the names of primitives.
 //!
 //! [`step`] alone knows what a step does to a machine; each file in `rules` looks at the states before a
-//! step; `pass` brings the two together, once over the plan.
+//! step, or at the plan as it is written; `flow` leads the states through guards, attempts, handlers and
+//! clean-up; `pass` brings them together, once over the plan.
 
+mod downtime;
+mod flow;
+mod guards;
 mod observed;
 mod pass;
 mod report;
@@ -14,11 +18,15 @@ pub mod state;
 pub mod step;
 
 use crate::base::Digest;
-use crate::diagnostic::{Diagnostic, Severity, any_error};
+use crate::diagnostic::{Diagnostic, any_error};
 use crate::plan::digest::digest;
 use crate::plan::facts::FactLog;
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
+use crate::verify::guards::Table;
+use crate::verify::report::Findings;
+
+pub use downtime::Downtime;
 
 /// A plan that no rule refuses: the only ticket to showing, saving and running it.
 #[derive(Clone, Debug)]
@@ -26,6 +34,16 @@ pub struct VerifiedPlan {
     plan: Plan,
     digest: Digest,
     warnings: Vec<Diagnostic>,
+    acknowledged: Vec<Acknowledged>,
+}
+
+/// A warning that the script answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Acknowledged {
+    /// The warning.
+    pub warning: Diagnostic,
+    /// Why it is accepted.
+    pub reason: String,
 }
 
 impl VerifiedPlan {
@@ -39,9 +57,14 @@ impl VerifiedPlan {
         &self.digest
     }
 
-    /// What somebody should look at before it runs.
+    /// What somebody should look at before it runs, and nobody has answered.
     pub fn warnings(&self) -> &[Diagnostic] {
         &self.warnings
+    }
+
+    /// What the script answers, with its reasons.
+    pub fn acknowledged(&self) -> &[Acknowledged] {
+        &self.acknowledged
     }
 
     /// The codes of the rules that it was checked against.
@@ -55,22 +78,43 @@ impl VerifiedPlan {
 pub struct Verdict {
     /// The plan, when no rule refuses it.
     pub plan: Option<VerifiedPlan>,
-    /// What the rules found, in the order of the steps.
+    /// What the rules found and the script does not answer, in the order of the steps.
     pub diagnostics: Vec<Diagnostic>,
 }
 
 /// Proves a plan. What the rules read of `facts` becomes part of the plan's facts, and so of its digest.
 pub fn verify(mut plan: Plan, facts: &FactLog<'_>, inventory: &Inventory) -> Verdict {
-    let ground = rules::Ground { plan: &plan, facts, inventory };
-    let diagnostics = pass::pass(&ground).diagnostics(&plan);
+    let mut findings = Findings::default();
+    {
+        let ground = rules::Ground::new(&plan, facts, inventory);
+        let table = Table::of(&plan);
+        pass::pass(&ground, &table, &mut findings);
+        rules::in_order(&ground, &mut findings);
+        rules::as_written(&ground, &table, &mut findings);
+    }
+    let (diagnostics, acknowledged) = answered(findings, &plan);
     plan.facts.append(&mut facts.take());
     if any_error(&diagnostics) {
         return Verdict { plan: None, diagnostics };
     }
     let digest = digest(&plan);
-    let warnings = diagnostics.iter().filter(|found| found.severity == Severity::Warning).cloned();
-    let warnings = warnings.collect();
-    Verdict { plan: Some(VerifiedPlan { plan, digest, warnings }), diagnostics }
+    let warnings = diagnostics.clone();
+    Verdict { plan: Some(VerifiedPlan { plan, digest, warnings, acknowledged }), diagnostics }
+}
+
+/// What was found, apart from what the script answers.
+fn answered(findings: Findings, plan: &Plan) -> (Vec<Diagnostic>, Vec<Acknowledged>) {
+    let (mut open, mut acknowledged) = (Vec::new(), Vec::new());
+    for (warning, answer) in findings.diagnostics(plan) {
+        match answer {
+            Some(answer) => {
+                let reason = answer.reason.clone();
+                acknowledged.push(Acknowledged { warning, reason });
+            }
+            None => open.push(warning),
+        }
+    }
+    (open, acknowledged)
 }
 
 #[cfg(test)]
@@ -95,7 +139,7 @@ mod tests {
     use crate::plan::step::StepIx;
     use crate::verify::observed::observed;
     use crate::verify::rules::{Ground, Look, RULES};
-    use crate::verify::state::State;
+    use crate::verify::state::{Proof, State};
     use crate::verify::step::{Act, SnapshotUse, failed, succeeded};
 
     const WEB: &str = "web-01";
@@ -470,10 +514,10 @@ mod tests {
                 of.and_then(|at| path.snapshots.get(&at)).map(|(is_current, deleted_by)| {
                     SnapshotUse { is_current: *is_current, deleted_by: *deleted_by }
                 });
-            let act = Act { at: ix, effect: step.effect, snapshot };
+            let act = Act { at: ix, effect: step.effect, snapshot, vouches: Proof::None };
             let mut state = path.states[name];
             for rule in RULES {
-                let look = Look { ground: &self.ground, machine: name, state: &state, act: &act };
+                let look = Look { ground: &self.ground, machine: name, state: &state, act: &act, gate: None };
                 if let Some(broken) = rule(&look) {
                     state = broken.repaired;
                     self.found.insert((ix.0 + 1, broken.code));
@@ -622,7 +666,7 @@ mod tests {
             let facts = facts_of(start_facts(which));
             let log = FactLog::new(&facts);
             let inventory = inventory();
-            let ground = Ground { plan: &plan, facts: &log, inventory: &inventory };
+            let ground = Ground::new(&plan, &log, &inventory);
             let states = plan.machines().into_iter();
             let states = states.map(|name| (name.clone(), observed(&log, name).unwrap())).collect();
             let mut paths = Paths { ground, found: BTreeSet::new() };

@@ -71,6 +71,9 @@ pub(super) fn uses_what_was_deleted(look: &Look<'_>) -> Option<Broken> {
             {
                 return None;
             }
+            if creates_it(look, side) {
+                return None;
+            }
             repaired = repaired.with_side(side, Known::assumed(Twin::Off));
             if effect == Effect::Commit {
                 repaired.commit = Known::assumed(CommitState::Pending);
@@ -89,13 +92,31 @@ pub(super) fn uses_what_was_deleted(look: &Look<'_>) -> Option<Broken> {
     Some(broken.because(cause, "deleted here", "even if this fails, it may be deleted"))
 }
 
+/// The start makes the machine there anew: its disks are a replica that was written since, and only what
+/// that replica is worth counts.
+pub(super) fn creates_it(look: &Look<'_>, side: Side) -> bool {
+    let state = look.state;
+    if look.act.effect != Effect::Start(side) || side != Side::Cloud || state.active == side {
+        return false;
+    }
+    let written = |at| {
+        let effect = look.ground.plan.step(at).effect;
+        matches!(effect, Effect::Transfer { .. } | Effect::ReverseReplicate)
+    };
+    match state.replica.cause {
+        Cause::Done(at) | Cause::Failed(at) => written(at),
+        Cause::Observed => state.replica.value != ReplicaState::Absent,
+        Cause::Assumed => true,
+    }
+}
+
 /// The side that must be there for the step to make sense.
 pub(super) fn side_used(effect: Effect) -> Option<Side> {
     match effect {
         Effect::Stop(side) | Effect::Start(side) | Effect::Check { side: Some(side), .. } => {
             Some(side)
         }
-        Effect::Commit => Some(Side::Cloud),
+        Effect::Commit | Effect::CommitFailover => Some(Side::Cloud),
         Effect::ReverseReplicate => Some(Side::Onprem),
         Effect::Nothing
         | Effect::Approved
@@ -103,7 +124,6 @@ pub(super) fn side_used(effect: Effect) -> Option<Side> {
         | Effect::ReleaseSnapshot
         | Effect::Transfer { .. }
         | Effect::Check { side: None, .. }
-        | Effect::CommitFailover
         | Effect::DeclareLost(_)
         | Effect::StartCopy
         | Effect::DeleteCopy
