@@ -12,7 +12,8 @@ use std::collections::HashMap;
 use crate::base::MachineName;
 use crate::plan::graph::{Plan, index};
 use crate::plan::scope::{ScopeIx, ScopeKind};
-use crate::plan::step::{Step, StepIx};
+use crate::plan::settle::{Over, over};
+use crate::plan::step::{Kind, Step, StepIx};
 use crate::verify::guards::{Guard, Table};
 use crate::verify::state::{State, StateSet};
 use crate::verify::step::SnapshotUse;
@@ -58,8 +59,12 @@ enum Inside {
 struct Attempt {
     phase: Phase,
     then_continue: bool,
-    /// A machine may have to be handled although its own steps succeeded.
-    shared: bool,
+    /// It is for all, and others have steps in it: their failure is this machine's too.
+    for_all: bool,
+    /// Its last step that fails for everybody.
+    shared: Option<StepIx>,
+    /// The last such step that this machine's steps need: their success implies its.
+    covered: Option<StepIx>,
     /// What had come to rest before it.
     outer: StateSet,
     /// The body succeeded.
@@ -69,6 +74,8 @@ struct Attempt {
     /// What a step behind it must need: the body's end, or with `then_continue` the handler's.
     chain: Vec<StepIx>,
     quiet: Option<StepIx>,
+    /// A machine that was rolled back since another one failed goes on behind it all the same.
+    exposed: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -245,12 +252,15 @@ impl Flow {
             ScopeKind::Attempt { all, then_continue } => Inside::Attempt(Box::new(Attempt {
                 phase: Phase::Body,
                 then_continue: *then_continue,
-                shared: *all || table.is_shared(scope),
+                for_all: *all && table.is_of_many(scope),
+                shared: table.shared(scope),
+                covered: None,
                 outer: std::mem::take(&mut self.stopped),
                 success: StateSet::default(),
                 failures: StateSet::default(),
                 chain: Vec::new(),
                 quiet: None,
+                exposed: false,
             })),
             ScopeKind::Plan
             | ScopeKind::Group { .. }
@@ -312,11 +322,18 @@ impl Flow {
     }
 
     /// Takes note that a step was placed behind what came before.
-    pub fn placed(&mut self, ix: StepIx, step: &Step) {
+    pub fn placed(&mut self, plan: &Plan, ix: StepIx, step: &Step) {
         for frame in &mut self.frames {
-            if let Inside::Parallel { ends, .. } = &mut frame.kind {
-                ends.retain(|end| step.needs.binary_search(end).is_err());
-                ends.push(ix);
+            match &mut frame.kind {
+                Inside::Parallel { ends, .. } => {
+                    ends.retain(|end| step.needs.binary_search(end).is_err());
+                    ends.push(ix);
+                }
+                Inside::Attempt(attempt) if attempt.phase == Phase::Body => {
+                    let shared = step.needs.iter().filter(|at| plan.step(**at).machine.is_none());
+                    attempt.covered = attempt.covered.max(shared.max().copied());
+                }
+                _ => {}
             }
         }
         self.chain.clear();
@@ -338,11 +355,15 @@ impl Attempt {
     fn end_body(&mut self, (live, stopped, chain, quiet): Now<'_>) {
         self.success = std::mem::take(live);
         self.failures = std::mem::take(stopped);
-        if self.shared {
-            self.failures.join(&self.success);
-        }
         self.chain = std::mem::take(chain);
         self.quiet = quiet;
+        let apart = self.shared.filter(|shared| self.covered.is_none_or(|known| known < *shared));
+        if self.for_all || apart.is_some() {
+            self.failures.join(&self.success);
+        }
+        // Behind the attempt a step needs that one too; else what was handled leads to it.
+        self.chain.extend(apart);
+        self.exposed = self.for_all && apart.is_none();
     }
 
     /// What goes on behind it, and what has come to rest.
@@ -409,10 +430,15 @@ fn bit(depth: u8) -> u8 {
 }
 
 /// The step starts only if all of `chain` let it: directly, or through one step between (a barrier that
-/// needs it). An edge farther away is not looked for: the answer is then the careful one.
+/// needs it, or does not go on without it). An edge farther away is not looked for: the answer is then
+/// the careful one.
 fn starts_after(plan: &Plan, step: &Step, chain: &[StepIx]) -> bool {
     chain.iter().all(|last| {
-        let needs = |step: &Step| step.needs.binary_search(last).is_ok();
-        needs(step) || step.needs.iter().any(|between| needs(plan.step(*between)))
+        let has = |edges: &[StepIx]| edges.binary_search(last).is_ok();
+        let through = |between: &Step| {
+            let stays = || between.kind == Kind::Barrier && over(between, 1) != Over::GoOn;
+            has(&between.needs) || (has(&between.waits) && stays())
+        };
+        has(&step.needs) || step.needs.iter().any(|between| through(plan.step(*between)))
     })
 }

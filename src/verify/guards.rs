@@ -8,7 +8,7 @@ use crate::plan::effect::Effect;
 use crate::plan::expr::{Expr, Op};
 use crate::plan::graph::Plan;
 use crate::plan::scope::{Scope, ScopeIx, ScopeKind};
-use crate::plan::step::{Kind, Step};
+use crate::plan::step::{Kind, Step, StepIx};
 
 /// A guard: the condition's number, and what it must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +24,10 @@ pub(super) struct Table<'a> {
     guards: Vec<Option<Guard>>,
     /// The scope in which a machine meets a condition last.
     last_met: HashMap<(&'a MachineName, u32), ScopeIx>,
-    /// Attempts with a step of no machine in them: it fails for everybody.
-    shared: HashSet<ScopeIx>,
+    /// By attempt: its last step of no machine, which fails for everybody.
+    shared: HashMap<ScopeIx, StepIx>,
+    /// By attempt: a machine with steps in it, and whether there is another one.
+    machines: HashMap<ScopeIx, (&'a MachineName, bool)>,
     /// Machines that a handler or clean-up of an attempt starts.
     restarted: HashSet<(ScopeIx, &'a MachineName)>,
     /// By scope: a failure elsewhere keeps its steps from beginning.
@@ -40,12 +42,12 @@ impl<'a> Table<'a> {
             table.halting[at] = halts(plan, at, &table.halting);
         }
         if plan.scopes.len() > 1 {
-            plan.steps.iter().for_each(|step| table.see(plan, step));
+            plan.iter().for_each(|(ix, step)| table.see(plan, ix, step));
         }
         table
     }
 
-    fn see(&mut self, plan: &'a Plan, step: &'a Step) {
+    fn see(&mut self, plan: &'a Plan, at: StepIx, step: &'a Step) {
         if step.scope == ScopeIx::PLAN {
             return;
         }
@@ -58,8 +60,12 @@ impl<'a> Table<'a> {
                 }
                 (ScopeKind::Attempt { .. }, None) => {
                     if step.kind != Kind::Notify && !step.optional {
-                        self.shared.insert(ix);
+                        self.shared.insert(ix, at);
                     }
+                }
+                (ScopeKind::Attempt { .. }, Some(machine)) => {
+                    let known = self.machines.entry(ix).or_insert((machine, false));
+                    known.1 |= known.0 != machine;
                 }
                 (ScopeKind::Handler { of } | ScopeKind::Always { of }, Some(machine)) => {
                     if matches!(step.effect, Effect::Start(_)) {
@@ -80,9 +86,14 @@ impl<'a> Table<'a> {
         self.last_met.get(&(machine, cond)) == Some(&scope)
     }
 
-    /// The attempt may fail for a machine all of whose steps succeeded.
-    pub fn is_shared(&self, attempt: ScopeIx) -> bool {
-        self.shared.contains(&attempt)
+    /// The last step of an attempt that fails for every machine.
+    pub fn shared(&self, attempt: ScopeIx) -> Option<StepIx> {
+        self.shared.get(&attempt).copied()
+    }
+
+    /// More than one machine has steps in the attempt.
+    pub fn is_of_many(&self, attempt: ScopeIx) -> bool {
+        self.machines.get(&attempt).is_some_and(|(_, many)| *many)
     }
 
     /// A step of this scope may be kept from beginning by a failure that it does not depend on.

@@ -92,7 +92,7 @@ impl<'a> Walk<'a, '_> {
         }
         std::mem::swap(&mut flow.live, &mut self.next);
         flow.look_at_quiet(index(ix.at() + 1));
-        record(flow, ix, step, &self.snapshots);
+        record(ground.plan, flow, (ix, step), &self.snapshots);
     }
 }
 
@@ -115,7 +115,12 @@ fn check(look: Look<'_>, is_first: bool, findings: &mut Findings) -> State {
 }
 
 /// What a step does to the machine's snapshots and its chain.
-fn record(flow: &mut Flow, ix: StepIx, step: &Step, snapshots: &HashMap<&str, StepIx>) {
+fn record(
+    plan: &Plan,
+    flow: &mut Flow,
+    (ix, step): (StepIx, &Step),
+    snapshots: &HashMap<&str, StepIx>,
+) {
     match step.effect {
         Effect::Commit => flow.all_snapshots_deleted_by = Some(ix),
         Effect::ReleaseSnapshot => {
@@ -129,7 +134,7 @@ fn record(flow: &mut Flow, ix: StepIx, step: &Step, snapshots: &HashMap<&str, St
         _ => {}
     }
     if step.kind != Kind::Notify {
-        flow.placed(ix, step);
+        flow.placed(plan, ix, step);
     }
 }
 

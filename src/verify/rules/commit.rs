@@ -61,6 +61,7 @@ pub(super) fn uses_what_was_deleted(look: &Look<'_>) -> Option<Broken> {
     let (what, cause) = match look.act.effect {
         Effect::Transfer { .. } => {
             let deleted_by = look.act.snapshot?.deleted_by?;
+            repaired.protected = true;
             ("the snapshot".to_owned(), Cause::Done(deleted_by))
         }
         effect => {
