@@ -4,12 +4,14 @@
 
 pub mod moment;
 mod names;
+mod shared;
 pub mod units;
 
 pub use names::{
-    Digest, HostName, InvalidName, MachineName, PlanId, RunId, SiteName, SnapshotId, StepId,
-    StepKey, SyncId,
+    CopyId, Digest, HostName, InvalidName, MachineName, PlanId, RunId, SiteName, SnapshotId,
+    StepId, StepKey, SyncId,
 };
+pub use shared::Shared;
 
 use serde::{Deserialize, Serialize};
 

@@ -127,6 +127,10 @@ name!(
     SnapshotId, "snapshot id", "letters, digits, `-`, `_` and `.`", dotted_word
 );
 name!(
+    /// An isolated copy of a machine, started from a snapshot.
+    CopyId, "copy id", "letters, digits, `-`, `_` and `.`", dotted_word
+);
+name!(
     /// One synchronization of a replica; only its owner may trust its checkpoint.
     SyncId, "sync id", "letters, digits, `-` and `_`", word
 );
@@ -143,6 +147,14 @@ impl StepKey {
         hasher.update(b"\n");
         hasher.update(step.as_str().as_bytes());
         StepKey(Arc::from(base32(hasher.finalize().as_bytes(), KEY_CHARS)))
+    }
+}
+
+impl CopyId {
+    /// The copy that a step starts: one step, one copy, however many attempts. So whoever deletes it
+    /// finds it even when its step never came to say anything.
+    pub fn of(key: &StepKey) -> CopyId {
+        CopyId(key.0.clone())
     }
 }
 

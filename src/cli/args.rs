@@ -141,7 +141,7 @@ pub struct CompileArgs {
     /// A parameter of the script; `homing check --params` lists them.
     #[arg(short, long = "param", value_name = "NAME=VALUE")]
     pub param: Vec<String>,
-    /// Warnings refuse the plan too.
+    /// Warnings refuse the plan too (exit 3), but those that the script answers with `acknowledge`.
     #[arg(long)]
     pub strict: bool,
 }

@@ -11,7 +11,8 @@ use crate::cli::place::{Opened, Place};
 use crate::cli::stop::Stop;
 use crate::cli::world::DiskWorld;
 use crate::compile::Compiled;
-use crate::diagnostic::{Diagnostic, Severity, any_error};
+use crate::compile::answered::strict;
+use crate::diagnostic::{Diagnostic, any_error};
 use crate::observe::rounds::{Asked, compile_observed};
 use crate::plan::facts::Facts;
 use crate::verify::VerifiedPlan;
@@ -74,12 +75,11 @@ pub async fn compile(args: &CompileArgs, place: &Place, sites: &Opened) -> Resul
         allocated: Some(allocated_bytes),
     };
     let (mut compiled, facts) = compile_observed(&asked, &|name| sites.site(name)).await;
-    if args.strict {
-        for diagnostic in &mut compiled.diagnostics {
-            if diagnostic.severity == Severity::Warning {
-                diagnostic.severity = Severity::Error;
-            }
-        }
+    if args.strict
+        && let Some(plan) = &compiled.plan
+    {
+        strict(plan.plan(), &mut compiled.diagnostics);
+        compiled.plan = compiled.plan.filter(|_| !any_error(&compiled.diagnostics));
     }
     Ok(Script { compiled, facts })
 }

@@ -12,6 +12,7 @@ use crate::plan::graph::Plan;
 use crate::render::table::Table;
 use crate::report::summary::{Measured, measured};
 use crate::run::failure::Failure;
+use crate::sites::copies::CopyView;
 use crate::sites::practice::{LabMachine, LabReport, Practice};
 
 /// Creates, looks at, measures, throws away.
@@ -151,6 +152,12 @@ fn show(args: &ListArgs, report: &LabReport, terminal: Terminal) -> Done {
             writeln!(page, "{name}: it ran on both sides at once")
                 .expect("BUG: writing to a text cannot fail");
         }
+    }
+    for copy in &report.copies {
+        let CopyView { machine, run, host, .. } = copy;
+        let stands = if copy.running { "runs" } else { "is" };
+        writeln!(page, "{machine}: an isolated copy {stands} on {host}, made by run {run}")
+            .expect("BUG: writing to a text cannot fail");
     }
     print(&page)
 }

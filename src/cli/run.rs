@@ -22,9 +22,11 @@ use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
 use crate::cli::told::{Attendance, attend};
 use crate::cli::{Done, say, wait_for};
+use crate::compile::answered::strict;
 use crate::compile::estimate::estimate;
 use crate::compile::saved::{load, save};
 use crate::compile::stale::ChangedFact;
+use crate::diagnostic::any_error;
 use crate::execute::{self, Changes, Injection, Recheck, RunError, RunHandle, Saved, Setup};
 use crate::journal::Journal;
 use crate::observe::{Unseen, changed_since};
@@ -144,7 +146,13 @@ async fn saved_plan(args: &RunArgs, place: &Place, sites: &Opened) -> Result<Rea
     }
     let text = std::fs::read_to_string(path)
         .map_err(|error| Stop::new(Exit::Usage, format!("cannot read `{path}`: {error}")))?;
-    let loaded = load(&text, &place.inventory, &Facts::default());
+    let mut loaded = load(&text, &place.inventory, &Facts::default());
+    if args.compile.strict
+        && let Some(plan) = &loaded.plan
+    {
+        strict(plan.plan(), &mut loaded.diagnostics);
+        loaded.plan = loaded.plan.filter(|_| !any_error(&loaded.diagnostics));
+    }
     let (Some(plan), Some(plan_id)) = (loaded.plan, loaded.plan_id) else {
         return Err(Stop::diagnosed(Exit::Refused, loaded.diagnostics, place.texts.clone()));
     };

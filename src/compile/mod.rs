@@ -4,6 +4,7 @@
 //! [`crate::verify::VerifiedPlan`] or diagnostics, and what has to be observed before there can be more.
 //! Refuses to know: files, sites, how anything is drawn. It never fails.
 
+pub mod answered;
 pub mod estimate;
 pub mod saved;
 pub mod stale;

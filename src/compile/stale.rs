@@ -153,7 +153,8 @@ mod tests {
         inventory.machines.get_mut(&web).unwrap().tags.clear();
         facts.hosts.clear();
         let changed = stale(&plan_facts, &BTreeSet::new(), &facts, &inventory);
-        let moved = |at: usize| changed[at].machines.iter().map(|m| m.as_str()).collect::<Vec<_>>();
+        let moved =
+            |at: usize| changed[at].machines.iter().map(MachineName::as_str).collect::<Vec<_>>();
         assert_eq!((moved(0), moved(1)), (vec![], vec!["web-01"]));
         assert_eq!(moved(2), ["web-01"]);
         let said: Vec<String> = changed.iter().map(ToString::to_string).collect();

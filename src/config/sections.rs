@@ -22,7 +22,7 @@ pub(super) fn inventory(document: &Document<'_>, folder: &Utf8Path) -> Inventory
         limits: limits(&root),
         ..Inventory::default()
     };
-    inventory.machines = machines::machines(&root, &inventory);
+    inventory.machines = machines::machines(&root, &inventory).into();
     root.finish(&[]);
     inventory
 }

@@ -4,7 +4,9 @@
 use crate::plan::graph::{Plan, index};
 use crate::plan::settle::{Edge, Over, Passage, Settled, over, passage};
 use crate::plan::step::StepIx;
-use crate::run::settled::{Attempts, Bars, Casualties, Derived, is_doubtful, is_never_entered};
+use crate::run::settled::{
+    Attempts, Bars, Casualties, Derived, is_doubtful, is_never_entered, outside,
+};
 use crate::run::state::{RunState, Status};
 
 /// The edge between what has settled and what is to come.
@@ -23,6 +25,8 @@ pub(super) struct Frontier {
     held: Vec<bool>,
     /// It will never begin, and settles like this once its own machine's steps before it have.
     barred: Vec<Option<Settled>>,
+    /// How many attempts around it what blocks it lies outside of.
+    outside: Vec<u32>,
     attempts: Attempts,
 }
 
@@ -79,6 +83,7 @@ impl Frontier {
             casualty: vec![false; count],
             held: vec![false; count],
             barred: vec![None; count],
+            outside: vec![0; count],
             attempts: Attempts::default(),
         }
     }
@@ -88,8 +93,8 @@ impl Frontier {
         self.unmet.fill(0);
         self.own_unmet.fill(0);
         self.casualty.fill(false);
-        let Derived { settled, held, attempts } = derived;
-        (self.settled, self.held, self.attempts) = (settled, held, attempts);
+        let Derived { settled, held, outside, attempts } = derived;
+        (self.settled, self.held, self.outside, self.attempts) = (settled, held, outside, attempts);
         for (ix, _) in on.plan.iter() {
             let pending = on.state.step(ix).status == Status::Pending;
             self.barred[ix.at()] = bars.bar(on.plan, on.state, ix).filter(|_| pending);
@@ -104,6 +109,7 @@ impl Frontier {
                     }
                     Some(Passage::Closed) => {
                         self.barred[to].get_or_insert(Settled::Blocked);
+                        self.kept_out(on.plan, index(at), target.to);
                     }
                     Some(Passage::Casualty) => self.casualty[to] = true,
                     Some(Passage::Open) => {}
@@ -128,7 +134,8 @@ impl Frontier {
             match one {
                 News::Settled(ix, outcome) => {
                     let begun = on.state.step(ix).is_begun();
-                    self.attempts.note(on.plan, ix, outcome, begun);
+                    let outside = self.outside[ix.at()];
+                    self.attempts.note(on.plan, ix, outcome, begun, outside);
                     self.tell_settled(on, ix, outcome, &mut news, freed);
                 }
                 News::Held(ix) => {
@@ -161,9 +168,11 @@ impl Frontier {
                 continue;
             }
             match passage(edge, outcome) {
-                Passage::Closed => {
+                Passage::Closed if self.settled[to.at()].is_none() => {
                     self.barred[to.at()].get_or_insert(Settled::Blocked);
+                    self.kept_out(on.plan, ix, to);
                 }
+                Passage::Closed => {}
                 Passage::Casualty => self.casualty[to.at()] = true,
                 Passage::Open => {}
             }
@@ -181,7 +190,8 @@ impl Frontier {
         }
         let mut outcome = self.barred[at].filter(|_| self.own_unmet[at] == 0);
         if outcome.is_none() && self.barred[at].is_none() && self.unmet[at] == 0 && !self.held[at] {
-            if self.is_never_entered(on, ix) {
+            if let Some(before) = self.never_entered(on, ix) {
+                self.kept_out(on.plan, before, ix);
                 outcome = Some(Settled::Blocked);
             } else if self.casualty[at] && self.holds(on, ix) {
                 self.held[at] = true;
@@ -196,14 +206,21 @@ impl Frontier {
         }
     }
 
-    fn is_never_entered(&self, on: Ground<'_>, ix: StepIx) -> bool {
+    /// The edge over which a step finds that its machine never took part in what it answers for.
+    fn never_entered(&self, on: Ground<'_>, ix: StepIx) -> Option<StepIx> {
         let step = on.plan.step(ix);
-        let doubtful = |before: &&StepIx| {
-            self.settled[before.at()].is_some_and(|how| is_doubtful(Edge::Follows, how))
-                && on.plan.step(**before).machine == step.machine
-        };
-        let mut doubtful = step.follows.iter().filter(doubtful);
-        doubtful.any(|before| is_never_entered(on.plan, &self.attempts, *before, step))
+        step.follows.iter().copied().find(|before| {
+            let doubtful =
+                self.settled[before.at()].is_some_and(|how| is_doubtful(Edge::Follows, how));
+            doubtful
+                && on.plan.step(*before).machine == step.machine
+                && is_never_entered(on.plan, &self.attempts, *before, step)
+        })
+    }
+
+    fn kept_out(&mut self, plan: &Plan, by: StepIx, ix: StepIx) {
+        let from = outside(plan, plan.step(ix), by, self.outside[by.at()]);
+        self.outside[ix.at()] = self.outside[ix.at()].max(from);
     }
 
     fn holds(&self, on: Ground<'_>, ix: StepIx) -> bool {

@@ -40,4 +40,6 @@ pub use outcome::{danger, half_committed, touched};
 pub use workers::{Attempt, LocalWorkers, Workers};
 
 #[cfg(test)]
+mod scoped;
+#[cfg(test)]
 mod trial;

@@ -260,6 +260,7 @@ mod tests {
             disk_bytes: 0,
             encrypted: false,
             failed_over_at: None,
+            lost_twin: None,
             claim: None,
         }
     }

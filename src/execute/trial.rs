@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::base::{MachineName, RunId, StepId, Timestamp};
-use crate::execute::core::{Core, Manner, OnGate};
+use crate::execute::core::{Core, Manner, OnGate, Phase};
 use crate::execute::driver::Changes;
 use crate::execute::order::{Action, Input, Report, Why};
+use crate::execute::scoped::outputs;
 use crate::journal::Waiting;
 use crate::plan::effect::Effect;
 use crate::plan::graph::{Plan, index};
 use crate::plan::inventory::Inventory;
 use crate::plan::policy::Policy;
+use crate::plan::scope::{Scope, ScopeKind};
 use crate::plan::settle::{Edge, Passage, Settled, passage};
 use crate::plan::step::{Kind, Origin, Reversibility, Step, StepIx};
 use crate::run::command::{Asker, Command};
@@ -179,6 +181,7 @@ impl Trial {
             for action in core.handle(input, self.now) {
                 outcome = self.perform(&core, action, &mut inputs).or(outcome);
             }
+            self.compare(&core);
         }
         panic!("it goes on for ever");
     }
@@ -221,8 +224,8 @@ impl Trial {
                 assert!(self.in_flight.len() <= self.inventory.limits.concurrency as usize);
                 let ix = core.state().place(&order.step).unwrap();
                 let result = match self.behaviours[ix.at()] {
-                    Behaviour::Works => Ok(serde_json::json!({ "of": order.step })),
-                    Behaviour::Flaky(times) if order.attempt > times => Ok(serde_json::json!({})),
+                    Behaviour::Works => Ok(outputs(&order.step)),
+                    Behaviour::Flaky(times) if order.attempt > times => Ok(outputs(&order.step)),
                     Behaviour::Flaky(_) => Err(Failure::transient("lost contact")),
                     Behaviour::Broken => Err(Failure::permanent("it cannot work")),
                     Behaviour::Hangs => return None,
@@ -256,7 +259,8 @@ impl Trial {
         core.state().place(step).is_some_and(|ix| self.behaviours[ix.at()] == Behaviour::Hangs)
     }
 
-    /// Nothing begins before everything that it waits for.
+    /// Nothing begins before everything that it waits for, in a scope that has halted, or beside what it
+    /// rolls back.
     fn check(&self, core: &Core, body: &EventBody) {
         let begins =
             matches!(body, EventBody::AttemptStarted { .. } | EventBody::GateOpened { .. });
@@ -271,6 +275,43 @@ impl Trial {
         };
         assert!(step.needs.iter().all(|before| open(Edge::Needs, before)), "{}", step.id);
         assert!(step.waits.iter().all(|before| open(Edge::Waits, before)), "{}", step.id);
+        let begun = core.state().step(ix).is_begun();
+        assert!(begun || !self.has_halted(core.state(), step), "{} begins all the same", step.id);
+        let rolled_back = self.plan.iter().filter(|(body, _)| self.plan.handles(step, *body));
+        for (body, other) in rolled_back.filter(|(_, other)| other.machine == step.machine) {
+            let id = &other.id;
+            assert!(settled[body.at()].is_some(), "{} begins while {id} may go on", step.id);
+        }
+    }
+
+    /// A step that counts failed in a scope around this one that halts then.
+    fn has_halted(&self, state: &RunState, step: &Step) -> bool {
+        let plan = &self.plan;
+        let halting = plan.exemptions(step.scope).filter(|(_, scope, exempt)| {
+            let all = matches!(scope.kind, ScopeKind::Attempt { all: true, .. });
+            !exempt && (all || scope.rules.halt)
+        });
+        let goes_on = |s: &Scope| matches!(s.kind, ScopeKind::Attempt { then_continue: true, .. });
+        halting.into_iter().any(|(at, ..)| {
+            plan.iter().any(|(ix, other)| {
+                let mut between = plan.outwards(other.scope).take_while(|(inner, _)| *inner != at);
+                state.has_failed(other, ix)
+                    && plan.is_within(other.scope, at)
+                    && !between.any(|(_, scope)| goes_on(scope))
+            })
+        })
+    }
+
+    /// At a quiet moment what was kept up one step at a time is what the whole fold says.
+    fn compare(&self, core: &Core) {
+        let quiet = |phase: &Phase| !matches!(phase, Phase::Answered | Phase::Rechecking);
+        if core.unacked() > 0 || !core.is_going() || !core.phases.values().all(quiet) {
+            return;
+        }
+        let folded = core.state().settled(&self.plan);
+        for (ix, step) in self.plan.iter() {
+            assert_eq!(core.frontier.settled(ix), folded[ix.at()], "{}", step.id);
+        }
     }
 
     fn random(&mut self, below: u64) -> u64 {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::units::parse_duration;
-use crate::base::{HostName, Json, MachineName, Side, SiteName, SyncId, Timestamp};
+use crate::base::{HostName, Json, MachineName, Shared, Side, SiteName, SyncId, Timestamp};
 
 /// Whether a side runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -162,7 +162,7 @@ pub struct Facts {
     /// When observing began; ages are counted up to here.
     pub now: Option<Timestamp>,
     /// By machine.
-    pub machines: BTreeMap<MachineName, MachineFacts>,
+    pub machines: Shared<BTreeMap<MachineName, MachineFacts>>,
     /// By site and host.
     pub hosts: BTreeMap<HostKey, HostFacts>,
 }

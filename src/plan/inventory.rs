@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8PathBuf;
 
-use crate::base::{HostName, Json, MachineName, Side, SiteName};
+use crate::base::{HostName, Json, MachineName, Shared, Side, SiteName};
 
 /// What a plan writes before an inventory value that it rests on: `inventory.needs`.
 pub const INVENTORY_FACT: &str = "inventory.";
@@ -18,7 +18,7 @@ pub struct Inventory {
     /// By name.
     pub sites: BTreeMap<SiteName, SiteEntry>,
     /// By name.
-    pub machines: BTreeMap<MachineName, MachineEntry>,
+    pub machines: Shared<BTreeMap<MachineName, MachineEntry>>,
     /// Encryption keys by name: where they come from, never the secret itself.
     pub keys: BTreeMap<String, KeySource>,
     /// The allow-list of `run_command`, by name.

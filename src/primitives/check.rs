@@ -6,17 +6,17 @@ use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::base::{Json, Side};
+use crate::base::{Json, Side, StepId};
 use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
 use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
 use crate::primitives::spec::{Opt, OptType, Output, Param, Spec, Takes, Yields};
-use crate::primitives::work::cost;
 use crate::primitives::work::http::{self, Url};
 use crate::primitives::work::options::Options;
-use crate::primitives::work::sides::{MACHINE_OR_NONE, Sides, active};
+use crate::primitives::work::sides::{Sides, active};
+use crate::primitives::work::{copied, cost};
 use crate::run::failure::Failure;
 
 const fn opt(name: &'static str, ty: OptType, default: &'static str, doc: &'static str) -> Opt {
@@ -31,10 +31,15 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(5);
 
 static SPEC: Spec = Spec {
     name: "check",
-    doc: "Probes until the machine (or an address) answers, or `timeout` has passed.\n\nWithout a probe it asks the provider for the machine's sign of life. `tcp` and `http` need the machine's `address` in the inventory. The step fails when nothing answers in time; with `assert: false` it succeeds and says so in `ok`.",
+    doc: "Probes until the machine, its isolated copy or an address answers, or `timeout` has passed.\n\nWithout a probe it asks the provider for the machine's sign of life; a copy is in no network and is always asked so. `tcp` and `http` need the machine's `address` in the inventory. The step fails when nothing answers in time; with `assert: false` it succeeds and says so in `ok`.",
     kind: Kind::Poll,
     params: &[
-        MACHINE_OR_NONE,
+        Param {
+            name: MACHINE,
+            takes: Takes::MachineOrCopy,
+            optional: true,
+            doc: "the machine, whose chain it joins, or an isolated copy of one; left out, the step is a barrier in its scope",
+        },
         Param {
             name: "target",
             takes: Takes::Text,
@@ -89,12 +94,16 @@ static SPEC: Spec = Spec {
     example: "check(web, #{ tcp: 443, timeout: \"5m\" });",
 };
 
+const MACHINE: &str = "machine";
+
 /// See [`SPEC`].
 pub(super) struct Check;
 
 /// What to ask, and for how long.
 pub(super) struct Args {
     probe: Probe,
+    /// The step that started the copy that is asked instead of its machine.
+    copy: Option<StepId>,
     side: Option<Side>,
     every: Duration,
     hold: Duration,
@@ -128,6 +137,14 @@ impl Primitive for Check {
     fn parse(args: &Json) -> Result<Args, Vec<Diagnostic>> {
         let mut options = Options::new(args);
         let probe = probe(&mut options);
+        let copy = options.handle_of(MACHINE);
+        let is_asked_itself = options.text("side").is_none() && probe == Probe::SignOfLife;
+        if copy.is_some() && !is_asked_itself {
+            options.refuse(
+                "an isolated copy is in no network and has no sides",
+                "write `check(copy)`: its provider is asked for its sign of life",
+            );
+        }
         let side = match options.text("side").as_deref() {
             Some("cloud") => Some(Side::Cloud),
             Some("onprem") => Some(Side::Onprem),
@@ -135,6 +152,7 @@ impl Primitive for Check {
         };
         let parsed = Args {
             probe,
+            copy,
             side,
             every: options
                 .duration("every")
@@ -147,7 +165,7 @@ impl Primitive for Check {
     }
 
     fn effect(args: &Args, subject: &Subject<'_>) -> Effect {
-        match subject.machine {
+        match subject.machine.filter(|_| args.copy.is_none()) {
             Some(_) => Effect::Check { side: args.side, asserts: args.asserts },
             None => Effect::Nothing,
         }
@@ -155,6 +173,9 @@ impl Primitive for Check {
 
     fn describe(args: &Args, _: &Subject<'_>) -> String {
         let what = match &args.probe {
+            Probe::SignOfLife if args.copy.is_some() => {
+                "the isolated copy's application gives a sign of life".to_owned()
+            }
             Probe::SignOfLife => "its application gives a sign of life".to_owned(),
             Probe::Port(port) => format!("port {port} answers"),
             Probe::Path(path, status) => format!("http {path} answers{}", shown(*status)),
@@ -250,7 +271,7 @@ async fn until(args: &Args, ctx: &dyn Ctx, deadline: Instant) -> Result<(bool, S
     let mut answers_since: Option<Instant> = None;
     loop {
         let patience = PROBE_PATIENCE.min(deadline.saturating_duration_since(Instant::now()));
-        let asked = once(args, sides.as_ref(), patience);
+        let asked = once(args, ctx, sides.as_ref(), patience);
         let seen = tokio::time::timeout(PROBE_PATIENCE + args.every, asked).await;
         let seen = seen.unwrap_or_else(|_| Err(Failure::transient("no answer")));
         let detail = match seen {
@@ -277,6 +298,7 @@ async fn until(args: &Args, ctx: &dyn Ctx, deadline: Instant) -> Result<(bool, S
 
 async fn once(
     args: &Args,
+    ctx: &dyn Ctx,
     sides: Option<&Sides<'_>>,
     patience: Duration,
 ) -> Result<String, Failure> {
@@ -284,6 +306,10 @@ async fn once(
         (Probe::Address(address), _) => connect(address, patience).await,
         (Probe::Web(url, status), _) => get(url, *status, patience).await,
         (Probe::SignOfLife, Some(sides)) => {
+            if let Some(step) = &args.copy {
+                let (copies, at) = (sides.copies(Side::Onprem)?, sides.at(Side::Onprem));
+                return copies.sign_of_life(at, &copied::id_of(ctx, step), patience).await;
+            }
             let side = side(args, sides).await?;
             sides.power(side)?.sign_of_life(sides.at(side), patience).await
         }

@@ -14,7 +14,7 @@ use crate::primitives::work::cost;
 use crate::primitives::work::sides::{MACHINE, Sides, active};
 use crate::run::event::Deletes;
 use crate::run::failure::Failure;
-use crate::sites::SideView;
+use crate::sites::{Booted, SideView};
 
 static SPEC: Spec = Spec {
     name: "commit",
@@ -69,11 +69,16 @@ impl Primitive for Commit {
     async fn run(_: &(), ctx: &dyn Ctx) -> Result<Committed, Failure> {
         let sides = Sides::open(ctx)?;
         let (cloud, onprem) = sides.look_both().await?;
+        // Given up by a person, and not there to be deleted.
+        let is_out_of_reach = cloud.power == Power::Unknown && onprem.lost_twin.is_some();
+        let is_there = cloud.exists && !is_out_of_reach;
         let generation = match announced(ctx, &cloud, &onprem) {
             Some(generation) => generation,
             None => {
                 may_commit(&sides, &cloud, &onprem)?;
-                announce(&sides, &cloud, ctx).await?;
+                if is_there {
+                    announce(&sides, &cloud, ctx).await?;
+                }
                 cloud.generation.clone()
             }
         };
@@ -81,12 +86,12 @@ impl Primitive for Commit {
         // no way back.
         let home = sides.machines(Side::Onprem)?;
         home.set_committed(sides.at(Side::Onprem), &sides.fence(Side::Onprem)?).await?;
-        if cloud.exists {
+        if is_there {
             ctx.progress(0, 0, 0, "deleting the cloud machine");
             let away = sides.machines(Side::Cloud)?;
             away.delete(sides.at(Side::Cloud), &generation, &sides.fence(Side::Cloud)?).await?;
         }
-        Ok(Committed { deleted: cloud.exists || ctx.intended().is_some() })
+        Ok(Committed { deleted: is_there || ctx.intended().is_some() })
     }
 }
 
@@ -95,19 +100,18 @@ impl Primitive for Commit {
 fn announced(ctx: &dyn Ctx, cloud: &SideView, onprem: &SideView) -> Option<String> {
     let intended = ctx.intended();
     let of_step = intended.and_then(|deletes| serde_json::from_value::<Deletes>(deletes).ok());
+    // Of this switch: an earlier one's mark says nothing once the machine went to the cloud again.
+    let is_marked = onprem.committed && active(cloud, onprem) == Side::Onprem;
     let of_site = || {
-        let booted = onprem.booted.as_ref().filter(|_| onprem.committed)?;
+        let booted = onprem.booted.as_ref().filter(|_| is_marked)?;
         Some(booted.source_generation.clone())
     };
-    let done = || (onprem.committed && !cloud.exists).then(String::new);
+    let done = || (is_marked && !cloud.exists).then(String::new);
     of_step.map(|deletes| deletes.generation).or_else(of_site).or_else(done)
 }
 
-/// Journals what will be deleted. A cloud side that is not there is nothing to announce.
+/// Journals what will be deleted.
 async fn announce(sides: &Sides<'_>, cloud: &SideView, ctx: &dyn Ctx) -> Result<(), Failure> {
-    if !cloud.exists {
-        return Ok(());
-    }
     let doomed = sides.machines(Side::Cloud)?.doomed(sides.at(Side::Cloud)).await?;
     let deletes = Deletes {
         machine: sides.machine.clone(),
@@ -125,7 +129,10 @@ fn may_commit(sides: &Sides<'_>, cloud: &SideView, onprem: &SideView) -> Result<
     let refuse = |code, what: String, help: &str| {
         Err(Failure::refused(code, format!("{what}; nothing was deleted")).help(help))
     };
-    let booted = onprem.booted.as_ref().filter(|_| active(cloud, onprem) == Side::Onprem);
+    let is_home = active(cloud, onprem) == Side::Onprem;
+    let is_given_up = onprem.lost_twin.is_some();
+    let is_good = |booted: &&Booted| is_home && (booted.is_final || is_given_up);
+    let booted = onprem.booted.as_ref().filter(is_good);
     let Some(booted) = booted else {
         return refuse(
             "H315",
@@ -142,7 +149,8 @@ fn may_commit(sides: &Sides<'_>, cloud: &SideView, onprem: &SideView) -> Result<
             "`homing retry` its start step, then this one, and resume; or go back with `start_azure_vm(m)` in a script",
         );
     }
-    if cloud.exists && cloud.power != Power::Off {
+    let is_off = cloud.power == Power::Off || (cloud.power == Power::Unknown && is_given_up);
+    if cloud.exists && !is_off {
         return refuse(
             "H317",
             format!(
@@ -151,7 +159,7 @@ fn may_commit(sides: &Sides<'_>, cloud: &SideView, onprem: &SideView) -> Result<
             "decide by hand which side is right and shut the other one down; homing deletes neither",
         );
     }
-    if cloud.exists && cloud.generation != booted.source_generation {
+    if cloud.exists && cloud.power == Power::Off && cloud.generation != booted.source_generation {
         return refuse(
             "H318",
             format!(

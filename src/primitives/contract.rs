@@ -40,6 +40,15 @@ pub trait Primitive: Send + Sync + 'static {
     /// What is wrong with them, without places (the caller knows those).
     fn parse(args: &Json) -> Result<Self::Args, Vec<Diagnostic>>;
 
+    /// Whether what it is told fits the inventory and its machine: what [`Primitive::parse`] cannot see.
+    /// A run does not rely on it: the inventory may be another one by then.
+    ///
+    /// # Errors
+    /// What does not fit, without places.
+    fn fits(_: &Self::Args, _: &Subject<'_>) -> Result<(), Vec<Diagnostic>> {
+        Ok(())
+    }
+
     /// What it does to its machine, for the verifier. May read facts (`mode: "auto"`), by name.
     fn effect(args: &Self::Args, subject: &Subject<'_>) -> Effect;
 
@@ -169,6 +178,12 @@ pub trait AnyPrimitive: Send + Sync {
     /// What is wrong with them.
     fn check(&self, args: &Json) -> Result<(), Vec<Diagnostic>>;
 
+    /// See [`Primitive::fits`]; `args` were checked.
+    ///
+    /// # Errors
+    /// What does not fit.
+    fn fits(&self, args: &Json, subject: &Subject<'_>) -> Result<(), Vec<Diagnostic>>;
+
     /// See [`Primitive::effect`]; `args` were checked.
     fn effect(&self, args: &Json, subject: &Subject<'_>) -> Effect;
 
@@ -215,6 +230,10 @@ impl<P: Primitive> AnyPrimitive for Erased<P> {
 
     fn check(&self, args: &Json) -> Result<(), Vec<Diagnostic>> {
         P::parse(&described(args)).map(drop)
+    }
+
+    fn fits(&self, args: &Json, subject: &Subject<'_>) -> Result<(), Vec<Diagnostic>> {
+        P::fits(&Self::args(args), subject)
     }
 
     fn effect(&self, args: &Json, subject: &Subject<'_>) -> Effect {

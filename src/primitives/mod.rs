@@ -9,19 +9,26 @@ mod approve;
 mod barrier;
 mod check;
 mod commit;
+mod commit_failover;
 pub mod contract;
 mod create_onprem_vm;
+mod declare_lost;
+mod delete_copy;
 mod delete_snapshot;
+mod fail_if;
 mod notify;
 mod reverse_replicate;
+mod run_command;
 mod shutdown_azure_vm;
 mod shutdown_onprem_vm;
 mod snapshot;
 pub mod spec;
 mod start_azure_vm;
+mod start_copy;
 mod start_onprem_vm;
 mod transfer_delta;
 mod wait;
+mod wait_until;
 mod work;
 
 use crate::primitives::contract::{AnyPrimitive, Erased};
@@ -32,17 +39,24 @@ pub static ALL: &[&dyn AnyPrimitive] = &[
     &Erased::<barrier::Barrier>::new(),
     &Erased::<check::Check>::new(),
     &Erased::<commit::Commit>::new(),
+    &Erased::<commit_failover::CommitFailover>::new(),
     &Erased::<create_onprem_vm::CreateOnpremVm>::new(),
+    &Erased::<declare_lost::DeclareLost>::new(),
+    &Erased::<delete_copy::DeleteCopy>::new(),
     &Erased::<delete_snapshot::DeleteSnapshot>::new(),
+    &Erased::<fail_if::FailIf>::new(),
     &Erased::<notify::Notify>::new(),
     &Erased::<reverse_replicate::ReverseReplicate>::new(),
+    &Erased::<run_command::RunCommand>::new(),
     &Erased::<shutdown_azure_vm::ShutdownAzureVm>::new(),
     &Erased::<shutdown_onprem_vm::ShutdownOnpremVm>::new(),
     &Erased::<snapshot::Snapshot>::new(),
     &Erased::<start_azure_vm::StartAzureVm>::new(),
+    &Erased::<start_copy::StartCopy>::new(),
     &Erased::<start_onprem_vm::StartOnpremVm>::new(),
     &Erased::<transfer_delta::TransferDelta>::new(),
     &Erased::<wait::Wait>::new(),
+    &Erased::<wait_until::WaitUntil>::new(),
 ];
 
 /// The primitive of that name.
@@ -84,29 +98,48 @@ mod tests {
         ("check", "{}"),
         ("check", r#"{"tcp": 443, "side": "cloud", "hold": "30s"}"#),
         ("check", r#"{"http": ":8080/health", "status": 204, "assert": false}"#),
+        ("check", r#"{"machine": {"step": "web-01.start_copy.1"}}"#),
         ("check", r#"{"target": "10.0.0.4:22"}"#),
         ("check", r#"{"target": "http://10.0.0.4/up"}"#),
         ("commit", "{}"),
+        ("commit_failover", "{}"),
         ("create_onprem_vm", "{}"),
         (
             "create_onprem_vm",
             r#"{"host": "hv-02", "network": "prod", "cpus": 4, "memory": "8GiB", "path": "/vm"}"#,
         ),
+        ("declare_lost", r#"{"side": "onprem", "reason": "it burns"}"#),
+        ("delete_copy", r#"{"copy": {"step": "web-01.start_copy.1"}}"#),
         ("delete_snapshot", r#"{"snapshot": {"step": "web-01.snapshot.1"}}"#),
+        (
+            "fail_if",
+            r#"{"condition": {"deferred": {"op": ">", "args": [{"of": "web-01.transfer_delta.1", "output": "bytes_sent"}, {"value": 9}]}}, "message": {"text": ["sent ", {"deferred": {"of": "web-01.transfer_delta.1", "output": "bytes_sent"}}]}}"#,
+        ),
         ("notify", r#"{"text": "web is home", "command": ["/bin/page", "ops"]}"#),
         ("notify", r#"{"text": "web is home", "webhook": "http://10.0.0.9/hook"}"#),
         ("reverse_replicate", "{}"),
         ("reverse_replicate", r#"{"allow_initial": true}"#),
+        ("run_command", r#"{"argv": ["/bin/dns", "home"], "undo": ["/bin/dns", "cloud"]}"#),
+        ("run_command", r#"{"argv": ["/bin/dns", "x"], "on": "host", "repeatable": true}"#),
         ("shutdown_azure_vm", r#"{"grace": "90s"}"#),
         ("shutdown_onprem_vm", "{}"),
         ("snapshot", "{}"),
         ("start_azure_vm", "{}"),
+        ("start_copy", r#"{"snapshot": {"step": "web-01.snapshot.1"}}"#),
+        (
+            "start_copy",
+            r#"{"snapshot": {"step": "web-01.snapshot.1"}, "host": "hv-02", "network": "drill"}"#,
+        ),
         ("start_onprem_vm", "{}"),
         ("start_onprem_vm", r#"{"host": "hv-02"}"#),
         ("transfer_delta", "{}"),
         ("transfer_delta", r#"{"from": {"step": "web-01.snapshot.1"}, "bandwidth": "200MiB/s"}"#),
         ("transfer_delta", r#"{"mode": "full", "in_downtime": true, "key": "tier1"}"#),
         ("wait", r#"{"duration": "90s"}"#),
+        (
+            "wait_until",
+            r#"{"condition": {"until": {"of": "web-01.check.1", "output": "ok"}}, "probes": [{"step": "web-01.check.1", "primitive": "check", "machine": "web-01", "args": {}}], "every": "10s"}"#,
+        ),
     ];
 
     fn described(primitive: &str, args: &str) -> String {
@@ -150,26 +183,36 @@ mod tests {
         check: check that its application gives a sign of life
         check: check that port 443 answers on its cloud side, and goes on for 30s
         check: check that http :8080/health answers 204 (only noted, never a failure)
+        check: check that the isolated copy's application gives a sign of life
         check: check that 10.0.0.4:22 answers
         check: check that http://10.0.0.4:80/up answers
         commit: DELETE the cloud machine, its disks and snapshots for good; keep the base for protection
+        commit_failover: commit the failover: on-prem becomes the replica; nothing is deleted
         create_onprem_vm: create the on-prem machine on hv-01, if it does not exist
         create_onprem_vm: create the on-prem machine on hv-02, switch prod, 4 processors, 8.0 GiB of memory, in /vm, and give up its replica on hv-01
+        declare_lost: GIVE UP the onprem side with what it wrote since the last transfer: it burns
+        delete_copy: delete the isolated copy with its disks
         delete_snapshot: delete the snapshot
+        fail_if: fail if ⟨web-01.transfer_delta.1.bytes_sent > 9⟩: sent ⟨web-01.transfer_delta.1.bytes_sent⟩
         notify: tell /bin/page ops: web is home
         notify: tell http://10.0.0.9:80/hook: web is home
         reverse_replicate: protect on-prem towards the cloud again: send changes since the switch; the machine keeps running
         reverse_replicate: protect on-prem towards the cloud again: send changes (or everything) since the switch; the machine keeps running
+        run_command: run /bin/dns home, once (taken back by /bin/dns cloud)
+        run_command: run /bin/dns x on hv-01
         shutdown_azure_vm: shut down the cloud machine (hard after 1m 30s) and keep it off; its downtime begins
         shutdown_onprem_vm: shut down the on-prem machine (hard after 2m) and keep it off; its downtime begins
         snapshot: take a snapshot of the cloud disks; the machine keeps running
         start_azure_vm: start the cloud machine again from its own disks; its downtime ends
+        start_copy: boot an isolated copy from the snapshot on hv-01, apart from every network (64.0 MiB of disks); the machine is not touched
+        start_copy: boot an isolated copy from the snapshot on hv-02, on switch drill (64.0 MiB of disks); the machine is not touched
         start_onprem_vm: boot the on-prem machine on hv-01; its downtime ends
         start_onprem_vm: boot the on-prem machine on hv-02; its downtime ends
         transfer_delta: send what changed on the stopped disks to the replica (auto: there is a replica to compare with; 64.0 MiB of disks)
         transfer_delta: send what changed in the snapshot to the replica (auto: there is a replica to compare with; 64.0 MiB of disks, 200.0 MiB/s at most)
         transfer_delta: send everything on the stopped disks to the replica (as the script says; 64.0 MiB of disks, key `tier1`, in the downtime if need be)
         wait: wait 1m 30s
+        wait_until: wait until web-01.check.1.ok, looking every 10s
         ");
     }
 
@@ -183,11 +226,25 @@ mod tests {
             ("check", r#"{"http": "health"}"#, "is no path"),
             ("check", r#"{"target": "db"}"#, "is no address"),
             ("check", r#"{"target": "https://db/"}"#, "https is not supported yet"),
+            ("declare_lost", r#"{"side": "cloud", "reason": ""}"#, "without a reason"),
+            (
+                "check",
+                r#"{"machine": {"step": "web-01.start_copy.1"}, "tcp": 22}"#,
+                "in no network",
+            ),
+            ("delete_copy", "{}", "no copy was given"),
             ("delete_snapshot", "{}", "no snapshot was given"),
+            ("fail_if", r#"{"condition": true, "message": " "}"#, "says nothing"),
+            ("fail_if", r#"{"condition": 3, "message": "m"}"#, "was given 3"),
+            ("run_command", r#"{"argv": []}"#, "without a program"),
+            ("run_command", r#"{"argv": ["a"], "env": {"LD_PRELOAD": "x"}}"#, "may not set"),
+            ("run_command", r#"{"argv": ["a"], "env": {"HOMING_RUN": "x"}}"#, "may not set"),
+            ("wait_until", r#"{"condition": true}"#, "no condition"),
             ("notify", r#"{"text": "hi"}"#, "goes one way"),
             ("notify", r#"{"text": "hi", "command": []}"#, "goes one way"),
             ("notify", r#"{"text": "a", "command": ["b"], "webhook": "http://c"}"#, "goes one way"),
             ("notify", r#"{"text": "hi", "webhook": "https://c"}"#, "https is not supported yet"),
+            ("start_copy", "{}", "no snapshot was given"),
             ("transfer_delta", r#"{"mode": "fast"}"#, "no mode is called `fast`"),
         ];
         for (primitive, args, words) in mistakes {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use crate::base::Json;
 use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
-use crate::plan::inventory::Inventory;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
 use crate::primitives::contract::{Cost, Ctx, Done, Primitive, Subject};
 use crate::primitives::spec::{Opt, OptType, Spec, Yields};
+use crate::primitives::work::commands;
 use crate::primitives::work::cost;
 use crate::primitives::work::http::{self, Url};
 use crate::primitives::work::options::Options;
@@ -92,6 +92,15 @@ impl Primitive for Notify {
         options.finish(Args { text, way })
     }
 
+    fn fits(args: &Args, subject: &Subject<'_>) -> Result<(), Vec<Diagnostic>> {
+        match &args.way {
+            Way::Command(argv) => {
+                commands::listed(subject.inventory, argv).map_err(|one| vec![one])
+            }
+            Way::Webhook(_) | Way::Neither => Ok(()),
+        }
+    }
+
     fn effect(_: &Args, _: &Subject<'_>) -> Effect {
         Effect::Nothing
     }
@@ -122,7 +131,7 @@ impl Primitive for Notify {
 }
 
 async fn call(argv: &[String], text: &str, ctx: &dyn Ctx) -> Result<(), Failure> {
-    allowed(ctx.inventory(), argv)?;
+    commands::allowed(ctx.inventory(), argv)?;
     let child = tokio::process::Command::new(&argv[0])
         .args(&argv[1..])
         .env("HOMING_TEXT", text)
@@ -145,26 +154,6 @@ async fn call(argv: &[String], text: &str, ctx: &dyn Ctx) -> Result<(), Failure>
     }
 }
 
-/// No command that the inventory does not list, whatever a script says.
-fn allowed(inventory: &Inventory, argv: &[String]) -> Result<(), Failure> {
-    let fits = |pattern: &[String]| {
-        pattern.len() == argv.len()
-            && pattern.iter().zip(argv).all(|(allowed, word)| allowed == "*" || allowed == word)
-    };
-    if inventory.commands.values().any(|entry| fits(&entry.argv)) {
-        return Ok(());
-    }
-    let listed: Vec<&str> = inventory.commands.keys().map(String::as_str).collect();
-    Err(Failure::refused(
-        "H323",
-        format!("`{}` is not on the inventory's allow-list; it was not started", argv.join(" ")),
-    )
-    .help(format!(
-        "add it as [commands.NAME] argv = [..] (`*` stands for any one argument); listed are: {}",
-        if listed.is_empty() { "none".to_owned() } else { listed.join(", ") }
-    )))
-}
-
 /// Longest wait for a webhook's answer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -175,24 +164,5 @@ async fn post(url: &Url, body: &str) -> Result<(), Failure> {
         Ok(Ok(status)) => Err(Failure::transient(format!("{url} answered {status}"))),
         Ok(Err(why)) => Err(Failure::transient(why)),
         Err(_) => Err(Failure::timed_out(format!("{url} did not answer"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::inventory::CommandEntry;
-
-    #[test]
-    fn only_listed_commands_are_allowed_and_a_star_is_one_argument() {
-        let argv = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-        let entry = CommandEntry { argv: argv(&["/bin/page", "*"]) };
-        let inventory =
-            Inventory { commands: [("page".to_owned(), entry)].into(), ..Inventory::default() };
-        assert!(allowed(&inventory, &argv(&["/bin/page", "ops"])).is_ok());
-        for bad in [&["/bin/page"][..], &["/bin/page", "a", "b"], &["/bin/sh", "ops"]] {
-            let refused = allowed(&inventory, &argv(bad)).unwrap_err();
-            assert_eq!(refused.code.as_deref(), Some("H323"), "{bad:?}");
-        }
     }
 }

@@ -8,12 +8,13 @@ use crate::base::{MachineName, Side};
 use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::estimate::MachineEstimate;
+use crate::plan::expr::described;
 use crate::plan::facts::SELECTION;
 use crate::plan::step::{Reversibility, Step, StepIx};
 use crate::render::fold::{count, counted, names};
 use crate::render::style::{Ink, Style};
 use crate::render::table::Table;
-use crate::render::{Review, path};
+use crate::render::{Review, guarded, path};
 
 /// Most machines in the table; the others are one row.
 const MACHINES_MAX: usize = 10;
@@ -29,6 +30,7 @@ type Section = fn(&Review<'_>, Style) -> String;
 const SECTIONS: &[Section] = &[
     title,
     direction,
+    guarded::limits,
     irreversible,
     no_return,
     duration,
@@ -36,7 +38,9 @@ const SECTIONS: &[Section] = &[
     digest,
     gates,
     machines,
+    guarded::guarded,
     warnings,
+    guarded::answered,
     facts,
 ];
 
@@ -180,7 +184,9 @@ fn gate(review: &Review<'_>, ix: StepIx, down: &[&MachineName]) -> String {
         || "waits without limit".to_owned(),
         |ms| format!("waits at most {}", show_seconds(ms as f64 / 1000.0)),
     );
-    let asked = step.args.get("message").and_then(|text| text.as_str());
+    // What is known only later stands as its source.
+    let args = described(&step.args);
+    let asked = args.get("message").and_then(|text| text.as_str());
     let asked = asked.unwrap_or_else(|| review.sentence(ix));
     let silence = match step.args.get("on_timeout").and_then(|word| word.as_str()) {
         Some("go_on") => "no answer counts as YES",
@@ -303,7 +309,7 @@ fn selection(terms: &str, found: &str) -> String {
 }
 
 /// The first lines; how many more there are.
-fn capped(lines: Vec<String>, style: Style) -> String {
+pub fn capped(lines: Vec<String>, style: Style) -> String {
     let hidden = lines.len().saturating_sub(LINES_MAX);
     let mut page: String = lines.into_iter().take(LINES_MAX).collect();
     if hidden > 0 {
@@ -317,6 +323,7 @@ fn indented(text: &str) -> String {
     text.lines().map(|line| format!(" {line}\n")).collect()
 }
 
-fn fold_machines(machines: &[&MachineName]) -> String {
+/// `3: web-{01..03}`.
+pub fn fold_machines(machines: &[&MachineName]) -> String {
     counted(&machines.iter().map(|machine| machine.as_str()).collect::<Vec<_>>())
 }

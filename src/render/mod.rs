@@ -8,12 +8,14 @@
 pub mod change;
 mod first_page;
 pub mod fold;
+mod guarded;
 mod path;
 pub mod reference;
 mod steps;
 pub mod style;
 pub mod table;
 pub mod text;
+mod words;
 
 use crate::base::Digest;
 use crate::diagnostic::Diagnostic;
@@ -95,6 +97,7 @@ pub(crate) mod tests {
     use crate::plan::graph::index;
     use crate::plan::inventory::{Addresses, MachineEntry};
     use crate::plan::policy::Policy;
+    use crate::plan::scope::{Scope, ScopeIx, ScopeKind};
     use crate::plan::step::{Kind, Origin, Reversibility, Step};
     use crate::source::Span;
 
@@ -262,6 +265,16 @@ pub(crate) mod tests {
             self.sentences.push(sentence);
         }
 
+        /// Puts a run of its steps into a scope.
+        pub(crate) fn scope(&mut self, kind: ScopeKind, first: usize, end: usize) -> ScopeIx {
+            let ix = ScopeIx(u32::try_from(self.plan.scopes.len()).unwrap());
+            let parent = self.plan.steps[first].scope;
+            let (first, end) = (index(first), index(end));
+            self.plan.scopes.push(Scope { kind, parent, first, end, ..Scope::plan() });
+            self.plan.steps[first.at()..end.at()].iter_mut().for_each(|step| step.scope = ix);
+            ix
+        }
+
         pub(crate) fn review(&self) -> Review<'_> {
             let commit = |step: &Step| step.effect == Effect::Commit;
             Review {
@@ -296,7 +309,7 @@ pub(crate) mod tests {
             effect: Effect::Nothing,
             reversibility: Reversible,
             optional: false,
-            policy: Arc::new(Policy::ONCE),
+            policy: Arc::new(find(primitive).unwrap().spec().policy.clone()),
             origin: Origin {
                 at: Span::point("failback.rhai".into(), 10 + line, 5),
                 via: Arc::new([]),

@@ -15,10 +15,9 @@ pub fn before(plan: &Plan, ix: StepIx) -> Vec<bool> {
     let mut found = vec![false; plan.steps.len()];
     let mut open = vec![ix];
     while let Some(at) = open.pop() {
-        let step = plan.step(at);
-        for earlier in step.needs.iter().chain(&step.waits) {
+        for (earlier, _) in plan.step(at).edges() {
             if !std::mem::replace(&mut found[earlier.at()], true) {
-                open.push(*earlier);
+                open.push(earlier);
             }
         }
     }
@@ -75,7 +74,7 @@ fn after(plan: &Plan, ix: StepIx) -> Vec<bool> {
     let mut found = vec![false; plan.steps.len()];
     found[ix.at()] = true;
     for (at, step) in plan.iter().skip(ix.at() + 1) {
-        found[at.at()] = step.needs.iter().chain(&step.waits).any(|earlier| found[earlier.at()]);
+        found[at.at()] = step.edges().any(|(earlier, _)| found[earlier.at()]);
     }
     found
 }

@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 
 use crate::base::MachineName;
-use crate::plan::step::{Reversibility, StepIx};
+use crate::plan::scope::ScopeIx;
+use crate::plan::step::{Kind, Reversibility, StepIx};
 use crate::render::Review;
 use crate::render::first_page::place;
 use crate::render::fold::counted;
 use crate::render::style::{Ink, Style};
+use crate::render::words;
 
 /// More different sequences than this in one wave, and only the shape decides what is alike.
 const GROUPS_MAX: usize = 12;
 /// More waves than this are not shown.
 const WAVES_MAX: usize = 200;
+/// Scopes deeper than this are not indented any more.
+const DEPTH_MAX: usize = 4;
 /// What stands for a machine's own name in a sentence that many machines share.
 const ANY_MACHINE: &str = "<machine>";
 
@@ -80,7 +84,7 @@ fn grouped<'a>(review: &Review<'a>, chains: &[Chain<'a>], roughly: bool) -> Vec<
     let mut groups: Vec<Group<'a>> = Vec::new();
     let mut places: BTreeMap<Vec<String>, usize> = BTreeMap::new();
     for (machine, steps) in chains {
-        let key = steps.iter().map(|ix| key(review, *ix, roughly)).collect();
+        let key = key_of(review, *machine, steps, roughly);
         let known = machine.and_then(|_| places.get(&key).copied());
         match (known, machine) {
             (Some(at), Some(machine)) => groups[at].machines.push(machine),
@@ -97,6 +101,50 @@ fn grouped<'a>(review: &Review<'a>, chains: &[Chain<'a>], roughly: bool) -> Vec<
     groups
 }
 
+/// What stands below a machine's name: a line about a scope, or a step; and how deep.
+enum Line {
+    Scope(usize, String),
+    Step(usize, StepIx),
+}
+
+/// The steps of a chain with a line above each run of them that a scope holds together.
+fn lines(review: &Review<'_>, steps: &[StepIx]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut shown: Vec<ScopeIx> = Vec::new();
+    for ix in steps {
+        let mut path: Vec<ScopeIx> = review
+            .plan
+            .outwards(review.plan.step(*ix).scope)
+            .map(|(scope, _)| scope)
+            .filter(|scope| *scope != ScopeIx::PLAN)
+            .collect();
+        path.reverse();
+        let same = shown.iter().zip(&path).take_while(|(a, b)| a == b).count();
+        for depth in same..path.len() {
+            let after = shown.get(depth).copied().filter(|_| depth == same);
+            lines.push(Line::Scope(depth, words::heading(review.plan, path[depth], after)));
+        }
+        lines.push(Line::Step(path.len(), *ix));
+        shown = path;
+    }
+    lines
+}
+
+/// What makes two machines' chains alike for a reader.
+fn key_of(
+    review: &Review<'_>,
+    machine: Option<&MachineName>,
+    steps: &[StepIx],
+    roughly: bool,
+) -> Vec<String> {
+    let key = |line: Line| match line {
+        Line::Scope(depth, _) if roughly => format!("{depth}"),
+        Line::Scope(depth, text) => format!("{depth} {}", nameless(&text, machine)),
+        Line::Step(_, ix) => key(review, ix, roughly),
+    };
+    lines(review, steps).into_iter().map(key).collect()
+}
+
 /// What makes two steps alike for a reader.
 fn key(review: &Review<'_>, ix: StepIx, roughly: bool) -> String {
     let step = review.plan.step(ix);
@@ -106,7 +154,8 @@ fn key(review: &Review<'_>, ix: StepIx, roughly: bool) -> String {
     }
     let sentence = nameless(review.sentence(ix), step.machine.as_ref());
     let id = short_id(review, ix);
-    format!("{id} {place} {} {sentence}{}", step.optional, others_first(review, ix))
+    let tries = words::tries(step).unwrap_or_default();
+    format!("{id} {place} {} {tries} {sentence}{}", step.optional, others_first(review, ix))
 }
 
 /// Most steps of other machines that one step is said to wait for.
@@ -116,7 +165,7 @@ const OTHERS_MAX: usize = 3;
 /// barriers need no words: everything below them waits.
 fn others_first(review: &Review<'_>, ix: StepIx) -> String {
     let step = review.plan.step(ix);
-    let before = step.needs.iter().map(|at| review.plan.step(*at));
+    let before = step.needs.iter().chain(&step.follows).map(|at| review.plan.step(*at));
     let others = before.filter(|other| other.machine.is_some() && other.machine != step.machine);
     let ids: Vec<&str> = others.map(|other| other.id.as_str()).collect();
     let more = match ids.len().saturating_sub(OTHERS_MAX) {
@@ -136,10 +185,29 @@ impl Group<'_> {
         if !self.machines.is_empty() {
             page.push_str(&format!("{}\n", self.title(style)));
         }
-        for ix in &self.steps {
-            page.push_str(&self.step(review, *ix, style));
+        for line in lines(review, &self.steps) {
+            page.push_str(&match line {
+                Line::Scope(depth, text) => self.scope(depth, &text, style),
+                Line::Step(depth, ix) => self.step(review, depth, ix, style),
+            });
         }
         page
+    }
+
+    /// The columns before a line: what belongs to no machine stands where machines' names do.
+    fn margin(&self, depth: usize) -> String {
+        let own = if self.machines.is_empty() { 2 } else { 4 };
+        " ".repeat(own + 2 * depth.min(DEPTH_MAX))
+    }
+
+    fn scope(&self, depth: usize, text: &str, style: Style) -> String {
+        let text = match self.machines.as_slice() {
+            [first, _, ..] => nameless(text, Some(first)),
+            _ => text.to_owned(),
+        };
+        let margin = self.margin(depth);
+        let filled = style.fill(&margin, &format!("{margin}  "), &text);
+        format!("{}\n", style.paint(Ink::Title, &filled))
     }
 
     fn title(&self, style: Style) -> String {
@@ -152,7 +220,7 @@ impl Group<'_> {
         style.paint(Ink::Title, &title)
     }
 
-    fn step(&self, review: &Review<'_>, ix: StepIx, style: Style) -> String {
+    fn step(&self, review: &Review<'_>, depth: usize, ix: StepIx, style: Style) -> String {
         let step = review.plan.step(ix);
         let sentence = if self.machines.len() > 1 {
             nameless(review.sentence(ix), step.machine.as_ref())
@@ -164,12 +232,26 @@ impl Group<'_> {
             _ => ("", Ink::Command),
         };
         let may = if step.optional { " (may fail)" } else { "" };
+        let tries = match step.kind {
+            // How long a gate is open stands on the first page.
+            Kind::Gate => None,
+            _ => words::tries(step),
+        };
+        let tries = tries.map_or(String::new(), |tries| format!(" ({tries})"));
+        let undoes = step.undoes.map(|ix| review.plan.step(ix).id.as_str());
+        let undoes = undoes.map_or(String::new(), |id| format!("take {id} back if it was begun: "));
+        let undoes = match self.machines.as_slice() {
+            [_, _, ..] => nameless(&undoes, step.machine.as_ref()),
+            _ => undoes,
+        };
         let id = short_id(review, ix);
         let sentence = sentence.trim_end_matches('.');
-        let text = format!("{mark}{sentence}{may}{} [{}]", others_first(review, ix), place(step));
-        // What belongs to no machine stands where machines' names do.
-        let first =
-            if step.machine.is_none() { format!("  {id:<23} ") } else { format!("    {id:<21} ") };
+        let text = format!(
+            "{mark}{undoes}{sentence}{may}{tries}{} [{}]",
+            others_first(review, ix),
+            place(step)
+        );
+        let first = format!("{:<25} ", format!("{}{id}", self.margin(depth)));
         let rest = " ".repeat(26);
         let filled = style.fill(&first, &rest, &text);
         // Ink after filling: escape codes must not count as columns.
@@ -186,7 +268,7 @@ fn short_id(review: &Review<'_>, ix: StepIx) -> String {
 }
 
 /// The sentence with the machine's own name taken out, so that sentences of many machines can be equal.
-fn nameless(sentence: &str, machine: Option<&MachineName>) -> String {
+pub fn nameless(sentence: &str, machine: Option<&MachineName>) -> String {
     let Some(machine) = machine else { return sentence.to_owned() };
     let part_of_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let mut out = String::new();

@@ -13,10 +13,18 @@ pub fn text(review: &Review<'_>, style: Style) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
     use super::*;
     use crate::base::MachineName;
     use crate::diagnostic::Diagnostic;
+    use crate::plan::expr::Expr;
+    use crate::plan::graph::index;
+    use crate::plan::scope::{Acknowledgement, ScopeIx, ScopeKind};
     use crate::render::tests::{Sample, many};
+    use crate::source::Span;
 
     fn shown(sample: &Sample) -> String {
         let page = text(&sample.review(), Style::PLAIN);
@@ -44,6 +52,55 @@ mod tests {
             related: Vec::new(),
         });
         insta::assert_snapshot!(shown(&sample));
+    }
+
+    /// Two machines that each try, go back where it fails, and are cleaned up; a condition; limits.
+    fn guarded() -> Sample {
+        let mut sample = Sample::failback(&["web-01", "web-02"]);
+        sample.plan.scopes[0].rules.no_shutdown_after = Some("Sun 04:00 Europe/Berlin".into());
+        sample.plan.scopes[0].rules.at_most = Some(4);
+        for first in [5, 9] {
+            let of = sample.scope(
+                ScopeKind::Attempt { all: false, then_continue: false },
+                first,
+                first + 2,
+            );
+            sample.scope(ScopeKind::Handler { of }, first + 2, first + 3);
+            sample.scope(ScopeKind::Always { of }, first + 3, first + 4);
+            let rules = &mut sample.plan.scopes[of.at()].rules;
+            rules.deadline_ms = Some(18_000_000);
+            let undoes = index(first + 1);
+            sample.plan.steps[first + 2].undoes = Some(undoes);
+        }
+        for (at, machine) in [(14, "web-01"), (16, "web-02")] {
+            let cond = json!({ "of": format!("{machine}.check.1"), "output": "ok" });
+            let cond: Arc<Expr> = Arc::new(serde_json::from_value(cond).unwrap());
+            sample.scope(ScopeKind::When { cond: cond.clone(), is: true }, at, at + 1);
+            sample.scope(ScopeKind::When { cond, is: false }, at + 1, at + 2);
+        }
+        sample.scope(ScopeKind::Group { name: "copies".into() }, 0, 2);
+        sample.plan.acknowledged.push(Acknowledgement {
+            code: "H016".into(),
+            reason: "the shop is closed on Sundays".into(),
+            scope: ScopeIx::PLAN,
+            at: Span::point("failback.rhai".into(), 3, 1),
+        });
+        let deferred =
+            json!({ "deferred": { "of": "web-01.transfer_delta.1", "output": "bytes_sent" } });
+        let gate = &mut sample.plan.steps[4];
+        gate.args = Arc::new(json!({
+            "message": { "text": ["Go on after ", deferred, " bytes?"] }, "on_timeout": "go_on",
+        }));
+        sample
+    }
+
+    #[test]
+    fn attempts_conditions_and_limits_are_told() {
+        let mut sample = guarded();
+        let page = shown(&sample);
+        insta::assert_snapshot!(page);
+        sample.plan.acknowledged.clear();
+        assert_ne!(shown(&sample), page);
     }
 
     #[test]

@@ -25,6 +25,8 @@ struct Attempt {
     required: bool,
     /// It failed for at least one machine.
     somebody: bool,
+    /// What the steps without a machine came to; begun: a step of anybody was.
+    nobody: Own,
     machines: HashMap<MachineName, Own>,
 }
 
@@ -34,6 +36,8 @@ struct Own {
     failed: bool,
     stuck: bool,
     begun: bool,
+    /// Something of it was blocked by what came before the attempt.
+    kept_out: bool,
 }
 
 impl Own {
@@ -44,16 +48,21 @@ impl Own {
 }
 
 impl Attempts {
-    /// Takes in how a step settled; again is no harm.
-    pub fn note(&mut self, plan: &Plan, ix: StepIx, outcome: Settled, begun: bool) {
+    /// Takes in how a step settled; again is no harm. `outside`: see [`outside`].
+    pub fn note(&mut self, plan: &Plan, ix: StepIx, outcome: Settled, begun: bool, outside: u32) {
         let step = plan.step(ix);
         let failed = matches!(outcome, Settled::Failed | Settled::Rejected);
         let stuck = matches!(outcome, Settled::Blocked | Settled::Excluded);
         let mut escapes = true;
-        for (scope, attempt) in plan.attempts_around(step.scope) {
+        for (depth, (scope, attempt)) in plan.attempts_around(step.scope).enumerate() {
             let tally = self.by_scope.entry(scope).or_default();
+            let kept_out = stuck && depth < outside as usize;
+            tally.nobody.begun |= begun;
             match &step.machine {
-                None => tally.shared |= failed && escapes,
+                None => {
+                    tally.shared |= failed && escapes;
+                    tally.nobody.kept_out |= kept_out;
+                }
                 Some(machine) => {
                     let own = match tally.machines.get_mut(machine) {
                         Some(own) => own,
@@ -62,6 +71,7 @@ impl Attempts {
                     own.failed |= failed && escapes;
                     own.stuck |= stuck && escapes;
                     own.begun |= begun;
+                    own.kept_out |= kept_out;
                     tally.somebody |= own.has_failed();
                 }
             }
@@ -223,13 +233,32 @@ impl<'a> Casualties<'a> {
     }
 }
 
-/// Whether an edge into a handler, or past an attempt that goes on, leads nowhere: the attempt was never
-/// begun for the machine, since what came before it failed. There is nothing to handle, and nothing to go
-/// on from.
+/// How many of the attempts around a step, innermost first, the step that blocks it lies outside of.
+/// `before` says the same of that one, where it was blocked itself.
+pub fn outside(plan: &Plan, step: &Step, blocked_by: StepIx, before: u32) -> u32 {
+    if step.scope == ScopeIx::PLAN {
+        return 0;
+    }
+    let around = |scope: ScopeIx| plan.attempts_around(scope).map(|(at, _)| at).collect::<Vec<_>>();
+    let (own, others) = (around(step.scope), around(plan.step(blocked_by).scope));
+    let common = own.iter().filter(|at| others.contains(at)).count();
+    let inherited = (before as usize).saturating_sub(others.len() - common);
+    u32::try_from(own.len() - common + inherited).unwrap_or(u32::MAX)
+}
+
+/// Whether an edge into a handler or clean-up, or past an attempt that goes on, leads nowhere: the attempt
+/// was never begun for the machine, since what came before it failed. There is nothing to handle, and
+/// nothing to go on from.
 pub fn is_never_entered(plan: &Plan, attempts: &Attempts, before: StepIx, step: &Step) -> bool {
     let inside: Vec<ScopeIx> = plan.attempts_around(step.scope).map(|(at, _)| at).collect();
     let left = plan.attempts_around(plan.step(before).scope).filter(|(at, _)| !inside.contains(at));
-    left.last().is_some_and(|(at, _)| !attempts.failed_for(plan, at, step.machine.as_ref()))
+    left.last().is_some_and(|(at, _)| {
+        let own = attempts.by_scope.get(&at).and_then(|tally| match &step.machine {
+            Some(machine) => tally.machines.get(machine),
+            None => Some(&tally.nobody),
+        });
+        own.is_some_and(|own| own.kept_out && !own.begun)
+    })
 }
 
 /// A run's steps as they stand for each other.
@@ -239,6 +268,8 @@ pub struct Derived {
     pub settled: Vec<Option<Settled>>,
     /// By step: it waits for nothing but for somebody to decide over casualties.
     pub held: Vec<bool>,
+    /// By step: see [`outside`].
+    pub outside: Vec<u32>,
     /// Where attempts failed.
     pub attempts: Attempts,
 }
@@ -248,7 +279,7 @@ pub fn derive(plan: &Plan, state: &RunState, in_flight: impl Fn(StepIx) -> bool)
     let bars = Bars::of(plan, state);
     let mut derived = Derived::default();
     for (ix, step) in plan.iter() {
-        let mut holds = false;
+        let (mut holds, mut outside) = (false, 0);
         let own = match state.step(ix).status {
             Status::Succeeded => Some(Settled::Succeeded),
             Status::Skipped => Some(Settled::GuardFalse),
@@ -262,7 +293,10 @@ pub fn derive(plan: &Plan, state: &RunState, in_flight: impl Fn(StepIx) -> bool)
             Status::Open => None,
             Status::Pending if in_flight(ix) => None,
             Status::Pending => match pending(plan, step, &derived, bars.bar(plan, state, ix)) {
-                Pending::Settled(how) => Some(how),
+                Pending::Settled(how, kept_out) => {
+                    outside = kept_out;
+                    Some(how)
+                }
                 Pending::Held => {
                     holds = true;
                     None
@@ -271,8 +305,9 @@ pub fn derive(plan: &Plan, state: &RunState, in_flight: impl Fn(StepIx) -> bool)
             },
         };
         if let Some(how) = own {
-            derived.attempts.note(plan, ix, how, state.step(ix).is_begun());
+            derived.attempts.note(plan, ix, how, state.step(ix).is_begun(), outside);
         }
+        derived.outside.push(outside);
         derived.settled.push(own);
         derived.held.push(holds);
     }
@@ -283,16 +318,18 @@ enum Pending {
     Free,
     Waits,
     Held,
-    Settled(Settled),
+    /// And how many attempts around it what blocks it lies outside of.
+    Settled(Settled, u32),
 }
 
 /// A step that will never begin is settled once the steps of its own machine before it are: nothing of that
 /// machine goes on behind its back.
 fn pending(plan: &Plan, step: &Step, derived: &Derived, bar: Option<Settled>) -> Pending {
     let (mut closed, mut casualty, mut waits, mut own_waits) = (false, false, false, false);
-    let mut never_entered = false;
+    let (mut never_entered, mut kept_out) = (false, 0);
     for (before, edge) in step.edges() {
         let own = plan.step(before).machine == step.machine;
+        let from = derived.outside[before.at()];
         match derived.settled[before.at()] {
             None => {
                 let held = derived.held[before.at()];
@@ -300,10 +337,18 @@ fn pending(plan: &Plan, step: &Step, derived: &Derived, bar: Option<Settled>) ->
                 own_waits |= own && !held;
             }
             Some(how) => match passage(edge, how) {
-                Passage::Closed => closed = true,
+                Passage::Closed => {
+                    closed = true;
+                    kept_out = kept_out.max(outside(plan, step, before, from));
+                }
                 Passage::Casualty => casualty = true,
-                Passage::Open if own && is_doubtful(edge, how) => {
-                    never_entered |= is_never_entered(plan, &derived.attempts, before, step);
+                Passage::Open
+                    if own
+                        && is_doubtful(edge, how)
+                        && is_never_entered(plan, &derived.attempts, before, step) =>
+                {
+                    never_entered = true;
+                    kept_out = kept_out.max(outside(plan, step, before, from));
                 }
                 Passage::Open => {}
             },
@@ -313,14 +358,14 @@ fn pending(plan: &Plan, step: &Step, derived: &Derived, bar: Option<Settled>) ->
         return if own_waits {
             Pending::Waits
         } else {
-            Pending::Settled(bar.unwrap_or(Settled::Blocked))
+            Pending::Settled(bar.unwrap_or(Settled::Blocked), kept_out)
         };
     }
     if waits {
         return Pending::Waits;
     }
     if never_entered {
-        return Pending::Settled(Settled::Blocked);
+        return Pending::Settled(Settled::Blocked, kept_out);
     }
     let settled = |before: StepIx| derived.settled[before.at()];
     let holds = casualty && over(step, Casualties::of(plan, step, settled).count()) == Over::Hold;

@@ -6,7 +6,7 @@ use crate::plan::facts::{
 };
 use crate::plan::inventory::MachineEntry;
 use crate::run::failure::Failure;
-use crate::sites::{At, ReplicaMark, SideView, Site};
+use crate::sites::{At, Booted, ReplicaMark, SideView, Site};
 
 /// Looks at both sides of a machine; changes nothing.
 ///
@@ -44,6 +44,8 @@ pub fn replica(active: &SideView, passive: &SideView) -> (ReplicaState, Option<D
         return (ReplicaState::Absent, None);
     }
     match &passive.replica {
+        // What the live side itself came from: its disks of the day of the switch.
+        None if is_origin(active, passive) => (ReplicaState::Stale, None),
         None => (ReplicaState::Diverged, None),
         Some(ReplicaMark::Dirty { mark, .. }) => (ReplicaState::Dirty, Some(mark.clone())),
         Some(ReplicaMark::Synced { own_generation, .. })
@@ -57,6 +59,12 @@ pub fn replica(active: &SideView, passive: &SideView) -> (ReplicaState, Option<D
             (if current { ReplicaState::Current } else { ReplicaState::Stale }, None)
         }
     }
+}
+
+/// Whether the live side booted from all that `passive` had written, and `passive` rests since.
+pub fn is_origin(active: &SideView, passive: &SideView) -> bool {
+    let of = |from: &Booted| from.is_final && from.source_generation == passive.generation;
+    active.booted.as_ref().is_some_and(of)
 }
 
 /// The facts of a machine, from what its two sites say.
@@ -74,8 +82,8 @@ pub fn combine(cloud: &SideView, onprem: &SideView, entry: &MachineEntry) -> Mac
     };
     MachineFacts {
         active,
-        cloud: side(cloud),
-        onprem: side(onprem),
+        cloud: side(cloud, onprem),
+        onprem: side(onprem, cloud),
         host: onprem.host.clone().unwrap_or_else(|| entry.host.clone()),
         replica,
         dirty,
@@ -97,10 +105,12 @@ pub fn facts_now(machine: &MachineName, facts: MachineFacts) -> Facts {
     }
 }
 
-fn side(view: &SideView) -> SideFacts {
+/// A side that nobody can see, and that a person declared lost, counts as off.
+fn side(view: &SideView, twin: &SideView) -> SideFacts {
+    let is_lost = view.power == Power::Unknown && twin.lost_twin.is_some();
     SideFacts {
         exists: view.exists,
-        power: view.power,
+        power: if is_lost { Power::Off } else { view.power },
         fenced: view.fenced,
         generation: view.generation.clone(),
     }
@@ -131,6 +141,7 @@ pub(crate) mod tests {
             disk_bytes: 64 << 20,
             encrypted: false,
             failed_over_at: None,
+            lost_twin: None,
             claim: None,
         }
     }

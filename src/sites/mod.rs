@@ -11,10 +11,13 @@
 //! the fence's step key, so that doing it again after a crash finds and finishes what the first one did.
 //! Doing a finished thing again changes nothing. Every change is durable before the call returns.
 
+pub mod commands;
+pub mod copies;
 mod lab;
 pub mod look;
 pub mod narrow;
 pub mod practice;
+pub mod process;
 pub mod registry;
 pub mod secret;
 pub mod sync;
@@ -32,6 +35,8 @@ use crate::base::{
 use crate::plan::facts::{DirtyMark, HostFacts, Power, Protection};
 use crate::plan::inventory::MachineEntry;
 use crate::run::failure::Failure;
+use crate::sites::commands::Commands;
+use crate::sites::copies::Copies;
 use crate::transfer::blocks::{BlockSink, BlockSource, Manifest};
 
 /// One side of one machine: what a site is asked about.
@@ -89,8 +94,19 @@ pub struct SideView {
     pub encrypted: bool,
     /// When it failed over to here.
     pub failed_over_at: Option<Timestamp>,
+    /// A person gave the other side up, so that this one may run without it.
+    pub lost_twin: Option<Lost>,
     /// Who claims it.
     pub claim: Option<Claim>,
+}
+
+/// The durable mark of a side that a person declared lost, at the side that is left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// The run that declared it.
+    pub run: RunId,
+    /// Why, in the script's words.
+    pub reason: String,
 }
 
 /// A boot from a replica that homing brought up to date.
@@ -100,8 +116,16 @@ pub struct Booted {
     pub sync: SyncId,
     /// The twin's generation at that transfer.
     pub source_generation: String,
+    /// The twin had nothing more to say; `false`: it was declared lost, with whatever it wrote after that
+    /// transfer.
+    #[serde(default = "yes")]
+    pub is_final: bool,
     /// The run that booted it.
     pub run: String,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The durable mark beside a replica.
@@ -179,6 +203,16 @@ pub trait Site: Send + Sync {
 
     /// Can machines be created and deleted?
     fn machines(&self) -> Option<&dyn Machines>;
+
+    /// Can commands be run on hosts and inside machines?
+    fn commands(&self) -> Option<&dyn Commands> {
+        None
+    }
+
+    /// Can isolated copies of machines run here?
+    fn copies(&self) -> Option<&dyn Copies> {
+        None
+    }
 }
 
 /// The lease of a machine, kept at the site itself: two laptops cannot work on one machine.
@@ -215,7 +249,8 @@ pub trait PowerSwitch: Send + Sync {
     ///
     /// # Errors
     /// Refused H303 while the replica is dirty, H304 when it diverged, was synchronized by another
-    /// transfer than `boot.from`, or when `boot.from` is missing and it is a replica.
+    /// transfer than `boot.from`, when `boot.from` is missing and it is a replica, or is not final and
+    /// the other side was not declared lost here.
     async fn start(&self, at: At<'_>, boot: &Boot, fence: &Fence) -> Result<SideView, Failure>;
 
     /// Asks the machine to stop, pulls the plug after `grace`, and returns when it is really off; then
@@ -398,6 +433,17 @@ pub trait Machines: Send + Sync {
     /// # Errors
     /// When it cannot be recorded.
     async fn set_committed(&self, at: At<'_>, fence: &Fence) -> Result<(), Failure>;
+
+    /// Records at this side that a person gave the other one up; `None`: it is back.
+    ///
+    /// # Errors
+    /// When it cannot be recorded.
+    async fn set_lost_twin(
+        &self,
+        at: At<'_>,
+        lost: Option<&Lost>,
+        fence: &Fence,
+    ) -> Result<(), Failure>;
 
     /// Records which way this side is protected.
     ///

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{MachineName, Side, SiteName};
 use crate::run::failure::Failure;
+use crate::sites::copies::CopyView;
 
 /// A lab: it can be created, measured and thrown away.
 #[async_trait]
@@ -51,6 +52,8 @@ pub trait Practice: Send + Sync {
 pub struct LabReport {
     /// By name.
     pub machines: Vec<LabMachine>,
+    /// Isolated copies that are there now: of a run at work, or left behind by one that was cancelled.
+    pub copies: Vec<CopyView>,
 }
 
 impl LabReport {

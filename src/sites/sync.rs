@@ -109,7 +109,8 @@ pub async fn synchronize(order: &Order<'_>, report: &dyn Report) -> Result<Synce
     let method = found.method;
     let tracking = source.tracking.clone();
     let request = request(order, &source, found, mode, cursor, report).await?;
-    let moved = move_blocks(request, mode, turn.clone(), report).await?;
+    let header = serde_json::to_vec(&Header { mode }).expect("BUG: a mode is plain data");
+    let moved = move_blocks(request, header, turn.clone(), report).await?;
     if source.stopped {
         stayed_off(from, &source).await?;
     }
@@ -125,12 +126,13 @@ pub async fn synchronize(order: &Order<'_>, report: &dyn Report) -> Result<Synce
     Ok(Synced { moved: Some(moved), mode, method, tracking })
 }
 
-type Turn = OwnedMutexGuard<()>;
+pub(super) type Turn = OwnedMutexGuard<()>;
 type Turns = BTreeMap<MachineName, Arc<tokio::sync::Mutex<()>>>;
 
 static TURNS: Mutex<Turns> = Mutex::new(BTreeMap::new());
 
-fn turn_of(machine: &MachineName) -> Arc<tokio::sync::Mutex<()>> {
+/// Held by whoever writes to this machine's disks.
+pub(super) fn turn_of(machine: &MachineName) -> Arc<tokio::sync::Mutex<()>> {
     let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
     turns.retain(|_, turn| Arc::strong_count(turn) > 1);
     turns.entry(machine.clone()).or_default().clone()
@@ -211,7 +213,8 @@ fn since<'a>(from: &'a SideView, to: &'a SideView) -> Option<&'a str> {
     }
     // The base that the source itself booted from, untouched since.
     let booted = from.booted.as_ref()?;
-    (to.has_disks && booted.source_generation == to.generation).then_some(booted.sync.as_str())
+    let is_base = booted.is_final && booted.source_generation == to.generation;
+    (to.has_disks && is_base).then_some(booted.sync.as_str())
 }
 
 async fn request(
@@ -306,14 +309,14 @@ impl Watcher for Bridge {
 /// Words on their way: progress is dropped beyond that, a save waits.
 const WORDS_MAX: usize = 16;
 
-async fn move_blocks(
+/// Moves blocks on threads that may wait. What `report` saves is `header`, a new line, the cursor.
+pub(super) async fn move_blocks(
     request: Request,
-    mode: Mode,
+    header: Vec<u8>,
     turn: Arc<Turn>,
     report: &dyn Report,
 ) -> Result<Moved, Failure> {
     let (words, mut heard) = mpsc::channel(WORDS_MAX);
-    let header = serde_json::to_vec(&Header { mode }).expect("BUG: a mode is plain data");
     let bridge = Bridge { header, cancelled: report.cancelled().clone(), words };
     let copying = tokio::task::spawn_blocking(move || {
         let _turn = turn;

@@ -117,7 +117,7 @@ impl Bound {
         let role = match (self.spec.kind, passed.machine) {
             (Kind::Notify, _) => Role::Notify,
             (_, Some(_)) => Role::Chain,
-            (_, None) if passed.apart => Role::Chain,
+            (_, None) if passed.apart => Role::Apart,
             (_, None) if passed.listed => Role::Listed,
             (_, None) => Role::Barrier,
         };
@@ -144,6 +144,10 @@ impl Bound {
             policy: common.policy(&self.spec.policy).map_or_else(|| self.policy.clone(), Arc::new),
             origin: Origin { at: Span::point(self.place.clone(), 1, 1), via: Arc::from([]) },
         };
-        recorder.record(ctx, Draft { asked, step }).map(Dynamic::from)
+        let handle = recorder.record(ctx, Draft { asked, step })?;
+        if common.wrong {
+            recorder.wrong.insert(handle.0);
+        }
+        Ok(Dynamic::from(handle))
     }
 }

@@ -12,7 +12,7 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::inventory::Limits;
 use crate::trace::bind::{self, Table};
 use crate::trace::recorder::Desk;
-use crate::trace::{deferred, handles, machines, params, stdlib};
+use crate::trace::{deferred, handles, machines, params, require, stdlib, texts};
 
 /// Operations of the interpreter for the smallest plan, and per step a plan may have.
 const OPERATIONS_MIN: u64 = 50_000_000;
@@ -77,6 +77,8 @@ pub(super) fn build(
     machines::bind(&mut engine);
     handles::bind(&mut engine, table);
     deferred::bind(&mut engine);
+    texts::bind(&mut engine);
+    require::bind(&mut engine);
     params::bind(&mut engine);
     stdlib::bind(&mut engine);
     bind::bind(&mut engine, table);

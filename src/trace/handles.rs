@@ -48,6 +48,11 @@ pub static WORDS: &[Word] = &[
         usage: "param(name, default, #{ help, one_of, min, max })",
         doc: "what `-p name=value` gives, else the default; `()` as default: it must be given",
     },
+    Word {
+        name: "require",
+        usage: "require(cond, message)",
+        doc: "refuses to be planned where the condition does not hold now; for what is known only while the plan runs there is `fail_if`",
+    },
     Word { name: "vm", usage: "vm(name)", doc: "one machine of the inventory" },
     Word {
         name: "vms",
@@ -60,16 +65,8 @@ pub static WORDS: &[Word] = &[
 const LATER: &[(&str, &str)] = &[
     ("acknowledge", "warnings stay warnings; run without `--strict`"),
     ("attempt", "write the way back as a script of its own, and run it when it is needed"),
-    ("commit_failover", "commit the other direction with the provider's own tools"),
-    ("declare_lost", "turn the lost side off by hand; then the plan sees it off"),
-    ("delete_copy", "leave copies to the provider's own tools"),
-    ("fail_if", "a `check` fails its step when it does not hold"),
     ("parallel", "steps of different machines run in parallel already"),
     ("policy", "give `retry` and `timeout` to each step"),
-    ("require", "compare facts with `if`, and `throw` what is wrong"),
-    ("run_command", "put a gate there, and let a person run it"),
-    ("start_copy", "leave copies to the provider's own tools"),
-    ("wait_until", "`check` probes until it holds"),
     ("when", "ask a person with `approve`, or decide on facts with `if`"),
 ];
 
@@ -84,7 +81,8 @@ pub(super) fn bind(engine: &mut Engine, table: Table) {
         .register_type_with_name::<Unknown>("value that was refused")
         .register_fn("group", group)
         .register_indexer_get(output)
-        .register_indexer_get(|_: &mut Unknown, _: ImmutableString| Unknown);
+        .register_indexer_get(|_: &mut Unknown, _: ImmutableString| Unknown)
+        .register_iterator::<Unknown>();
     let mut module = Module::new();
     any_native(&mut module, "after", 2, after);
     for (name, way_out) in LATER {
@@ -138,6 +136,7 @@ fn later(ctx: &NativeCallContext<'_>, name: &str, way_out: &str) -> Dynamic {
 /// `group("db", || { .. })`: a scope with a name; the handle stands for all of it.
 fn group(ctx: NativeCallContext<'_>, name: ImmutableString, body: FnPtr) -> Answer<GroupHandle> {
     let desk = Desk::of(&ctx);
+    desk.open().is_late(&ctx, Part::Argument(0), "a group's name", &Dynamic::from(name.clone()));
     let scope = desk.open().enter(ScopeKind::Group { name: name.to_string() });
     let _ = body.call_within_context::<Dynamic>(&ctx, ())?;
     let handle = desk.open().leave(scope);

@@ -9,6 +9,7 @@ mod engine;
 mod handles;
 mod late;
 mod literal;
+mod look;
 mod machines;
 mod mistakes;
 mod modules;
@@ -16,10 +17,13 @@ mod options;
 mod order;
 mod params;
 mod passed;
+mod reach;
 mod recorder;
+mod require;
 mod scan;
 mod sources;
 mod stdlib;
+mod texts;
 
 pub use handles::{WORDS, Word};
 pub use machines::PROPERTIES;
@@ -35,7 +39,7 @@ use serde::Serialize;
 use crate::base::{Json, MachineName};
 use crate::diagnostic::{Diagnostic, any_error};
 use crate::plan::facts::{FactLog, HostKey, SELECTION};
-use crate::plan::graph::Plan;
+use crate::plan::graph::{Plan, index};
 use crate::plan::inventory::{INVENTORY_FACT, Inventory};
 use crate::primitives::contract::Subject;
 use crate::source::{Texts, World};
@@ -119,12 +123,14 @@ fn trace_with(request: &Request<'_>, table: Table) -> Traced {
         desk: &desk,
         reserved: &handles::reserved(table),
         shelf: BTreeMap::new(),
+        aliases: BTreeMap::new(),
         files: BTreeSet::new(),
         loading: Vec::new(),
     };
     let script = loader.script(request.script);
-    let (shelf, files) = (loader.shelf, loader.files);
+    let (shelf, files, aliases) = (loader.shelf, loader.files, loader.aliases);
     if let Some(key) = script {
+        look::for_unknown_functions(&mut desk.open(), &engine, &shelf, &aliases);
         let ast = shelf[&key].clone();
         engine.set_module_resolver(Resolver::new(shelf, desk.clone()));
         evaluate(&engine, &desk, &ast, request.script);
@@ -166,17 +172,22 @@ fn finish(request: &Request<'_>, table: Table, recorder: &mut Recorder) -> Trace
     let mut steps = std::mem::take(&mut recorder.steps);
     steps.shrink_to_fit();
     let by_name: BTreeMap<&str, _> = table.iter().map(|one| (one.spec().name, *one)).collect();
-    for step in &mut steps {
+    for (at, step) in steps.iter_mut().enumerate() {
+        if recorder.wrong.contains(&index(at)) {
+            continue;
+        }
         let primitive = by_name[step.primitive];
-        if let Err(mistakes) = primitive.check(&step.args) {
+        let (inventory, facts) = (request.inventory, request.facts);
+        let subject = Subject { machine: step.machine.as_ref(), inventory, facts };
+        let checked = primitive.check(&step.args);
+        let fits = checked.and_then(|()| primitive.fits(&step.args, &subject));
+        if let Err(mistakes) = fits {
             for mut mistake in mistakes {
                 mistake.at = mistake.at.or_else(|| Some(step.origin.at.clone()));
                 recorder.push(mistake);
             }
             continue;
         }
-        let (inventory, facts) = (request.inventory, request.facts);
-        let subject = Subject { machine: step.machine.as_ref(), inventory, facts };
         step.effect = primitive.effect(&step.args, &subject);
     }
     let mut diagnostics = std::mem::take(&mut recorder.diagnostics);

@@ -11,9 +11,10 @@ use crate::plan::expr::Expr;
 use crate::plan::step::{Kind, StepIx, handle_to_json};
 use crate::primitives::spec::{Param, Spec, Takes};
 use crate::trace::deferred::Deferred;
-use crate::trace::late::{self, Sort};
+use crate::trace::late;
 use crate::trace::literal;
 use crate::trace::machines::Vm;
+use crate::trace::reach::Sort;
 use crate::trace::recorder::{GroupHandle, Handle, Recorder, Unknown};
 use crate::trace::sources::Part;
 

@@ -44,6 +44,16 @@ pub(super) struct GroupHandle(pub(super) usize);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unknown;
 
+/// Going over it does nothing: what it should have been was said.
+impl IntoIterator for Unknown {
+    type Item = Unknown;
+    type IntoIter = std::iter::Empty<Unknown>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        std::iter::empty()
+    }
+}
+
 /// Most mistakes of one compile: more help nobody.
 const DIAGNOSTICS_MAX: usize = 100;
 /// Edges that `.after` may add, per step a plan may have.
@@ -81,6 +91,8 @@ pub(super) struct Recorder {
     /// The machines that need each machine; sorted.
     pub(super) needed_by: Vec<Vec<u32>>,
     pub(super) steps: Vec<Step>,
+    /// Those with a wrong option: nothing more is said of their arguments.
+    pub(super) wrong: BTreeSet<StepIx>,
     /// The first is the plan.
     pub(super) scopes: Vec<Scope>,
     /// The one that is being written.
@@ -101,6 +113,8 @@ pub(super) struct Recorder {
     pub(super) missing_hosts: BTreeSet<HostKey>,
     /// A fact was asked for that nobody has observed: what follows means nothing.
     pub(super) incomplete: bool,
+    /// The words that ask for a truth, by the place of what they ask.
+    pub(super) asks: HashMap<Position, &'static str>,
     /// Why the evaluation was stopped from outside.
     pub(super) stopped: Option<String>,
     /// Modules being evaluated at their top level.
@@ -152,6 +166,7 @@ impl Recorder {
             given,
             sources: Sources::default(),
             steps: Vec::new(),
+            wrong: BTreeSet::new(),
             scopes: vec![Scope::plan()],
             scope: ScopeIx::PLAN,
             group_ends: Vec::new(),
@@ -163,6 +178,7 @@ impl Recorder {
             selected: BTreeSet::new(),
             missing_hosts: BTreeSet::new(),
             incomplete: false,
+            asks: HashMap::new(),
             stopped: None,
             importing: 0,
             late: Late::default(),
@@ -302,7 +318,7 @@ impl Recorder {
         let at = index(self.steps.len());
         let Draft { asked, mut step } = draft;
         let places = self.places(ctx);
-        if asked.machine.is_none() && asked.role != Role::Chain {
+        if asked.machine.is_none() && asked.role != Role::Apart {
             self.watch_for_serialising(&places, &step);
         }
         let edges = self.order.place(&asked);

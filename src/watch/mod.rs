@@ -35,21 +35,28 @@ impl Watcher {
         Ok(Watcher { debouncer, saves, files: BTreeSet::new(), folders: BTreeSet::new() })
     }
 
-    /// Watches these files too, and the folder that each one's folder is in: a folder may vanish and come
-    /// back with everything in it. What is not there is waited for in the nearest folder that is.
+    /// Watches these files and no others, each by its folder and the one around that: a folder may vanish
+    /// and come back with everything in it. What is not there is waited for in the nearest folder that is.
     pub fn watch(&mut self, files: impl IntoIterator<Item = Utf8PathBuf>) {
-        for file in files {
-            let Ok(absolute) = camino::absolute_utf8(&file) else { continue };
-            let there = absolute.ancestors().skip(1).filter(|folder| folder.is_dir());
-            for folder in there.take(2).map(Utf8Path::to_owned) {
-                if !self.folders.contains(&folder)
-                    && self.debouncer.watch(&folder, RecursiveMode::NonRecursive).is_ok()
-                {
-                    self.folders.insert(folder);
-                }
-            }
-            self.files.insert(absolute);
+        let absolute = files.into_iter().filter_map(|file| camino::absolute_utf8(&file).ok());
+        self.files = absolute.collect();
+        let folders = self.files.iter().flat_map(|file| {
+            file.ancestors()
+                .skip(1)
+                .filter(|folder| folder.is_dir())
+                .take(2)
+                .map(Utf8Path::to_owned)
+        });
+        let wanted: BTreeSet<Utf8PathBuf> = folders.collect();
+        for folder in self.folders.difference(&wanted) {
+            // One that is gone is watched no more already.
+            let _ = self.debouncer.unwatch(folder);
         }
+        // Each one anew: what was removed and came back is another folder by the same name.
+        let debouncer = &mut self.debouncer;
+        let watched =
+            |folder: &Utf8PathBuf| debouncer.watch(folder, RecursiveMode::NonRecursive).is_ok();
+        self.folders = wanted.into_iter().filter(watched).collect();
     }
 
     /// Returns when one of the files was saved, replaced or removed, or a folder on the way to it came or
@@ -61,8 +68,6 @@ impl Watcher {
             let mut ours =
                 told.filter(|event| event.paths.iter().any(|path| self.matters(event, path)));
             if ours.next().is_some() {
-                // What was removed and came back is another folder by the same name: watched anew.
-                self.folders.clear();
                 return;
             }
         }

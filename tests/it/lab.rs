@@ -210,6 +210,7 @@ impl Machine<'_> {
     fn booted(&self, stamp: &SyncStamp) -> Booted {
         Booted {
             sync: stamp.sync.clone(),
+            is_final: stamp.is_final,
             source_generation: stamp.source_generation.clone(),
             run: self.run.to_string(),
         }
@@ -295,7 +296,7 @@ fn a_failback_by_hand_loses_nothing() {
         assert_eq!((measured.cloud, measured.onprem), (Stand::Deleted, Stand::Running));
         assert!(measured.downtime_s.unwrap() > 0.0);
         assert_eq!(measured.running_on, Some(site_name("dc1")));
-        assert_eq!(measured.replica, "diverged", "a base, until the first reverse transfer");
+        assert_eq!(measured.replica, "stale", "a base, until the first reverse transfer");
     });
     assert!(!lab.path("azure/disks").exists(), "reset");
 }

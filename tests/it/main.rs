@@ -2,8 +2,11 @@
 
 mod bad_input;
 mod broken_ground;
+mod commands;
+mod copies;
 mod dirty;
 mod dry_run;
+mod failover;
 mod failures;
 mod formats;
 mod gates;

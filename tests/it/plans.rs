@@ -10,9 +10,11 @@ use camino::Utf8PathBuf;
 use homing::base::{HostName, MachineName, SiteName};
 use homing::compile::{Compiled, compile};
 use homing::diagnostic::{Diagnostic, Severity, codes};
+use homing::plan::expr::{deferred, steps_read};
 use homing::plan::facts::{FactLog, Facts};
 use homing::plan::graph::Plan;
-use homing::plan::inventory::{Addresses, Inventory, MachineEntry};
+use homing::plan::inventory::{Addresses, CommandEntry, Inventory, MachineEntry};
+use homing::plan::step::Step;
 use homing::source::MemoryWorld;
 use homing::trace::{Request, trace};
 
@@ -48,6 +50,17 @@ fn inventory() -> Inventory {
     let machines = machines.map(|(name, entry)| (MachineName::new(name).unwrap(), entry)).into();
     let mut inventory = Inventory { machines, ..Inventory::default() };
     inventory.limits.steps_max = 2_000;
+    for (name, program) in [
+        ("true", "/bin/true"),
+        ("page", "/usr/local/bin/page"),
+        ("dns", "/usr/local/bin/dns-switch"),
+    ] {
+        let any = ["*", "*"].iter().map(|part| (*part).to_owned());
+        for words in 0..=2 {
+            let argv = std::iter::once(program.to_owned()).chain(any.clone().take(words)).collect();
+            inventory.commands.insert(format!("{name}-{words}"), CommandEntry { argv });
+        }
+    }
     inventory
 }
 
@@ -268,6 +281,89 @@ fn facts_that_are_missing_end_the_trace_quietly() {
     assert_eq!(missing, ["web-01", "web-02"], "all that were selected, in one round");
 }
 
+fn step<'a>(plan: &'a Plan, id: &str) -> &'a Step {
+    plan.steps.iter().find(|step| step.id.as_str() == id).expect(id)
+}
+
+/// The ids behind a list of edges.
+fn ids<'a>(plan: &'a Plan, edges: &[homing::plan::step::StepIx]) -> Vec<&'a str> {
+    edges.iter().map(|ix| plan.step(*ix).id.as_str()).collect()
+}
+
+#[test]
+fn a_condition_belongs_to_the_machine_whose_steps_it_reads() {
+    let plan = planned(
+        r#"let web = vm("web-01");
+let db = vm("db-01");
+let a = transfer_delta(snapshot(web));
+let b = transfer_delta(snapshot(db));
+fail_if(a.bytes_sent > 5 & !(a.blocks_changed == 0), `sent ${a.bytes_sent}`, #{ id: "one" });
+fail_if(a.bytes_sent + b.bytes_sent >= 100, "much", #{ id: "both" });
+snapshot(db);
+"#,
+    );
+    let one = step(&plan, "web-01.one");
+    assert_eq!(ids(&plan, &one.needs), ["web-01.transfer_delta.1"]);
+    let condition = deferred(&one.args["condition"]).expect("a condition");
+    assert_eq!(
+        condition.to_string(),
+        "(web-01.transfer_delta.1.bytes_sent > 5) & !(web-01.transfer_delta.1.blocks_changed == 0)"
+    );
+    assert_eq!(steps_read(&one.args).len(), 2, "the message reads it as well: {}", one.args);
+    let both = step(&plan, "both");
+    assert_eq!(both.machine, None);
+    assert_eq!(ids(&plan, &both.needs), ["web-01.transfer_delta.1", "db-01.transfer_delta.1"]);
+    assert_eq!(both.waits, []);
+    let after = step(&plan, "db-01.snapshot.2");
+    assert_eq!(ids(&plan, &after.needs), ["db-01.transfer_delta.1"], "it is no barrier");
+}
+
+#[test]
+fn a_text_with_later_values_needs_the_steps_that_it_reads() {
+    let plan = planned(
+        r#"let web = vm("web-01");
+let a = transfer_delta(snapshot(web));
+let b = transfer_delta(snapshot(vm("db-01")), #{ optional: true });
+approve(`sent ${a.bytes_sent} and ${b.bytes_sent.or(0)}`, #{ name: "go", timeout: "1h" });
+"#,
+    );
+    let gate = step(&plan, "go");
+    let [a, b] = ["web-01.transfer_delta.1", "db-01.transfer_delta.1"];
+    assert_eq!(
+        gate.args["message"],
+        serde_json::json!({ "text": [
+            "sent ", { "deferred": { "of": a, "output": "bytes_sent" } },
+            " and ", { "deferred": { "op": "or", "args": [
+                { "of": b, "output": "bytes_sent" }, { "value": 0 },
+            ] } },
+        ] })
+    );
+    assert_eq!(ids(&plan, &gate.needs), [a], "its text has no other value");
+    let others = [ids(&plan, &gate.waits), ids(&plan, &gate.follows)].concat();
+    assert_eq!(others, [b], "`or` answers for this one");
+}
+
+#[test]
+fn what_is_asked_again_carries_its_probes() {
+    let plan = planned(
+        r#"let web = vm("web-01");
+let probe = check(web, #{ side: "cloud", assert: false });
+wait_until(probe.ok, #{ every: "5s", timeout: "10m", id: "up" });
+"#,
+    );
+    let up = step(&plan, "web-01.up");
+    let probe = step(&plan, "web-01.check.1");
+    assert_eq!(
+        up.args["condition"],
+        serde_json::json!({ "until": { "of": probe.id, "output": "ok" } })
+    );
+    let probes = serde_json::json!([
+        { "step": probe.id, "primitive": "check", "machine": "web-01", "args": probe.args },
+    ]);
+    assert_eq!(up.args["probes"], probes);
+    assert_eq!(ids(&plan, &up.needs), ["web-01.check.1"]);
+}
+
 #[test]
 fn tiers_stop_in_reverse_and_start_forward() {
     let plan = planned("import \"std/waves\" as waves;\nwaves::tiers(vms());");
@@ -338,8 +434,13 @@ fn every_code_has_a_script_that_fails_and_one_that_passes() {
 fn the_examples_of_the_primitives_trace() {
     for primitive in homing::primitives::ALL {
         let spec = primitive.spec();
-        let before =
-            if spec.example.contains("point)") { "let point = snapshot(web);\n" } else { "" };
+        let befores = [
+            ("(point", "let point = snapshot(web);\n"),
+            ("(copy)", "let copy = start_copy(snapshot(web), #{ host: \"hv-02\" });\n"),
+            ("last.", "let last = transfer_delta(snapshot(web));\n"),
+        ];
+        let before = befores.iter().find(|(word, _)| spec.example.contains(word));
+        let before = before.map_or("", |(_, line)| line);
         let script = format!("let web = vm(\"web-01\");\n{before}{}\n", spec.example);
         // Alone on its line a `commit` is refused by a rule: what counts here is that it can be written.
         let inventory = inventory();

@@ -253,7 +253,7 @@ async fn someone_is_told_by_a_listed_command_or_by_a_webhook() {
     assert_eq!(said, format!("r1 {text}"), "as data, never through a shell");
     let failed = json!({ "text": text, "command": ["/bin/false"] });
     assert!(bench.once("notify.2", &failed).await.unwrap_err().may_retry());
-    let sh = json!({ "text": text, "command": ["/bin/sh", "-c", "true"] });
+    let sh = json!({ "text": text, "command": ["/bin/bash", "-c", "true"] });
     bench.refused_with("notify.3", sh, "H323").await;
 
     let told = async |status| {

@@ -24,6 +24,15 @@ fn every_save_is_checked_and_compared() {
     ground.edit("plans/one.rhai", "commit(web);", "comit(web);");
     let told = talk.until(WAITS);
     assert!(told.contains("H102") && told.contains("commit"), "{told}");
+    assert!(told.contains("broken: H102") && told.contains("the last good one"), "{told}");
+
+    // No script at all any more: said so, and the good plan is still what counts.
+    let broken = ground.read("plans/one.rhai");
+    ground.write("plans/one.rhai", "let web = vm(\"web-01\"\n");
+    let told = talk.until(WAITS);
+    assert!(told.contains("fixed: H102") && told.contains("H101"), "{told}");
+    ground.write("plans/one.rhai", &broken);
+    talk.until(WAITS);
 
     // An editor that writes a new file and renames it over the old one.
     let mended = ground.read("plans/one.rhai").replace("comit(web);", "commit(web);");
@@ -39,6 +48,34 @@ fn every_save_is_checked_and_compared() {
     ground.write("plans/one.rhai", &mended.replace("reverse_replicate(web);", ""));
     let told = talk.until("ok: digest");
     assert!(told.contains("reverse_replicate"), "{told}");
+}
+
+#[test]
+fn a_rule_broken_and_mended_and_steps_in_another_order_are_told() {
+    let ground = Ground::new();
+    let whole = "let web = vm(\"web-01\");\nlet db = vm(\"db-01\");\n\
+        transfer_delta(snapshot(web));\ntransfer_delta(snapshot(db));\n\
+        approve(\"Go\", #{ name: \"go\", timeout: \"1h\" });\nshutdown_azure_vm(web);\n\
+        transfer_delta(web);\nstart_onprem_vm(web);\ncheck(web);\n";
+    ground.write("order.rhai", whole);
+    let talk = ground.listen(&["watch", "order.rhai"]);
+    talk.until(WAITS);
+
+    ground.edit("order.rhai", "shutdown_azure_vm(web);\ntransfer_delta(web);\n", "");
+    let told = talk.until(WAITS);
+    assert!(told.contains("broken: H001") && told.contains("the last good one"), "{told}");
+
+    // Mended, and web-01 goes before the gate: nothing was added, its place is another one.
+    let gate = "approve(\"Go\", #{ name: \"go\", timeout: \"1h\" });\n";
+    let before = whole.replace(gate, "").replace("check(web);", &format!("check(web);\n{gate}"));
+    ground.write("order.rhai", &before);
+    let told = talk.until(WAITS);
+    assert!(told.contains("fixed: H001"), "{told}");
+    assert!(
+        told.contains("~ shutdown_azure_vm: behind no gate, was behind `go` (web-01)"),
+        "{told}"
+    );
+    assert!(!told.contains("\n+ ") && !told.contains("\n- "), "{told}");
 }
 
 #[test]

@@ -304,11 +304,12 @@ fn step(
         return Err(format!("it is not as `{name}` is"));
     }
     check_args(spec, record.machine.as_ref(), &record.args, earlier)?;
-    primitive.check(&record.args).map_err(|wrong| {
+    let subject = Subject { machine: record.machine.as_ref(), inventory, facts };
+    let checked = primitive.check(&record.args);
+    checked.and_then(|()| primitive.fits(&record.args, &subject)).map_err(|wrong| {
         let wrong: Vec<String> = wrong.into_iter().map(|one| one.message).collect();
         wrong.join("; ")
     })?;
-    let subject = Subject { machine: record.machine.as_ref(), inventory, facts };
     Ok(Step {
         id: record.id.clone(),
         primitive: spec.name,

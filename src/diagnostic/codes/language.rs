@@ -278,6 +278,30 @@ approve(`web-01 says ${probe.detail.or("nothing")}`, #{ timeout: "8h" });"#,
         ),
     },
     CodeText {
+        code: "H146",
+        title: "a requirement does not hold",
+        text: "The script says with `require` what must hold when the plan is made, and it does not. The words are the script's own.",
+        wrong: Some(
+            r#"let web = vm("web-01");
+require(web.tags.tier == "db", "this plan is for databases");"#,
+        ),
+        right: Some(
+            r#"let web = vm("web-01");
+require(web.tags.tier == "web", "this plan is for web servers");"#,
+        ),
+    },
+    CodeText {
+        code: "H147",
+        title: "a function kept for later sees the last of a loop",
+        text: "A function that is written in a loop and put into a list sees the loop's variable itself, not its value then: all of them see the last one. Functions that are called at once (`group`, a check) are not concerned.",
+        wrong: Some(
+            r#"let all = [];
+for m in vms() { all.push(|| snapshot(m)); }
+for one in all { one.call(); }"#,
+        ),
+        right: Some("for m in vms() { group(m.name, || { snapshot(m); }); }"),
+    },
+    CodeText {
         code: "H150",
         title: "no such script",
         text: "The script that the command names cannot be read.",

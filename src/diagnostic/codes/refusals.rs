@@ -177,6 +177,54 @@ pub(super) const CODES: &[CodeText] = &[
         "Homing compiles a script, observes the machines that it asked for, and compiles it again. This one chose further machines by the facts of the ones before, more often than that is done.\n\nSelect machines by their tags, and read their facts once.",
     ),
     code(
+        "H329",
+        "a command whose end nobody saw",
+        "An earlier attempt of this step began the command, and homing died, was stopped or killed it before \
+         its end was written down. It may have done all of its work, half of it, or none. Commands are \
+         not run again unless their author said that this does no harm.\n\nLook at what it was to do. If it \
+         is done, or you do the rest by hand, `homing skip RUN STEP --reason ..` goes on. If it may run \
+         any number of times (the step's key is in its environment as `HOMING_STEP_KEY`), write \
+         `repeatable: true`.",
+    ),
+    code(
+        "H330",
+        "a condition of the script's own",
+        "`fail_if` was told to stop the plan when this is so. The message is the author's; `homing show RUN` \
+         has the outputs that were looked at.\n\nWhat was done before stays done. Mend the cause and go on with a new plan, or \
+         let a person take the responsibility with `homing skip RUN STEP --reason ..`.",
+    ),
+    code(
+        "H331",
+        "a side that runs is not lost",
+        "`declare_lost` gives up whatever a side wrote after the last transfer. That is for a side that \
+         nobody can shut down; this one was seen to run, so it can be shut down and all of its writes \
+         brought over.\n\nNothing was changed. Shut it down, transfer from its stopped disks and start the \
+         other side. If it runs but must be given up all the same (its data is corrupt), shut it down first: a side \
+         that is off may be declared lost.",
+    ),
+    code(
+        "H332",
+        "a failover that cannot be committed",
+        "`commit_failover` ends a switch to the cloud, after which on-prem's disks may be written over. It \
+         does so only when homing booted the cloud side, that side runs, and the on-prem side is off or was \
+         declared lost.\n\nNothing was committed. The message says which of these is missing; before the \
+         commit `start_onprem_vm` is the way back.",
+    ),
+    code(
+        "H336",
+        "a copy on a network that leads out",
+        "An isolated copy has the name, the addresses and the data of the machine at work. On a network \
+         where others can reach it, it would answer in the machine's place.\n\nNothing was started. Name a \
+         virtual switch that leads nowhere (in a lab: `isolated = [\"drill\"]` of the host), or leave \
+         `network` out: the copy is then connected to the host's isolated switch, or to nothing.",
+    ),
+    code(
+        "H337",
+        "no room for a copy",
+        "An isolated copy has whole disks of its own, so the host needs room for as much as the machine's \
+         disks can hold.\n\nNothing was written. Make room there, or name another `host`.",
+    ),
+    code(
         "H340",
         "no such run, or one that is over",
         "Runs are named by their ids; `homing runs` lists them. A run that succeeded, was cancelled or was \

@@ -9,7 +9,7 @@ use crate::primitives::contract::Ctx;
 use crate::primitives::spec::Output;
 use crate::primitives::work::sides::{Sides, active};
 use crate::run::failure::Failure;
-use crate::sites::{Boot, Booted, ReplicaMark, SideView};
+use crate::sites::{Boot, Booted, NewMachine, ReplicaMark, SideView};
 
 pub const POLICY: Policy =
     Policy { attempts: 3, first_ms: 2_000, max_ms: 60_000, timeout_ms: Some(1_800_000) };
@@ -38,24 +38,35 @@ pub async fn start(sides: &Sides<'_>, side: Side, ctx: &dyn Ctx) -> Result<Start
         Side::Onprem => (&onprem, &cloud),
     };
     twin_is_off(sides.machine, side, own, twin)?;
+    if twin.lost_twin.is_some() {
+        // It is back. The mark must not outlive that, or it would excuse a second running side later.
+        let (other, fence) = (side.other(), sides.fence(side.other())?);
+        sides.machines(other)?.set_lost_twin(sides.at(other), None, &fence).await?;
+    }
     if own.power == Power::On {
         return Ok(Started { already_running: true, generation: own.generation.clone() });
     }
     let is_active = active(&cloud, &onprem) == side;
     let boot = allowed_boot(sides.machine, side, own, twin, is_active, ctx.run().as_str())?;
+    let fence = sides.fence(side)?;
+    if !own.exists {
+        ctx.progress(0, 0, 0, "creating the machine from its kept disks");
+        sides.machines(side)?.create(sides.at(side), &NewMachine::default(), &fence).await?;
+    }
     ctx.progress(0, 0, 0, "booting");
-    let view = sides.power(side)?.start(sides.at(side), &boot, &sides.fence(side)?).await?;
+    let view = sides.power(side)?.start(sides.at(side), &boot, &fence).await?;
     Ok(Started { already_running: false, generation: view.generation })
 }
 
-/// Refuses a split brain: unknown counts as on.
+/// Refuses a split brain: unknown counts as on, unless a person declared that side lost.
 fn twin_is_off(
     machine: &MachineName,
     side: Side,
     own: &SideView,
     twin: &SideView,
 ) -> Result<(), Failure> {
-    if !twin.exists || twin.power == Power::Off {
+    let is_lost = twin.power == Power::Unknown && own.lost_twin.is_some();
+    if !twin.exists || twin.power == Power::Off || is_lost {
         return Ok(());
     }
     let other = side.other();
@@ -66,7 +77,7 @@ fn twin_is_off(
         "H312",
         format!("`{machine}` {seen} on its {other} side: starting the {side} side would split it in two{both}"),
     )
-    .help(format!("shut the {other} side down first (`{}(m)` in a script), transfer what it wrote, then start", shutdown(other))))
+    .help(format!("shut the {other} side down first (`{}(m)` in a script), transfer what it wrote, then start; `declare_lost` is for a side that nobody can reach", shutdown(other))))
 }
 
 /// What this side may boot from.
@@ -78,7 +89,9 @@ fn allowed_boot(
     is_active: bool,
     run: &str,
 ) -> Result<Boot, Failure> {
-    if !own.exists || !own.has_disks {
+    // What a commit left in the cloud: a base, which a transfer has brought up to date since.
+    let is_kept = side == Side::Cloud && own.replica.is_some();
+    if !own.has_disks || !(own.exists || is_kept) {
         return Err(absent(machine, side, twin));
     }
     if is_active {
@@ -90,15 +103,26 @@ fn allowed_boot(
             let from = Some(verified(machine, side, own, twin, mark, run)?);
             Ok(Boot { turn, from })
         }
-        // The side a switch came from, before its commit: its own disks are as it left them.
-        None if side == Side::Cloud && !twin.committed => Ok(Boot { turn, from: None }),
-        None if side == Side::Cloud => Err(Failure::refused(
+        // The side that the switch came from: its own disks are as it left them. What the twin wrote
+        // since is given up; its disks are no replica of anything then.
+        None if came_from(own, twin) && !twin.committed => Ok(Boot { turn, from: None }),
+        None if came_from(own, twin) => Err(Failure::refused(
             "H322",
-            format!("the switch of `{machine}` to on-prem is committed: its cloud side is no way back any more"),
+            format!(
+                "the switch of `{machine}` to its {} side is committed: its {side} side is no way back any more",
+                side.other()
+            ),
         )
-        .help("from here there is only forward: start the on-prem side again, or fail over anew from its current state")),
+        .help("from here there is only forward: start the other side again, or switch over anew from its current state")),
         None => Err(diverged(machine, side)),
     }
+}
+
+/// Whether the twin runs on from this side's disks, which rest since. After a loss was declared they may
+/// hold more than the twin got; they are whole all the same.
+fn came_from(own: &SideView, twin: &SideView) -> bool {
+    let is_named = |booted: &Booted| booted.source_generation == own.generation;
+    twin.booted.as_ref().is_some_and(is_named)
 }
 
 /// The replica is a verified copy of the stopped twin, which has not booted since.
@@ -126,14 +150,17 @@ fn verified(
     if *own_generation != own.generation {
         return Err(diverged(machine, side));
     }
-    if !stamp.is_final {
+    // Whatever the twin wrote after this copy was given up with it.
+    let is_given_up = own.lost_twin.is_some();
+    if !stamp.is_final && !is_given_up {
         return Err(Failure::refused(
             "H314",
             format!("the {side} disks of `{machine}` are a copy of a moment when the {} side still ran: what it wrote since would be lost", side.other()),
         )
         .help(format!("shut the {} side down and `transfer_delta(m)` from its stopped disks; then start", side.other())));
     }
-    if stamp.source_generation != twin.generation {
+    let is_same = stamp.source_generation == twin.generation;
+    if !is_same && !is_given_up {
         return Err(Failure::refused(
             "H313",
             format!("the {} side of `{machine}` booted or was written after the final transfer: its newer writes would be lost", side.other()),
@@ -143,6 +170,7 @@ fn verified(
     Ok(Booted {
         sync: stamp.sync.clone(),
         source_generation: stamp.source_generation.clone(),
+        is_final: stamp.is_final && is_same,
         run: run.to_owned(),
     })
 }

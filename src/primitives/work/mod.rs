@@ -4,6 +4,8 @@
 //! primitive asks. No file here is a primitive; each file beside this folder is one.
 
 pub mod booting;
+pub mod commands;
+pub mod copied;
 pub mod cost;
 pub mod http;
 pub mod keys;

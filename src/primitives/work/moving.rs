@@ -201,7 +201,7 @@ async fn synchronize(
 }
 
 /// The step's own limit, and those that each site's transfers share.
-fn limiters(sides: &Sides<'_>, own: Option<u64>, ctx: &dyn Ctx) -> Vec<Arc<Limiter>> {
+pub fn limiters(sides: &Sides<'_>, own: Option<u64>, ctx: &dyn Ctx) -> Vec<Arc<Limiter>> {
     let own = own.map(|rate| Arc::new(Limiter::new(rate)));
     let sites = [&sides.entry.cloud, &sides.entry.onprem].into_iter();
     let shared = sites.filter_map(|site| {
@@ -254,7 +254,7 @@ fn moved(synced: Synced) -> Moved {
 }
 
 /// A running primitive's powers, as a synchronization asks for them.
-struct Through<'a>(&'a dyn Ctx);
+pub struct Through<'a>(pub &'a dyn Ctx);
 
 impl Report for Through<'_> {
     fn cancelled(&self) -> &CancellationToken {

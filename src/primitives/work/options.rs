@@ -1,9 +1,10 @@
 //! Reading a step's `args`: every mistake is collected, none is guessed around.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::base::units::{parse_duration, parse_rate, parse_size};
-use crate::base::{HostName, Json};
+use crate::base::{HostName, Json, StepId};
 use crate::diagnostic::Diagnostic;
 use crate::plan::step::handle_from_json;
 
@@ -37,6 +38,14 @@ impl<'a> Options<'a> {
         })
     }
 
+    /// A map of texts.
+    pub fn text_map(&mut self, name: &str) -> Option<BTreeMap<String, String>> {
+        self.read(name, "a map of texts", |value| {
+            let all = value.as_object()?.iter();
+            all.map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+        })
+    }
+
     pub fn duration(&mut self, name: &str) -> Option<Duration> {
         self.read(name, "a duration", |value| parse_duration(value.as_str()?).ok())
     }
@@ -58,6 +67,11 @@ impl<'a> Options<'a> {
     /// Whether a handle was passed; its outputs come at run time.
     pub fn handle(&mut self, name: &str) -> bool {
         self.read(name, "a handle", |value| handle_from_json(value).map(drop)).is_some()
+    }
+
+    /// The step whose handle was passed.
+    pub fn handle_of(&mut self, name: &str) -> Option<StepId> {
+        self.read(name, "a handle", |value| StepId::new(handle_from_json(value)?).ok())
     }
 
     /// Options that contradict each other.

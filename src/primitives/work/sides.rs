@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use crate::base::{MachineName, Side};
+use crate::plan::facts::Power;
 use crate::plan::inventory::MachineEntry;
 use crate::primitives::contract::Ctx;
 use crate::primitives::spec::{Param, Takes};
 use crate::run::failure::Failure;
+use crate::sites::commands::Commands;
+use crate::sites::copies::Copies;
 use crate::sites::{At, Disks, Fence, Machines, PowerSwitch, SideView, Site};
 
 /// The first argument of every primitive that acts on a machine.
@@ -77,6 +80,33 @@ impl<'a> Sides<'a> {
 
     pub fn machines(&self, side: Side) -> Result<&dyn Machines, Failure> {
         self.site(side).machines().ok_or_else(|| self.cannot(side, "create and delete machines"))
+    }
+
+    pub fn commands(&self, side: Side) -> Result<&dyn Commands, Failure> {
+        self.site(side).commands().ok_or_else(|| self.cannot(side, "run commands"))
+    }
+
+    /// The side that runs now.
+    ///
+    /// # Errors
+    /// Transient when neither is seen to run; refused H312 when both are.
+    pub async fn running(&self) -> Result<Side, Failure> {
+        let (cloud, onprem) = self.look_both().await?;
+        match (cloud.power, onprem.power) {
+            (Power::On, Power::On) => Err(Failure::refused(
+                "H312",
+                format!("`{}` runs on both sides: nobody can say which one is meant", self.machine),
+            )
+            .help("shut the wrong one down; or say which one with `side`")),
+            (Power::On, _) => Ok(Side::Cloud),
+            (_, Power::On) => Ok(Side::Onprem),
+            _ => Err(Failure::transient(format!("`{}` runs on neither side", self.machine))
+                .help("start it first; or say with `side` which one should run")),
+        }
+    }
+
+    pub fn copies(&self, side: Side) -> Result<&dyn Copies, Failure> {
+        self.site(side).copies().ok_or_else(|| self.cannot(side, "run isolated copies"))
     }
 
     fn cannot(&self, side: Side, what: &str) -> Failure {

@@ -18,6 +18,8 @@ use crate::sites::lab::state::State;
 /// The hidden first argument of a process that is a guest.
 pub(in crate::sites) const GUEST: &str = "__lab-guest";
 
+/// In the guest's folder; held for as long as it lives.
+const LOCK: &str = "lock";
 /// Longest that a guest may take to read its disks or to say a word.
 const BOOT_TIME: Duration = Duration::from_secs(900);
 /// Longest that a killed process may take to be gone.
@@ -25,8 +27,7 @@ const DEATH_TIME: Duration = Duration::from_secs(10);
 /// How often a lock is looked at while a process ends.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// Boots the machine of this seat. `commit` makes the boot durable: it is called after the guest proved
-/// its disks and before it writes anything; when it fails, or this process dies, nothing was written. `distrust` is called when they are not whole.
+/// Boots the machine of this seat; see [`boot`]. `distrust` is called when its disks are not whole.
 pub(super) fn launch(
     seat: &Seat,
     state: &State,
@@ -42,40 +43,52 @@ pub(super) fn launch(
         key: seat.key()?,
         writes_per_second: seat.settings.writes_per_second,
     };
-    let mut guest = io(spawn(seat, state, &order))?;
+    let Some(reason) = boot(&seat.place.tools.exe, seat.side.as_str(), &order, commit)? else {
+        return Ok(());
+    };
+    distrust()?;
+    let message = format!("{} does not boot on {}: {reason}", seat.machine, seat.place.name);
+    Err(Failure::permanent(message).help("transfer to it again"))
+}
+
+/// Boots a guest; `Some`: its disks are not whole, and why. `commit` makes the boot durable: it is called
+/// after the guest proved its disks and before it writes anything; when it fails, or this process dies,
+/// nothing was written. `what` is only for a person who looks at the list of processes.
+pub(super) fn boot(
+    exe: &Path,
+    what: &str,
+    order: &Order,
+    commit: impl FnOnce() -> Result<(), Failure>,
+) -> Result<Option<String>, Failure> {
+    let mut guest = io(spawn(exe, what, order))?;
     match hear(&mut guest)? {
         Word::Verified(_) => {}
-        Word::Refused(reason) => {
-            distrust()?;
-            let message =
-                format!("{} does not boot on {}: {reason}", seat.machine, seat.place.name);
-            return Err(Failure::permanent(message).help("transfer to it again"));
-        }
+        Word::Refused(reason) => return Ok(Some(reason)),
         Word::Ready => return Err(Failure::permanent("BUG: a guest ran before it was told to")),
     }
     commit()?;
     io(guest.get_mut().write_all(b"go\n"))?;
     match hear(&mut guest)? {
-        Word::Ready => Ok(()),
+        Word::Ready => Ok(None),
         other => Err(Failure::transient(format!("a guest said {other:?} instead of `ready`"))),
     }
 }
 
 /// The guest holds the lock from its first moment: it is given to it locked.
-fn spawn(seat: &Seat, state: &State, order: &Order) -> io::Result<BufReader<UnixStream>> {
-    let lock = files::lock(&seat.guest_lock(state))?;
-    let log = seat.folder(state).join("guest.log");
+fn spawn(exe: &Path, what: &str, order: &Order) -> io::Result<BufReader<UnixStream>> {
+    let lock = files::lock(&order.folder.join(LOCK))?;
+    let log = order.folder.join("guest.log");
     let log = OpenOptions::new().append(true).create(true).open(&log).map_err(files::at(&log))?;
     let (ours, theirs) = UnixStream::pair()?;
-    let mut child = Command::new(&seat.place.tools.exe)
-        .args([GUEST, seat.machine.as_str(), seat.side.as_str()])
+    let mut child = Command::new(exe)
+        .args([GUEST, order.machine.as_str(), what])
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::from(lock))
         .stderr(Stdio::from(log))
         .spawn()
-        .map_err(files::at(&seat.place.tools.exe))?;
+        .map_err(files::at(exe))?;
     // Somebody has to take note of its end for as long as this process lives.
     let reap = std::thread::Builder::new().name("reaper".to_owned());
     reap.spawn(move || drop(child.wait()))?;
@@ -128,8 +141,9 @@ pub(super) fn pull_plug(folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn is_alive(folder: &Path) -> Result<bool, Failure> {
-    io(files::is_locked(&folder.join("lock")))
+/// Whether the guest of a machine's folder lives: it holds its lock.
+pub(super) fn is_alive(folder: &Path) -> Result<bool, Failure> {
+    io(files::is_locked(&folder.join(LOCK)))
 }
 
 fn gone_by(folder: &Path, deadline: Instant) -> Result<bool, Failure> {

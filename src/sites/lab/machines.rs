@@ -9,7 +9,7 @@ use crate::sites::lab::seat::{Seat, io};
 use crate::sites::lab::site::{LabSite, blocking};
 use crate::sites::lab::state::State;
 use crate::sites::lab::{cow, files, tracking};
-use crate::sites::{At, Doomed, Fence, Machines, NewMachine};
+use crate::sites::{At, Doomed, Fence, Lost, Machines, NewMachine};
 
 #[async_trait]
 impl Machines for LabSite {
@@ -34,6 +34,17 @@ impl Machines for LabSite {
         let seat = self.seat(at, "set_committed").await?;
         let fence = fence.clone();
         blocking(move || seat.change(&fence, |state| state.committed = true)).await
+    }
+
+    async fn set_lost_twin(
+        &self,
+        at: At<'_>,
+        lost: Option<&Lost>,
+        fence: &Fence,
+    ) -> Result<(), Failure> {
+        let seat = self.seat(at, "set_lost_twin").await?;
+        let (lost, fence) = (lost.cloned(), fence.clone());
+        blocking(move || seat.change(&fence, |state| state.lost_twin = lost)).await
     }
 
     async fn protect(&self, at: At<'_>, to: Protection, fence: &Fence) -> Result<(), Failure> {
@@ -102,7 +113,7 @@ impl Seat {
     }
 
     /// Refuses a host that is unknown or not connected, or has no such switch.
-    fn fits(&self, host: &HostName, network: Option<&str>) -> Result<(), Failure> {
+    pub(super) fn fits(&self, host: &HostName, network: Option<&str>) -> Result<(), Failure> {
         let known = &self.place.settings.hosts;
         let Some(says) = known.get(host).filter(|says| says.connected != Some(false)) else {
             let message = format!("host {host} of {} is unknown or not connected", self.place.name);

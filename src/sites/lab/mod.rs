@@ -22,11 +22,14 @@
 //!     manifests.json                of the replica, deleted before every boot
 //!     lock                          held by the guest for as long as it lives: that is "it runs"
 //!     control.sock  guest.log       its ears and its mouth
+//! hosts/<host>/<machine>.copy.<id>/  an isolated copy: disks, lock and ears of its own (copies.rs)
 //! ```
 //! Beside the cloud site's folder, outside both sites: `clients/<machine>.log`, what the machine's client
 //! was told (client.rs), and `.lab.lock`, held while the lab is created or deleted.
 
 mod client;
+mod commands;
+mod copies;
 mod cow;
 mod disk;
 mod disks;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use crate::base::Timestamp;
+use crate::base::{Json, Timestamp};
 use crate::run::failure::Failure;
 use crate::sites::lab::guest::control::Request;
 use crate::sites::lab::launch;
@@ -17,7 +17,7 @@ use crate::sites::{At, Boot, Fence, PowerSwitch, ReplicaMark, SideView};
 /// How often a machine is asked for a sign of life.
 const PULSE: Duration = Duration::from_millis(20);
 /// Longest that one question to a guest may take.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
+pub(super) const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 #[async_trait]
 impl PowerSwitch for LabSite {
@@ -35,36 +35,52 @@ impl PowerSwitch for LabSite {
 
     async fn sign_of_life(&self, at: At<'_>, patience: Duration) -> Result<String, Failure> {
         let seat = self.seat(at, "sign_of_life").await?;
-        let deadline = Instant::now() + patience;
         let ask = || {
             let seat = seat.clone();
             blocking(move || seat.last_record())
         };
-        let mut before = None;
-        loop {
-            let now = ask().await;
-            match (before, now) {
-                (Some(before), Ok(now)) if now > before => {
-                    return Ok(format!("its ledger goes on: record {before}, then {now}"));
-                }
-                (_, Err(failure)) if Instant::now() >= deadline => return Err(failure),
-                (Some(before), Ok(_)) if Instant::now() >= deadline => {
-                    let message = format!("{} stands still at record {before}", seat.machine);
-                    return Err(Failure::transient(message));
-                }
-                (before_now, now) => before = before_now.or(now.ok()),
-            }
-            tokio::time::sleep(PULSE).await;
-        }
+        goes_on(seat.machine.as_str(), patience, ask).await
     }
+}
+
+/// Asks for the last record until there is a later one, for as long as `patience`.
+pub(super) async fn goes_on<A>(
+    who: &str,
+    patience: Duration,
+    ask: impl Fn() -> A,
+) -> Result<String, Failure>
+where
+    A: Future<Output = Result<u64, Failure>>,
+{
+    let deadline = Instant::now() + patience;
+    let mut before = None;
+    loop {
+        let now = ask().await;
+        match (before, now) {
+            (Some(before), Ok(now)) if now > before => {
+                return Ok(format!("its ledger goes on: record {before}, then {now}"));
+            }
+            (_, Err(failure)) if Instant::now() >= deadline => return Err(failure),
+            (Some(before), Ok(_)) if Instant::now() >= deadline => {
+                let message = format!("{who} stands still at record {before}");
+                return Err(Failure::transient(message));
+            }
+            (before_now, now) => before = before_now.or(now.ok()),
+        }
+        tokio::time::sleep(PULSE).await;
+    }
+}
+
+/// What a guest answers to a ping.
+pub(super) fn last_record(answer: &Json) -> Result<u64, Failure> {
+    answer.as_u64().ok_or_else(|| Failure::transient("a guest answered no number"))
 }
 
 impl Seat {
     fn last_record(&self) -> Result<u64, Failure> {
         let state = self.state()?;
         self.reach(&state)?;
-        let answer = self.ask(&state, &Request::Ping, ANSWER_TIME)?;
-        answer.as_u64().ok_or_else(|| Failure::transient("a guest answered no number"))
+        last_record(&self.ask(&state, &Request::Ping, ANSWER_TIME)?)
     }
 
     fn start(&self, boot: &Boot, fence: &Fence) -> Result<SideView, Failure> {
@@ -120,7 +136,9 @@ impl Seat {
                     || stamp.source_generation != from.source_generation
                 {
                     refused("it was last synchronized by another transfer")
-                } else if !stamp.is_final {
+                } else if !from.is_final && state.lost_twin.is_none() {
+                    refused("its twin may have written since, and was not declared lost")
+                } else if from.is_final && !stamp.is_final {
                     refused("its last transfer was not from stopped disks")
                 } else {
                     Ok(())

@@ -12,6 +12,7 @@ use crate::base::{MachineName, Side, SiteName};
 use crate::plan::inventory::MachineEntry;
 use crate::run::failure::Failure;
 use crate::sites::At;
+use crate::sites::copies::CopyView;
 use crate::sites::lab::seat::{Place, Seat, io};
 use crate::sites::lab::site::blocking;
 use crate::sites::lab::state::State;
@@ -79,9 +80,12 @@ impl Lab {
     }
 
     async fn report(&self, prove: bool) -> Result<LabReport, Failure> {
-        let measure = move |cloud: &Seat, onprem: &Seat| measure::measure(cloud, onprem, prove);
-        let machines: Vec<LabMachine> = self.each(measure).await?;
-        Ok(LabReport { machines })
+        let measure = move |cloud: &Seat, onprem: &Seat| {
+            Ok((measure::measure(cloud, onprem, prove)?, onprem.copies()?))
+        };
+        let measured: Vec<(LabMachine, Vec<CopyView>)> = self.each(measure).await?;
+        let (machines, copies): (_, Vec<_>) = measured.into_iter().unzip();
+        Ok(LabReport { machines, copies: copies.concat() })
     }
 
     /// One process at a time creates or deletes.

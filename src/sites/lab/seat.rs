@@ -12,10 +12,10 @@ use crate::plan::facts::Power;
 use crate::plan::inventory::{KeySource, MachineEntry};
 use crate::run::failure::Failure;
 use crate::sites::lab::disk::disk_path;
-use crate::sites::lab::files;
 use crate::sites::lab::guest::control::{self, Request};
 use crate::sites::lab::settings::{MachineSettings, Settings};
 use crate::sites::lab::state::{Lease, State};
+use crate::sites::lab::{files, launch};
 use crate::sites::registry::Tools;
 use crate::sites::secret::{self, Secret};
 use crate::sites::{At, Claim, Fence, SideView};
@@ -208,14 +208,9 @@ impl Seat {
         Err(Failure::refused("H309", message).help("connect it, or use another host"))
     }
 
-    /// Whether it runs: somebody holds its lock.
+    /// Whether it runs.
     pub(super) fn is_running(&self, state: &State) -> Result<bool, Failure> {
-        io(files::is_locked(&self.guest_lock(state)))
-    }
-
-    /// The lock that its guest holds for as long as it lives.
-    pub(super) fn guest_lock(&self, state: &State) -> PathBuf {
-        self.folder(state).join("lock")
+        launch::is_alive(&self.folder(state))
     }
 
     /// Whether all its disks are there.

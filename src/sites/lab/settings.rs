@@ -27,12 +27,14 @@ pub(super) struct Settings {
     pub faults: Faults,
 }
 
-/// `hosts = { hv-01 = { switches = ["prod"], connected = true, capacity = "1GiB" } }`
+/// `hosts = { hv-01 = { switches = ["prod"], isolated = ["drill"], connected = true, capacity = "1GiB" } }`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Host {
-    /// Its virtual switches.
+    /// Its virtual switches that lead to where machines are at work.
     pub switches: BTreeSet<String>,
+    /// Its virtual switches that lead nowhere: for isolated copies.
+    pub isolated: BTreeSet<String>,
     /// `false`: nothing on it can be seen or reached.
     pub connected: Option<bool>,
     /// Room for disks; absent: what the file system has.

@@ -9,6 +9,8 @@ use crate::base::units::parse_size;
 use crate::base::{HostName, RunId, SiteName};
 use crate::plan::facts::HostFacts;
 use crate::run::failure::Failure;
+use crate::sites::commands::Commands;
+use crate::sites::copies::Copies;
 use crate::sites::lab::faults::Striker;
 use crate::sites::lab::seat::{Place, Seat, io};
 use crate::sites::lab::settings::Host;
@@ -77,6 +79,15 @@ impl Site for LabSite {
     fn machines(&self) -> Option<&dyn Machines> {
         Some(self)
     }
+
+    fn commands(&self) -> Option<&dyn Commands> {
+        Some(self)
+    }
+
+    fn copies(&self) -> Option<&dyn Copies> {
+        // Copies run on hosts: where machines live in the site itself there is no place apart.
+        (!self.place.settings.hosts.is_empty()).then_some(self as &dyn Copies)
+    }
 }
 
 #[async_trait]
@@ -95,7 +106,7 @@ impl Claims for LabSite {
 }
 
 impl Place {
-    fn host(&self, name: &HostName, host: &Host) -> Result<HostFacts, Failure> {
+    pub(super) fn host(&self, name: &HostName, host: &Host) -> Result<HostFacts, Failure> {
         Ok(HostFacts {
             connected: host.connected != Some(false),
             switches: host.switches.clone(),

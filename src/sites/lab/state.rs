@@ -6,7 +6,7 @@ use crate::base::{HostName, RunId, Side, StepKey, SyncId, Timestamp};
 use crate::plan::facts::{Power, Protection};
 use crate::plan::inventory::MachineEntry;
 use crate::sites::lab::settings::MachineSettings;
-use crate::sites::{Booted, Claim, ReplicaMark, SideView, SyncStamp};
+use crate::sites::{Booted, Claim, Lost, ReplicaMark, SideView, SyncStamp};
 
 /// `state.json`: written by homing under the machine's lock, never by a guest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub(super) struct State {
     pub fenced: bool,
     /// The step that created it, when a step did.
     pub created_by: Option<StepKey>,
+    /// The other side was declared lost.
+    #[serde(default)]
+    pub lost_twin: Option<Lost>,
     /// The lab is being created: this machine has still to be turned on for the first time.
     pub first_boot_due: bool,
 }
@@ -63,6 +66,7 @@ impl State {
             failed_over_at: None,
             fenced: false,
             created_by: None,
+            lost_twin: None,
             first_boot_due: false,
         }
     }
@@ -86,6 +90,7 @@ impl State {
                 booted: Some(Booted {
                     sync,
                     source_generation: "o1".to_owned(),
+                    is_final: true,
                     run: BEFORE.to_owned(),
                 }),
                 failed_over_at: Some(at),
@@ -140,6 +145,7 @@ impl State {
             disk_bytes: self.disks.iter().sum(),
             encrypted: self.key_check.is_some(),
             failed_over_at: self.failed_over_at,
+            lost_twin: self.lost_twin,
             claim: lease.run.map(|run| Claim { run, token: lease.token }),
         }
     }

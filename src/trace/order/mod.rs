@@ -257,7 +257,11 @@ impl Order {
                 let own = asked.machine.is_some() && step.machine == asked.machine && !step.notify;
                 own && front.is_some_and(|front| front.reaches(*ix, inner.lenient))
             };
-            edges.needs.extend(asked.handles.iter().filter(|ix| !on_chain(ix)));
+            for ix in asked.handles.iter().filter(|ix| !on_chain(ix)) {
+                // Clean-up clears away what a step left that never came to an end.
+                let needed = inner.lenient.is_none_or(|from| *ix >= from);
+                if needed { &mut edges.needs } else { &mut edges.follows }.push(*ix);
+            }
         }
         if asked.role == Role::Barrier || (asked.role == Role::Notify && asked.machine.is_none()) {
             for (ix, edge) in self.open(inner) {
@@ -616,7 +620,10 @@ mod tests {
                 at_least(Comes::Needs);
             }
             if step.handles.contains(&i) {
-                at_least(if step.role == Role::Listed { Comes::Follows } else { Comes::Needs });
+                let cleanup = step.path.iter().rfind(|(_, kind)| matches!(kind, In::Cleanup(_)));
+                let cleans = cleanup.is_some_and(|scope| !before.path.contains(scope));
+                let follows = cleans || step.role == Role::Listed;
+                at_least(if follows { Comes::Follows } else { Comes::Needs });
             }
             let gathers =
                 step.role == Role::Barrier || (step.role == Role::Notify && step.machine.is_none());

@@ -86,9 +86,10 @@ fn inventory(folder: &Path, key: Option<&str>) -> Inventory {
     };
     let hosts = json!({
         "hv-01": { "switches": ["prod"] },
-        "hv-02": { "switches": ["prod", "lan"] },
+        "hv-02": { "switches": ["prod", "lan"], "isolated": ["drill"] },
         "hv-03": { "switches": ["lan"] },
         "hv-04": { "switches": ["prod"], "connected": false },
+        "hv-05": { "switches": ["prod"], "isolated": ["drill"], "capacity": "10MiB" },
     });
     let secret = |name: &str| {
         let file = folder.join(format!("{name}.key"));
@@ -110,6 +111,10 @@ fn inventory(folder: &Path, key: Option<&str>) -> Inventory {
         commands: [
             ("tell".to_owned(), CommandEntry { argv }),
             ("fail".to_owned(), CommandEntry { argv: vec!["/bin/false".to_owned()] }),
+            (
+                "any".to_owned(),
+                CommandEntry { argv: ["/bin/sh", "-c", "*"].map(str::to_owned).to_vec() },
+            ),
         ]
         .into(),
         ..Inventory::default()
@@ -148,6 +153,20 @@ impl Bench {
             cursors: Mutex::default(),
             intents: Mutex::default(),
         }
+    }
+
+    /// The run is cancelled, and another one claims the machine.
+    pub async fn another_run(&mut self, run: &str) {
+        let old = std::mem::replace(&mut self.run, RunId::new(run).unwrap());
+        let (machine, entry) = self.inventory.machines.first_key_value().unwrap();
+        for side in [Side::Cloud, Side::Onprem] {
+            let site = self.sites.get(entry.site(side)).unwrap();
+            let at = At { machine, side, entry };
+            let claims = site.claims().unwrap();
+            claims.unclaim(at, &old).await.unwrap();
+            self.tokens.insert(side, claims.claim(at, &self.run).await.unwrap().token);
+        }
+        self.cursors.lock().unwrap().clear();
     }
 
     pub fn attempt(&self, step: &str, args: &Json) -> Attempt<'_> {
@@ -221,12 +240,28 @@ impl Bench {
             Some(homing::sites::ReplicaMark::Synced { stamp, .. }) => {
                 let (sync, source_generation) =
                     (stamp.sync.clone(), stamp.source_generation.clone());
-                Some(homing::sites::Booted { sync, source_generation, run: "r1".to_owned() })
+                let run = "r1".to_owned();
+                Some(homing::sites::Booted { sync, source_generation, is_final: true, run })
             }
             _ => None,
         };
         let boot = Boot { turn: view.turn, from };
         site.power().unwrap().start(at, &boot, &fence).await.unwrap();
+    }
+
+    /// From now on nobody can reach that host, or (`true`) again.
+    pub fn connect(&mut self, host: &str, connected: bool) {
+        let site = self.inventory.sites.get_mut(&site_name("dc1")).unwrap();
+        site.settings["hosts"][host]["connected"] = json!(connected);
+        let tools = Tools { exe: env!("CARGO_BIN_EXE_homing").into() };
+        self.sites = registry::open(&self.inventory, &tools).ok().expect("the same inventory");
+        self.practice = registry::practice(&self.inventory, &tools).unwrap();
+    }
+
+    /// Ends the guest of a side, as a fire would.
+    pub async fn kill(&self, side: Side) {
+        let machine = MachineName::new("web-01").unwrap();
+        self.practice.pull_plug(&machine, side).await.unwrap();
     }
 
     pub async fn stop_by_hand(&self, side: Side) {
@@ -301,8 +336,8 @@ impl Ctx for Attempt<'_> {
         self.bench.outputs.lock().unwrap().get(step).cloned()
     }
 
-    fn output(&self, _: &StepId) -> Option<Arc<Json>> {
-        None
+    fn output(&self, step: &StepId) -> Option<Arc<Json>> {
+        self.bench.outputs.lock().unwrap().get(step.as_str()).cloned()
     }
 
     fn time_limit(&self) -> Option<Duration> {

@@ -9,14 +9,18 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Json, SnapshotId};
+use crate::sites::commands::Command;
 use crate::sites::lab::cow::Kept;
 use crate::sites::lab::files;
+use crate::sites::lab::guest::command;
 
 /// Its name in the machine's folder.
 pub(in crate::sites::lab) const SOCKET: &str = "control.sock";
 
 /// Longest a peer may take for its one line.
 const LINE_TIME: Duration = Duration::from_secs(5);
+/// How often somebody who waits for a long answer is asked whether to go on.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What a running machine can be asked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,6 +32,8 @@ pub(in crate::sites::lab) enum Request {
     Snapshot(Box<Kept>),
     /// Give one up.
     Release(SnapshotId),
+    /// Run a command; answers what became of it. It ends when whoever asked hangs up.
+    Run(Box<Command>),
     /// Finish the record in hand, end.
     Stop,
     /// End now, whatever is in hand: the plug.
@@ -65,12 +71,15 @@ fn answer(mut peer: UnixStream, asked: &Sender<Asked>) -> io::Result<()> {
         Err(error) => Err(format!("not a request: {error}")),
         Ok(Request::Kill) => {
             super::say("the plug was pulled");
+            command::end_all();
             rustix::process::kill_process(
                 rustix::process::getpid(),
                 rustix::process::Signal::KILL,
             )?;
             Ok(Json::Null)
         }
+        // The machine's own work goes on meanwhile.
+        Ok(Request::Run(order)) => Ok(command::run(&order, &peer)),
         Ok(request) => {
             let (reply, answer) = channel();
             asked.send((request, reply)).map_err(io::Error::other)?;
@@ -88,18 +97,49 @@ pub(in crate::sites::lab) fn ask(
     request: &Request,
     patience: Duration,
 ) -> io::Result<Json> {
+    let guest = call(folder, request)?;
+    guest.set_read_timeout(Some(patience.max(Duration::from_millis(1))))?;
+    let mut answer = Vec::new();
+    BufReader::new(&guest).read_until(b'\n', &mut answer)?;
+    read(&answer)
+}
+
+/// Asks the guest whose folder this is, and waits until it answers or `stop` says so (`None`).
+pub(in crate::sites::lab) fn ask_until(
+    folder: &Path,
+    request: &Request,
+    stop: &dyn Fn() -> bool,
+) -> io::Result<Option<Json>> {
+    let guest = call(folder, request)?;
+    guest.set_read_timeout(Some(LOOK))?;
+    let mut reader = BufReader::new(&guest);
+    let mut answer = Vec::new();
+    loop {
+        match reader.read_until(b'\n', &mut answer) {
+            Ok(_) => return read(&answer).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        if stop() {
+            return Ok(None);
+        }
+    }
+}
+
+fn call(folder: &Path, request: &Request) -> io::Result<UnixStream> {
     // The path of a socket is short: it leads through a descriptor of the folder.
     let open = std::fs::File::open(folder).map_err(files::at(folder))?;
     let number = std::os::fd::AsRawFd::as_raw_fd(&open);
     let mut guest = UnixStream::connect(format!("/proc/self/fd/{number}/{SOCKET}"))?;
-    guest.set_read_timeout(Some(patience.max(Duration::from_millis(1))))?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     guest.write_all(&line)?;
-    let mut answer = String::new();
-    BufReader::new(&guest).read_line(&mut answer)?;
+    Ok(guest)
+}
+
+fn read(answer: &[u8]) -> io::Result<Json> {
     if answer.is_empty() {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
     }
-    serde_json::from_str::<Result<Json, String>>(&answer)?.map_err(io::Error::other)
+    serde_json::from_slice::<Result<Json, String>>(answer)?.map_err(io::Error::other)
 }

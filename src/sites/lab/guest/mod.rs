@@ -8,6 +8,7 @@
 //! durable in between; should it die first, nothing was written), begin a new epoch of change tracking,
 //! write the first record, say `ready`.
 
+pub(super) mod command;
 pub(super) mod control;
 mod work;
 

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::control::{Asked, Request};
-use super::{Order, say};
+use super::{Order, command, say};
 use crate::base::{Json, Side, Timestamp};
 use crate::sites::lab::client::Client;
 use crate::sites::lab::cow::{self, Kept};
@@ -72,6 +72,7 @@ impl Work {
             match requests.recv_timeout(wait) {
                 Ok((Request::Stop, reply)) => {
                     say(&format!("stopped after record {}", self.seq));
+                    command::end_all();
                     // It ends whether or not somebody still listens.
                     drop(reply.send(Ok(Json::from(self.seq))));
                     return Ok(());
@@ -107,7 +108,7 @@ impl Work {
                 cow::remove(&self.order_folder, &id)?;
                 Ok(Json::Null)
             }
-            Request::Stop | Request::Kill => Ok(Json::Null),
+            Request::Run(_) | Request::Stop | Request::Kill => Ok(Json::Null),
         }
     }
 

@@ -1,0 +1,55 @@
+//! Large data that many hold and few change.
+
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+/// A value that costs nothing to clone: clones are one and the same until one of them is changed, which
+/// then becomes its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shared<T>(Arc<T>);
+
+impl<T> Deref for Shared<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Clone> DerefMut for Shared<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl<T> From<T> for Shared<T> {
+    fn from(value: T) -> Shared<T> {
+        Shared(Arc::new(value))
+    }
+}
+
+impl<K: Ord, V, const N: usize> From<[(K, V); N]> for Shared<BTreeMap<K, V>> {
+    fn from(items: [(K, V); N]) -> Shared<BTreeMap<K, V>> {
+        Shared::from(BTreeMap::from(items))
+    }
+}
+
+impl<I, T: FromIterator<I>> FromIterator<I> for Shared<T> {
+    fn from_iter<A: IntoIterator<Item = I>>(items: A) -> Shared<T> {
+        Shared::from(T::from_iter(items))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clone_is_the_same_until_it_is_changed() {
+        let one: Shared<Vec<u8>> = (0..3).collect();
+        let mut other = one.clone();
+        assert!(std::ptr::eq(&*one, &*other));
+        other.push(3);
+        assert_eq!((one.len(), other.len()), (3, 4));
+    }
+}

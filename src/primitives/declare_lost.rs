@@ -1,0 +1,136 @@
+//! `declare_lost(m, #{ side, reason })`: a person gives a side up that nobody can shut down.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::base::{Json, Side};
+use crate::diagnostic::Diagnostic;
+use crate::plan::effect::Effect;
+use crate::plan::facts::Power;
+use crate::plan::policy::Policy;
+use crate::plan::step::{Kind, Reversibility};
+use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
+use crate::primitives::spec::{Opt, OptType, Output, Spec, Yields};
+use crate::primitives::work::cost;
+use crate::primitives::work::options::Options;
+use crate::primitives::work::sides::{MACHINE, Sides};
+use crate::run::failure::Failure;
+use crate::sites::Lost;
+
+/// For a guest that came up between the look and the fence.
+const GRACE: Duration = Duration::from_secs(120);
+
+const fn needed(name: &'static str, ty: OptType, doc: &'static str) -> Opt {
+    Opt { name, ty, default: "", required: true, doc }
+}
+
+static SPEC: Spec = Spec {
+    name: "declare_lost",
+    doc: "Declares one side of the machine lost: the unplanned failover, when that side cannot be shut down. What it wrote after the last transfer is given up.\n\n**Irreversible**, and for a person to decide: put a gate before it. It refuses a side that is seen to run. A side that can be reached and is off is fenced there. The side that is left gets a durable mark, with the reason: it may then boot from its last verified copy though that is not a final one, and be committed, while nobody can say whether the lost side runs. When homing starts the lost side again, the mark is gone.",
+    kind: Kind::Act,
+    params: &[MACHINE],
+    options: &[
+        needed("reason", OptType::Text, "why, for whoever reads it later"),
+        needed("side", OptType::OneOf(&["cloud", "onprem"]), "the side that is lost"),
+    ],
+    outputs: &[Output {
+        name: "fenced",
+        ty: "bool",
+        doc: "it could be reached, was off, and cannot be started but by homing",
+    }],
+    yields: Yields::Step,
+    reversibility: Reversibility::Irreversible,
+    policy: Policy { attempts: 5, first_ms: 1_000, max_ms: 60_000, timeout_ms: Some(600_000) },
+    timeout_is_stall: false,
+    optional: false,
+    example: "declare_lost(web, #{ side: \"onprem\", reason: \"the data centre burns\" });",
+};
+
+/// See [`SPEC`].
+pub(super) struct DeclareLost;
+
+/// What is lost.
+pub(super) struct Args {
+    /// The side and why; both are required options.
+    given: Option<(Side, String)>,
+}
+
+/// What could be done about it.
+#[derive(Serialize)]
+pub(super) struct Declared {
+    fenced: bool,
+}
+
+impl Primitive for DeclareLost {
+    type Args = Args;
+    type Out = Declared;
+    const SPEC: &'static Spec = &SPEC;
+
+    fn parse(args: &Json) -> Result<Args, Vec<Diagnostic>> {
+        let mut options = Options::new(args);
+        let reason = options.text("reason");
+        if reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+            options.refuse(
+                "a loss without a reason",
+                "say why in `reason`: it is kept with the machine",
+            );
+        }
+        let side = match options.text("side").as_deref() {
+            Some("cloud") => Some(Side::Cloud),
+            Some("onprem") => Some(Side::Onprem),
+            _ => None,
+        };
+        let given = side.zip(reason);
+        options.finish(Args { given })
+    }
+
+    fn effect(args: &Args, _: &Subject<'_>) -> Effect {
+        args.given.as_ref().map_or(Effect::Nothing, |(side, _)| Effect::DeclareLost(*side))
+    }
+
+    fn describe(args: &Args, _: &Subject<'_>) -> String {
+        let Some((side, reason)) = &args.given else { return "give up nothing".to_owned() };
+        format!("GIVE UP the {side} side with what it wrote since the last transfer: {reason}")
+    }
+
+    fn estimate(_: &Args, _: &Subject<'_>) -> Cost {
+        cost::CALL
+    }
+
+    async fn run(args: &Args, ctx: &dyn Ctx) -> Result<Declared, Failure> {
+        let Some((lost, reason)) = &args.given else {
+            return Err(Failure::permanent("no side, or no reason, was given"));
+        };
+        let sides = Sides::open(ctx)?;
+        let (lost, left) = (*lost, lost.other());
+        let seen = sides.look(lost).await?;
+        if seen.power == Power::On {
+            return Err(runs(&sides, lost));
+        }
+        let is_in_reach = seen.exists && seen.power == Power::Off;
+        if is_in_reach {
+            sides.power(lost)?.stop(sides.at(lost), GRACE, &sides.fence(lost)?).await?;
+        }
+        if sides.look(left).await?.lost_twin.is_none() {
+            let (run, reason) = (ctx.run().clone(), reason.clone());
+            let mark = Lost { run, reason };
+            let fence = sides.fence(left)?;
+            sides.machines(left)?.set_lost_twin(sides.at(left), Some(&mark), &fence).await?;
+        }
+        Ok(Declared { fenced: is_in_reach })
+    }
+}
+
+fn runs(sides: &Sides<'_>, side: Side) -> Failure {
+    let machine = sides.machine;
+    let message =
+        format!("the {side} side of `{machine}` runs: it is not lost; nothing was changed");
+    let shutdown = match side {
+        Side::Cloud => "shutdown_azure_vm",
+        Side::Onprem => "shutdown_onprem_vm",
+    };
+    Failure::refused("H331", message).help(format!(
+        "plan the switch instead: `{shutdown}(m)`, `transfer_delta(m)`, then start the other side; nothing is lost then"
+    ))
+}

@@ -1,0 +1,65 @@
+//! The allow-list: the only programs that a script may start, word by word, never through a shell.
+
+use crate::diagnostic::Diagnostic;
+use crate::plan::inventory::Inventory;
+use crate::run::failure::Failure;
+
+/// The code of everything that is not on the list.
+const CODE: &str = "H323";
+
+/// Refuses, while a plan is made, what a run would refuse.
+pub fn listed(inventory: &Inventory, argv: &[String]) -> Result<(), Diagnostic> {
+    if is_listed(inventory, argv) {
+        return Ok(());
+    }
+    let message = format!("`{}` is not on the inventory's allow-list", argv.join(" "));
+    Err(Diagnostic::error(CODE, message).help(way_out(inventory)))
+}
+
+/// Refuses, at run time, whatever the inventory does not list now.
+pub fn allowed(inventory: &Inventory, argv: &[String]) -> Result<(), Failure> {
+    if is_listed(inventory, argv) {
+        return Ok(());
+    }
+    let message =
+        format!("`{}` is not on the inventory's allow-list; it was not started", argv.join(" "));
+    Err(Failure::refused(CODE, message).help(way_out(inventory)))
+}
+
+fn is_listed(inventory: &Inventory, argv: &[String]) -> bool {
+    let fits = |pattern: &[String]| {
+        pattern.len() == argv.len()
+            && pattern.iter().zip(argv).all(|(allowed, word)| allowed == "*" || allowed == word)
+    };
+    !argv.is_empty() && inventory.commands.values().any(|entry| fits(&entry.argv))
+}
+
+fn way_out(inventory: &Inventory) -> String {
+    let listed: Vec<&str> = inventory.commands.keys().map(String::as_str).collect();
+    let listed = if listed.is_empty() { "none".to_owned() } else { listed.join(", ") };
+    format!(
+        "add it as [commands.NAME] argv = [..] (`*` stands for any one argument); listed are: {listed}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::inventory::CommandEntry;
+
+    #[test]
+    fn only_listed_commands_are_allowed_and_a_star_is_one_argument() {
+        let argv = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let entry = CommandEntry { argv: argv(&["/bin/page", "*"]) };
+        let inventory =
+            Inventory { commands: [("page".to_owned(), entry)].into(), ..Inventory::default() };
+        assert!(allowed(&inventory, &argv(&["/bin/page", "ops"])).is_ok());
+        assert!(listed(&inventory, &argv(&["/bin/page", "ops"])).is_ok());
+        for bad in [&["/bin/page"][..], &["/bin/page", "a", "b"], &["/bin/sh", "ops"], &[]] {
+            let refused = allowed(&inventory, &argv(bad)).unwrap_err();
+            assert_eq!(refused.code.as_deref(), Some("H323"), "{bad:?}");
+            let mistake = listed(&inventory, &argv(bad)).unwrap_err();
+            assert!(mistake.help.unwrap().contains("page"), "{bad:?}");
+        }
+    }
+}
