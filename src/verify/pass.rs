@@ -1,7 +1,8 @@
 //! The forward pass: once over the steps in their order, which is topological, with the few states that
 //! each machine may be in at that point. Linear in steps.
 
-use std::collections::HashMap;
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 
 use crate::base::MachineName;
 use crate::plan::effect::Effect;
@@ -23,6 +24,7 @@ pub(super) fn pass<'a>(ground: &'a Ground<'a>, table: &'a Table<'a>, findings: &
         snapshots: snapshots(ground.plan),
         flows: HashMap::new(),
         findings,
+        busy: OnceCell::new(),
         next: StateSet::default(),
     };
     for (ix, step) in ground.plan.iter() {
@@ -30,6 +32,16 @@ pub(super) fn pass<'a>(ground: &'a Ground<'a>, table: &'a Table<'a>, findings: &
             walk.step(ix, step, machine);
         }
     }
+}
+
+/// Nobody's state needs to be known for it.
+fn is_idle(step: &Step) -> bool {
+    matches!(step.effect, Effect::Nothing | Effect::Approved | Effect::Check { side: None, .. })
+}
+
+fn busy(plan: &Plan) -> HashSet<&MachineName> {
+    let busy = plan.steps.iter().filter(|step| !is_idle(step));
+    busy.filter_map(|step| step.machine.as_ref()).collect()
 }
 
 fn snapshots(plan: &Plan) -> HashMap<&str, StepIx> {
@@ -45,21 +57,22 @@ struct Walk<'a, 'f> {
     /// `None`: the machine was not observed, which has been reported.
     flows: HashMap<&'a MachineName, Option<Flow>>,
     findings: &'f mut Findings,
+    /// Machines that some step does more with than look, once somebody asks.
+    busy: OnceCell<HashSet<&'a MachineName>>,
     /// Room for the states after a step, used again for every step.
     next: StateSet,
 }
 
 impl<'a> Walk<'a, '_> {
     fn step(&mut self, ix: StepIx, step: &'a Step, machine: &'a MachineName) {
-        // Nobody's state, and a machine that only such steps name is none of the plan's facts.
-        let idle = matches!(
-            step.effect,
-            Effect::Nothing | Effect::Approved | Effect::Check { side: None, .. }
-        );
-        if idle && !self.flows.contains_key(machine) {
-            return;
-        }
         let ground = self.ground;
+        // A machine that only such steps name is none of the plan's facts.
+        if is_idle(step) && !self.flows.contains_key(machine) {
+            let busy = self.busy.get_or_init(|| busy(ground.plan));
+            if !busy.contains(machine) {
+                return;
+            }
+        }
         let findings = &mut *self.findings;
         let flow = self.flows.entry(machine).or_insert_with(|| {
             let state = observed(ground.facts, machine);

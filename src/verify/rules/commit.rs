@@ -4,7 +4,7 @@ use crate::base::Side;
 use crate::plan::effect::Effect;
 use crate::plan::facts::{CommitState, ReplicaState};
 use crate::verify::rules::{Broken, Look, noun};
-use crate::verify::state::{Cause, Known, Twin};
+use crate::verify::state::{Cause, Known, Proof, Twin};
 
 /// H004: the commit deletes the cloud side, so the machine must live on-prem by then.
 pub(super) fn commits_too_early(look: &Look<'_>) -> Option<Broken> {
@@ -28,6 +28,7 @@ pub(super) fn commits_too_early(look: &Look<'_>) -> Option<Broken> {
     repaired.onprem = Known::assumed(Twin::On);
     repaired.commit = Known::assumed(CommitState::Pending);
     repaired.replica = Known::assumed(ReplicaState::Stale);
+    repaired.proof = Known::assumed(Proof::Given);
     let broken = Broken::new("H004", repaired, message, help);
     let cause = if state.active == Side::Cloud { state.cloud.cause } else { state.onprem.cause };
     Some(broken.because(cause, "this is the last that changed it", "if this fails, it may not run"))

@@ -26,7 +26,8 @@ pub(in crate::verify) fn as_written(
             findings.add(unbounded(ix, step));
         }
         if step.effect == Effect::Snapshot && !used.contains(step.id.as_str()) {
-            let message = format!("the snapshot `{}` is never used", step.id);
+            let machine = step.machine.as_ref().map_or("?", MachineName::as_str);
+            let message = format!("`{machine}`: nothing uses this snapshot");
             let help = "give its handle to a transfer or a copy, or leave it out: it holds space";
             findings.add(Finding::new(ix, "H014", message, help));
         }
