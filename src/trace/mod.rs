@@ -3,7 +3,9 @@
 //! In: a script, its parameters, the inventory, what was observed. Out: a [`Traced`] plan with
 //! diagnostics. Refuses to know: files (a `World` reads), clocks, sites. The only room that knows Rhai.
 
+mod attempts;
 mod bind;
+mod changes;
 mod deferred;
 mod engine;
 mod handles;
@@ -17,18 +19,21 @@ mod options;
 mod order;
 mod params;
 mod passed;
+mod policy;
 mod reach;
 mod recorder;
 mod require;
 mod scan;
+mod scopes;
 mod sources;
 mod stdlib;
 mod texts;
+mod words;
 
-pub use handles::{WORDS, Word};
 pub use machines::PROPERTIES;
 pub use passed::usage;
 pub use stdlib::{FunctionDoc, stdlib_docs};
+pub use words::{WORDS, Word};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -121,7 +126,7 @@ fn trace_with(request: &Request<'_>, table: Table) -> Traced {
         engine: &engine,
         world: request.world,
         desk: &desk,
-        reserved: &handles::reserved(table),
+        reserved: &words::reserved(table),
         shelf: BTreeMap::new(),
         aliases: BTreeMap::new(),
         files: BTreeSet::new(),
@@ -198,7 +203,7 @@ fn finish(request: &Request<'_>, table: Table, recorder: &mut Recorder) -> Trace
         params: params.iter().map(|param| (param.name.clone(), param.value.clone())).collect(),
         steps,
         scopes: std::mem::take(&mut recorder.scopes),
-        acknowledged: Vec::new(),
+        acknowledged: std::mem::take(&mut recorder.acknowledged),
         facts: BTreeSet::new(),
     };
     debug_assert!(any_error(&diagnostics) || recorder.importing == 0, "BUG: a module stays open");

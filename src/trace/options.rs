@@ -16,7 +16,7 @@ use crate::trace::sources::Part;
 const GATE_NAME: &str = "name";
 
 /// What every step may be told; the rest stays among its arguments.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Common {
     id: Option<String>,
     pub(super) optional: Option<bool>,
@@ -38,6 +38,24 @@ impl Common {
             timeout_ms: self.timeout_ms.or(own.timeout_ms),
         };
         (policy != *own).then_some(policy)
+    }
+
+    /// The same, with what an enclosing `policy` says where it says nothing itself.
+    pub(super) fn or(&self, outer: &Common) -> Common {
+        let retry = if self.attempts.is_some() || self.first_ms.or(self.max_ms).is_some() {
+            self
+        } else {
+            outer
+        };
+        Common {
+            id: self.id.clone(),
+            optional: self.optional,
+            attempts: retry.attempts,
+            first_ms: retry.first_ms,
+            max_ms: retry.max_ms,
+            timeout_ms: self.timeout_ms.or(outer.timeout_ms),
+            wrong: self.wrong,
+        }
     }
 
     fn take(&mut self, name: &str, value: &Json) {

@@ -5,7 +5,7 @@
 use include_dir::{Dir, include_dir};
 use rhai::{Array, Engine, FnAccess, ImmutableString, Map, NativeCallContext};
 
-use crate::base::units::parse_duration;
+use crate::base::units::{parse_duration, parse_size};
 use crate::diagnostic::Diagnostic;
 use crate::trace::literal;
 use crate::trace::recorder::{Answer, Desk};
@@ -78,12 +78,15 @@ fn doc_text(comments: &[&str]) -> String {
 /// Binds what the library is helped with.
 pub(super) fn bind(engine: &mut Engine) {
     engine.register_fn("longer", longer);
-    engine.register_fn("options", options).register_fn("pick", |given: Map, names: Array| {
-        let wanted: Vec<ImmutableString> = names.iter().filter_map(literal::text).collect();
-        let mut given = given;
-        given.retain(|key, value| !value.is_unit() && wanted.iter().any(|name| name == key));
-        given
-    });
+    engine.register_fn("options", options).register_fn("size", size).register_fn(
+        "pick",
+        |given: Map, names: Array| {
+            let wanted: Vec<ImmutableString> = names.iter().filter_map(literal::text).collect();
+            let mut given = given;
+            given.retain(|key, value| !value.is_unit() && wanted.iter().any(|name| name == key));
+            given
+        },
+    );
 }
 
 /// Two durations together: `longer("30m", "5m")`.
@@ -103,20 +106,27 @@ fn longer(
     })
 }
 
+/// How many bytes a text like `64MiB` is.
+fn size(ctx: NativeCallContext<'_>, text: ImmutableString) -> Answer<i64> {
+    let bytes = parse_size(&text).map_err(|wrong| wrong.to_string());
+    let small = |bytes: u64| i64::try_from(bytes).map_err(|_| format!("`{text}` is too large"));
+    bytes.and_then(small).or_else(|wrong| {
+        let mistake = Diagnostic::error("H117", wrong);
+        Desk::of(&ctx).open().refuse(&ctx, Part::Whole, mistake)
+    })
+}
+
 /// The options of a library function with its defaults filled in. A default that is a list of texts
-/// names all that are allowed, the first one holds; `()` takes anything. `later` are those that a later
-/// version brings.
+/// names all that are allowed, the first one holds; `()` takes anything.
 fn options(
     ctx: NativeCallContext<'_>,
     function: ImmutableString,
     given: Map,
     defaults: Map,
-    later: Array,
 ) -> Answer<Map> {
     let desk = Desk::of(&ctx);
     let recorder = &mut *desk.open();
     let known: Vec<&str> = defaults.keys().map(rhai::Identifier::as_str).collect();
-    let later: Vec<ImmutableString> = later.iter().filter_map(literal::text).collect();
     let mut chosen = Map::new();
     for (key, default) in &defaults {
         let first = default.as_array_ref().ok().and_then(|words| words.first().cloned());
@@ -124,13 +134,7 @@ fn options(
     }
     for (key, value) in given {
         let Some(default) = defaults.get(&key) else {
-            let mistake = if later.iter().any(|name| name == &key) {
-                let message = format!("not in this version yet: `{key}` of `{function}`");
-                Diagnostic::error("H106", message)
-                    .help("leave it out; the function's own text says what happens without")
-            } else {
-                literal::unknown_option(&function, &key, &known)
-            };
+            let mistake = literal::unknown_option(&function, &key, &known);
             recorder.say(&ctx, Part::Key(&key), mistake);
             continue;
         };

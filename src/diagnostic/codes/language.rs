@@ -56,13 +56,6 @@ snapshot(web);"#,
         right: Some(r#"for web in vms("tier=web") { snapshot(web); }"#),
     },
     CodeText {
-        code: "H106",
-        title: "not in this version yet",
-        text: "The word belongs to the plan language, and a later version brings it. Nothing is guessed in its place; the help says what to write until then.",
-        wrong: Some(r#"attempt(|| { commit(vm("web-01")); });"#),
-        right: Some(r#"commit(vm("web-01"));"#),
-    },
-    CodeText {
         code: "H107",
         title: "known only while the plan runs",
         text: "A script is evaluated once, when the plan is made. What a step will find out (bytes sent, a check's answer) is not known then: `if`, `&&`, `||`, `in`, an option or an id cannot use it. It may stand in conditions (`when`, `fail_if`, `wait_until`), built with `== != < <= > >= + - * / & | !`, and in the text of a message. To decide now, read facts.",
@@ -265,6 +258,49 @@ shutdown_azure_vm(vm("web-01")).after(copy);"#,
         right: None,
     },
     CodeText {
+        code: "H141",
+        title: "a part of an attempt or branch out of place",
+        text: "`.on_failure(..)`, `.always(..)` and `.then_continue()` belong to the `attempt(..)` right before them, `.otherwise(..)` to its `when(..)`: each at most once, `on_failure` before `always`, `then_continue` behind an `on_failure`, and nothing written in between.",
+        wrong: Some(
+            r#"let web = vm("web-01");
+attempt(|| { snapshot(web); })
+    .always(|| { notify(#{ text: "tried", command: ["/bin/true"] }); })
+    .then_continue();"#,
+        ),
+        right: Some(
+            r#"attempt(|| { approve("go on?", #{ timeout: "8h" }); })
+    .on_failure(|| { notify(#{ text: "no", command: ["/bin/true"] }); })
+    .always(|| { notify(#{ text: "asked", command: ["/bin/true"] }); });"#,
+        ),
+    },
+    CodeText {
+        code: "H142",
+        title: "a rule of a scope said twice",
+        text: "What `policy` says beyond `retry` and `timeout` holds for the whole scope that it stands in, so it is said once. An inner scope (`group`) may have rules of its own.",
+        wrong: Some("policy(#{ at_most: 4 });\npolicy(#{ at_most: 8 });"),
+        right: Some("policy(#{ at_most: 8 });\ngroup(\"db\", || { policy(#{ at_most: 4 }); });"),
+    },
+    CodeText {
+        code: "H143",
+        title: "an answer to no warning",
+        text: "`acknowledge` answers a warning by its code, with a reason that whoever reviews the plan will read. Errors cannot be answered: what they refuse loses data or means nothing.",
+        wrong: Some(r#"acknowledge("H001", "we are in a hurry");"#),
+        right: Some(r#"acknowledge("H013", "the night shift answers when it comes");"#),
+    },
+    CodeText {
+        code: "H144",
+        title: "an undo that nothing would do",
+        text: "`undo` of a command says how it is taken back where the `attempt` around it fails. Outside an attempt nothing ever would.",
+        wrong: Some(
+            r#"run_command(#{ argv: ["/usr/local/bin/dns-switch", "home"], undo: ["/usr/local/bin/dns-switch", "cloud"] });"#,
+        ),
+        right: Some(
+            r#"attempt(|| {
+    run_command(#{ argv: ["/usr/local/bin/dns-switch", "home"], undo: ["/usr/local/bin/dns-switch", "cloud"] });
+});"#,
+        ),
+    },
+    CodeText {
         code: "H145",
         title: "an output that may be missing",
         text: "The step whose output is read may not have run there: it is optional, or stands in a branch of `when` or in a handler. `.or(default)` says what holds then; a step that works with the other's handle belongs into the same branch.",
@@ -300,6 +336,20 @@ for m in vms() { all.push(|| snapshot(m)); }
 for one in all { one.call(); }"#,
         ),
         right: Some("for m in vms() { group(m.name, || { snapshot(m); }); }"),
+    },
+    CodeText {
+        code: "H148",
+        title: "a variable is changed inside `when`",
+        text: "A script is evaluated once, when the plan is made: both branches of a condition that is known only later are written down then. A variable changed in one of them is changed, whatever the condition will be.",
+        wrong: Some(
+            r#"let probe = check(vm("web-01"), #{ assert: false, timeout: "1m" });
+let bad = 0;
+when(!probe.ok, || { bad += 1; });"#,
+        ),
+        right: Some(
+            r#"let probe = check(vm("web-01"), #{ assert: false, timeout: "1m" });
+when(!probe.ok, || { notify(#{ text: "bad", command: ["/bin/true"] }); });"#,
+        ),
     },
     CodeText {
         code: "H150",
