@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::base::{HostName, Json, MachineName, SiteName};
-use crate::plan::facts::{Fact, Facts, HOST_CONNECTED, SELECTION};
+use crate::plan::facts::{Fact, Facts, SELECTION};
 use crate::plan::inventory::{INVENTORY_FACT, Inventory, Term};
 
 /// A fact that changed since the plan was made.
@@ -91,9 +91,7 @@ fn current(fact: &Fact, facts: &Facts, inventory: &Inventory) -> Option<Json> {
     }
     if let Some((site, host)) = fact.subject.split_once('/') {
         let key = (SiteName::new(site).ok()?, HostName::new(host).ok()?);
-        return (&*fact.fact == HOST_CONNECTED)
-            .then(|| facts.hosts.get(&key))?
-            .map(|host| host.connected.into());
+        return facts.host(&key, &fact.fact);
     }
     let machine = MachineName::new(&fact.subject).ok()?;
     match fact.fact.strip_prefix(INVENTORY_FACT) {

@@ -4,8 +4,12 @@
 //! script's lines. Refuses to know: files, clocks, the names of primitives.
 //!
 //! [`step`] alone knows what a step does to a machine; each file in `rules` looks at the states before a
-//! step; `pass` brings the two together, once over the plan.
+//! step, or at the plan as it is written; `flow` leads the states through guards, attempts, handlers and
+//! clean-up; `pass` brings them together, once over the plan.
 
+mod downtime;
+mod flow;
+mod guards;
 mod observed;
 mod pass;
 mod report;
@@ -14,11 +18,15 @@ pub mod state;
 pub mod step;
 
 use crate::base::Digest;
-use crate::diagnostic::{Diagnostic, Severity, any_error};
+use crate::diagnostic::{Diagnostic, any_error};
 use crate::plan::digest::Begun;
 use crate::plan::facts::FactLog;
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
+use crate::verify::guards::Table;
+use crate::verify::report::Findings;
+
+pub use downtime::Downtime;
 
 /// A plan that no rule refuses: the only ticket to showing, saving and running it.
 #[derive(Clone, Debug)]
@@ -26,6 +34,16 @@ pub struct VerifiedPlan {
     plan: Plan,
     digest: Digest,
     warnings: Vec<Diagnostic>,
+    acknowledged: Vec<Acknowledged>,
+}
+
+/// A warning that the script answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Acknowledged {
+    /// The warning.
+    pub warning: Diagnostic,
+    /// Why it is accepted.
+    pub reason: String,
 }
 
 impl VerifiedPlan {
@@ -39,9 +57,14 @@ impl VerifiedPlan {
         &self.digest
     }
 
-    /// What somebody should look at before it runs.
+    /// What somebody should look at before it runs, and nobody has answered.
     pub fn warnings(&self) -> &[Diagnostic] {
         &self.warnings
+    }
+
+    /// What the script answers, with its reasons.
+    pub fn acknowledged(&self) -> &[Acknowledged] {
+        &self.acknowledged
     }
 
     /// The codes of the rules that it was checked against.
@@ -55,26 +78,46 @@ impl VerifiedPlan {
 pub struct Verdict {
     /// The plan, when no rule refuses it.
     pub plan: Option<VerifiedPlan>,
-    /// What the rules found, in the order of the steps.
+    /// What the rules found and the script does not answer, in the order of the steps.
     pub diagnostics: Vec<Diagnostic>,
 }
 
 /// Proves a plan. What the rules read of `facts` becomes part of the plan's facts, and so of its digest.
 pub fn verify(mut plan: Plan, facts: &FactLog<'_>, inventory: &Inventory) -> Verdict {
-    let (diagnostics, begun) = std::thread::scope(|scope| {
+    let mut findings = Findings::default();
+    // The digest is taken while the proof runs: neither needs the other.
+    let begun = std::thread::scope(|scope| {
         let begun = scope.spawn(|| Begun::new(&plan));
-        let ground = rules::Ground { plan: &plan, facts, inventory };
-        let diagnostics = pass::pass(&ground).diagnostics(&plan);
-        (diagnostics, begun.join().expect("BUG: a digest can be made of every plan"))
+        let ground = rules::Ground::new(&plan, facts, inventory);
+        let table = Table::of(&plan);
+        pass::pass(&ground, &table, &mut findings);
+        rules::in_order(&ground, &mut findings);
+        rules::as_written(&ground, &table, &mut findings);
+        begun.join().expect("BUG: a digest can be made of every plan")
     });
+    let (diagnostics, acknowledged) = answered(findings, &plan);
     plan.facts.append(&mut facts.take());
     if any_error(&diagnostics) {
         return Verdict { plan: None, diagnostics };
     }
     let digest = begun.finish(&plan.facts);
-    let warnings = diagnostics.iter().filter(|found| found.severity == Severity::Warning).cloned();
-    let warnings = warnings.collect();
-    Verdict { plan: Some(VerifiedPlan { plan, digest, warnings }), diagnostics }
+    let warnings = diagnostics.clone();
+    Verdict { plan: Some(VerifiedPlan { plan, digest, warnings, acknowledged }), diagnostics }
+}
+
+/// What was found, apart from what the script answers.
+fn answered(findings: Findings, plan: &Plan) -> (Vec<Diagnostic>, Vec<Acknowledged>) {
+    let (mut open, mut acknowledged) = (Vec::new(), Vec::new());
+    for (warning, answer) in findings.diagnostics(plan) {
+        match answer {
+            Some(answer) => {
+                let reason = answer.reason.clone();
+                acknowledged.push(Acknowledged { warning, reason });
+            }
+            None => open.push(warning),
+        }
+    }
+    (open, acknowledged)
 }
 
 #[cfg(test)]
@@ -96,11 +139,12 @@ mod tests {
     };
     use crate::plan::graph::tests::{Draft, machine};
     use crate::plan::inventory::MachineEntry;
+    use crate::plan::scope::{Acknowledgement, ScopeIx};
     use crate::plan::settle::{Edge, Passage, Settled, passage};
     use crate::plan::step::StepIx;
     use crate::verify::observed::observed;
     use crate::verify::rules::{Ground, Look, RULES};
-    use crate::verify::state::State;
+    use crate::verify::state::{Proof, State};
     use crate::verify::step::{Act, SnapshotUse, failed, succeeded};
 
     const WEB: &str = "web-01";
@@ -153,12 +197,22 @@ mod tests {
         verify(plan, &FactLog::new(facts), &inventory())
     }
 
-    /// What the rules say, as `code@line`.
-    fn found(plan: Plan, facts: MachineFacts) -> Vec<String> {
+    fn told(verdict: &Verdict, wanted: impl Fn(&Diagnostic) -> bool) -> Vec<String> {
         let line = |d: &Diagnostic| d.at.as_ref().map_or(0, |at| at.line);
+        let told = verdict.diagnostics.iter().filter(|d| wanted(d));
+        told.map(|d| format!("{}@{}", d.code, line(d))).collect()
+    }
+
+    /// The errors that the rules find, as `code@line`.
+    fn found(plan: Plan, facts: MachineFacts) -> Vec<String> {
         let verdict = prove(plan, &facts_of(facts));
         assert_eq!(verdict.plan.is_none(), any_error(&verdict.diagnostics));
-        verdict.diagnostics.iter().map(|d| format!("{}@{}", d.code, line(d))).collect()
+        told(&verdict, Diagnostic::is_error)
+    }
+
+    /// Where one warning is found.
+    fn warned(plan: Plan, facts: MachineFacts, code: &str) -> Vec<String> {
+        told(&prove(plan, &facts_of(facts)), |d| !d.is_error() && d.code == code)
     }
 
     /// A chain of one machine.
@@ -191,7 +245,8 @@ mod tests {
     #[test]
     fn a_whole_failback_passes_and_rests_on_what_the_rules_read() {
         let verdict = prove(whole().plan, &facts_of(away()));
-        assert_eq!(verdict.diagnostics, []);
+        // Two gates without a limit, and a transfer that no handler stands behind.
+        assert_eq!(told(&verdict, |_| true), ["H013@3", "H019@5", "H013@8"]);
         let plan = verdict.plan.unwrap();
         let facts: Vec<_> =
             plan.plan().facts.iter().map(|f| format!("{} {}", f.subject, f.fact)).collect();
@@ -264,7 +319,21 @@ mod tests {
         let back = Effect::Start(Side::Cloud);
         assert_eq!(chain_found(&[STOP, FINAL, back], away()), [""; 0]);
         let off = Effect::Stop(Side::Onprem);
-        assert_eq!(chain_found(&[STOP, FINAL, START, off, back], away()), ["H002@5"]);
+        let mut back = chain(&[STOP, FINAL, START, off, back]);
+        assert_eq!(found(back.clone(), away()), [""; 0], "a way back is meant");
+        assert_eq!(warned(back.clone(), away(), "H016"), ["H016@5"]);
+        back.acknowledged.push(Acknowledgement {
+            code: "H016".into(),
+            reason: "the application keeps nothing".into(),
+            scope: ScopeIx::PLAN,
+            at: crate::source::Span::point("draft.rhai".into(), 1, 1),
+        });
+        let verdict = prove(back, &facts_of(away()));
+        assert_eq!(told(&verdict, |d| d.code == "H016"), [""; 0]);
+        let answered = verdict.plan.unwrap();
+        let answered = answered.acknowledged();
+        assert_eq!((answered.len(), &*answered[0].warning.code), (1, "H016"));
+        assert_eq!(answered[0].reason, "the application keeps nothing");
     }
 
     #[test]
@@ -272,7 +341,7 @@ mod tests {
         let mut plan = chain(&[STOP, FINAL, START]);
         plan.steps[1].optional = true;
         let verdict = prove(plan, &facts_of(away()));
-        assert_eq!(verdict.diagnostics.len(), 1, "{:?}", verdict.diagnostics);
+        assert_eq!(told(&verdict, |_| true), ["H003@3"]);
         let dirty = &verdict.diagnostics[0];
         assert_eq!((&*dirty.code, dirty.at.as_ref().unwrap().line), ("H003", 3));
         assert_eq!(dirty.related[0].at.line, 2);
@@ -370,12 +439,18 @@ mod tests {
         let mut facts = away();
         facts.replica = ReplicaState::Absent;
         facts.cloud.power = Power::Off;
-        assert_eq!(chain_found(&[FINAL], facts.clone()), ["H008@1"]);
+        let changes = Effect::Transfer {
+            mode: Mode::Delta,
+            from_snapshot: false,
+            chosen: Chosen { mode: true, ..Chosen::NOTHING },
+        };
+        assert_eq!(chain_found(&[changes], facts.clone()), ["H008@1"]);
+        assert_eq!(chain_found(&[FINAL], facts.clone()), [""; 0], "auto sees that when it runs");
         let full =
             Effect::Transfer { mode: Mode::Full, from_snapshot: false, chosen: Chosen::NOTHING };
-        assert_eq!(chain_found(&[full, FINAL], facts.clone()), [""; 0]);
+        assert_eq!(chain_found(&[full, changes], facts.clone()), [""; 0]);
         // A full copy that may fail leaves it perhaps as absent as before.
-        let mut plan = chain(&[full, FINAL]);
+        let mut plan = chain(&[full, changes]);
         plan.steps[0].optional = true;
         assert_eq!(found(plan, facts), ["H008@2"]);
     }
@@ -402,7 +477,7 @@ mod tests {
         let mut unplugged = facts_of(away());
         unplugged.hosts.values_mut().for_each(|host| host.connected = false);
         let verdict = prove(chain(&[STOP, FINAL, START]), &unplugged);
-        assert_eq!(verdict.diagnostics.len(), 1, "{:?}", verdict.diagnostics);
+        assert_eq!(told(&verdict, Diagnostic::is_error), ["H009@2"]);
         assert!(verdict.diagnostics[0].message.contains("dc1/hv-01"));
 
         let nothing = prove(chain(&[STOP]), &Facts::default());
@@ -475,10 +550,17 @@ mod tests {
                 of.and_then(|at| path.snapshots.get(&at)).map(|(is_current, deleted_by)| {
                     SnapshotUse { is_current: *is_current, deleted_by: *deleted_by }
                 });
-            let act = Act { at: ix, effect: step.effect, snapshot };
+            let vouches = if step.effect == CHECK { Proof::Given } else { Proof::None };
+            let act = Act { at: ix, effect: step.effect, snapshot, vouches };
             let mut state = path.states[name];
             for rule in RULES {
-                let look = Look { ground: &self.ground, machine: name, state: &state, act: &act };
+                let look = Look {
+                    ground: &self.ground,
+                    machine: name,
+                    state: &state,
+                    act: &act,
+                    gate: None,
+                };
                 if let Some(broken) = rule(&look) {
                     state = broken.repaired;
                     self.found.insert((ix.0 + 1, broken.code));
@@ -531,6 +613,9 @@ mod tests {
         }
         next
     }
+
+    /// Rules that look at a plan as it is written: no path shows them.
+    const WRITTEN: [&str; 5] = ["H013", "H014", "H015", "H018", "H019"];
 
     #[derive(Clone, Debug)]
     struct Drawn {
@@ -627,14 +712,15 @@ mod tests {
             let facts = facts_of(start_facts(which));
             let log = FactLog::new(&facts);
             let inventory = inventory();
-            let ground = Ground { plan: &plan, facts: &log, inventory: &inventory };
+            let ground = Ground::new(&plan, &log, &inventory);
             let states = plan.machines().into_iter();
             let states = states.map(|name| (name.clone(), observed(&log, name).unwrap())).collect();
             let mut paths = Paths { ground, found: BTreeSet::new() };
             paths.explore(&Path { settled: Vec::new(), states, snapshots: BTreeMap::new() });
             let verdict = prove(plan.clone(), &facts);
             let by_pass: BTreeSet<(u32, &str)> =
-                verdict.diagnostics.iter().map(|d| (d.at.as_ref().unwrap().line, &*d.code)).collect();
+                verdict.diagnostics.iter().map(|d| (d.at.as_ref().unwrap().line, &*d.code))
+                    .filter(|(_, code)| !WRITTEN.contains(code)).collect();
             let by_paths: BTreeSet<(u32, &str)> = paths.found.into_iter().collect();
             prop_assert!(by_paths.is_subset(&by_pass), "missed: {:?} of {by_paths:?}", by_paths.difference(&by_pass));
             // Merging loses nothing where chains are whole and no snapshot outlives a fork.
