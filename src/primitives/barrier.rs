@@ -6,12 +6,13 @@ use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
 use crate::primitives::contract::{Cost, Ctx, Done, Primitive, Subject};
-use crate::primitives::spec::{Param, Spec, Takes, Yields};
+use crate::primitives::spec::{Opt, OptType, Param, Spec, Takes, Yields};
+use crate::primitives::work::options::Options;
 use crate::run::failure::Failure;
 
 static SPEC: Spec = Spec {
     name: "barrier",
-    doc: "Waits for everything written before it in its scope, and holds everything after it back.\n\nWith a list of handles it waits for just those.",
+    doc: "Waits for everything written before it in its scope, and holds everything after it back.\n\nWith a list of handles it waits for just those. Where machines failed before it, it holds the run until somebody decides, unless `on_failed` or `max_failed` decide beforehand.",
     kind: Kind::Barrier,
     params: &[Param {
         name: "handles",
@@ -19,7 +20,22 @@ static SPEC: Spec = Spec {
         optional: true,
         doc: "what to wait for; left out: everything before it in its scope",
     }],
-    options: &[],
+    options: &[
+        Opt {
+            name: "max_failed",
+            ty: OptType::Int { min: 0, max: 1_000_000 },
+            default: "0",
+            required: false,
+            doc: "so many machines may have failed before it, and it goes on without them; with more `on_failed` holds, and there `go_on` counts as `hold`",
+        },
+        Opt {
+            name: "on_failed",
+            ty: OptType::OneOf(&["fail", "go_on", "hold"]),
+            default: "hold",
+            required: false,
+            doc: "what failed machines mean: wait for a decision (`homing retry`, `exclude`), go on without them, or fail",
+        },
+    ],
     outputs: &[],
     yields: Yields::Step,
     reversibility: Reversibility::Reversible,
@@ -32,28 +48,48 @@ static SPEC: Spec = Spec {
 /// See [`SPEC`].
 pub(super) struct Barrier;
 
+/// What failed machines mean; the engine reads the arguments themselves.
+pub(super) struct Args {
+    on_failed: Option<String>,
+    max_failed: Option<i64>,
+}
+
 impl Primitive for Barrier {
-    type Args = ();
+    type Args = Args;
     type Out = Done;
     const SPEC: &'static Spec = &SPEC;
 
-    fn parse(_: &Json) -> Result<(), Vec<Diagnostic>> {
-        Ok(())
+    fn parse(args: &Json) -> Result<Args, Vec<Diagnostic>> {
+        let mut options = Options::new(args);
+        let parsed = Args {
+            on_failed: options.text("on_failed"),
+            max_failed: args.get("max_failed").and_then(Json::as_i64),
+        };
+        options.finish(parsed)
     }
 
-    fn effect((): &(), _: &Subject<'_>) -> Effect {
+    fn effect(_: &Args, _: &Subject<'_>) -> Effect {
         Effect::Nothing
     }
 
-    fn describe((): &(), _: &Subject<'_>) -> String {
-        "wait for the steps before".to_owned()
+    fn describe(args: &Args, _: &Subject<'_>) -> String {
+        let said = match (args.max_failed, args.on_failed.as_deref()) {
+            (None, Some("go_on")) => ", and go on without machines that failed".to_owned(),
+            (None, Some("fail")) => ", and fail if one of them failed".to_owned(),
+            (None, _) => String::new(),
+            (Some(most), Some("fail")) => {
+                format!(", and fail if more than {most} machines failed")
+            }
+            (Some(most), _) => format!(", and go on without at most {most} machines that failed"),
+        };
+        format!("wait for the steps before{said}")
     }
 
-    fn estimate((): &(), _: &Subject<'_>) -> Cost {
+    fn estimate(_: &Args, _: &Subject<'_>) -> Cost {
         Cost::default()
     }
 
-    async fn run(_: &(), _: &dyn Ctx) -> Result<Done, Failure> {
+    async fn run(_: &Args, _: &dyn Ctx) -> Result<Done, Failure> {
         Ok(Done {})
     }
 }

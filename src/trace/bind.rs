@@ -16,6 +16,7 @@ use crate::plan::step::{Kind, Origin, Step};
 use crate::primitives::contract::AnyPrimitive;
 use crate::primitives::spec::Spec;
 use crate::source::Span;
+use crate::trace::attempts;
 use crate::trace::options::{self, Common};
 use crate::trace::order::{Asked, Role};
 use crate::trace::passed::{self, Passed};
@@ -114,6 +115,11 @@ impl Bound {
         else {
             return Ok(Dynamic::from(Unknown));
         };
+        let undone = attempts::undone(ctx, recorder, self.spec, &passed.args);
+        let common = match self.spec.kind {
+            Kind::Act | Kind::Poll | Kind::Notify => common.or(recorder.default_policy()),
+            Kind::Gate | Kind::Timer | Kind::Barrier => common.clone(),
+        };
         let role = match (self.spec.kind, passed.machine) {
             (Kind::Notify, _) => Role::Notify,
             (_, Some(_)) => Role::Chain,
@@ -144,6 +150,13 @@ impl Bound {
             policy: common.policy(&self.spec.policy).map_or_else(|| self.policy.clone(), Arc::new),
             origin: Origin { at: Span::point(self.place.clone(), 1, 1), via: Arc::from([]) },
         };
-        recorder.record(ctx, Draft { asked, step }).map(Dynamic::from)
+        let handle = recorder.record(ctx, Draft { asked, step })?;
+        if common.wrong {
+            recorder.wrong.insert(handle.0);
+        }
+        if undone {
+            recorder.blocks.to_undo.push(handle.0);
+        }
+        Ok(Dynamic::from(handle))
     }
 }

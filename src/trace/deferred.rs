@@ -12,8 +12,9 @@ use crate::base::Json;
 use crate::diagnostic::Diagnostic;
 use crate::plan::expr::{Expr, Op};
 use crate::trace::bind::any_native;
-use crate::trace::late::{self, Sort};
+use crate::trace::late;
 use crate::trace::literal;
+use crate::trace::reach::Sort;
 use crate::trace::recorder::{Answer, Desk, Unknown};
 use crate::trace::sources::Part;
 

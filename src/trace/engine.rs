@@ -12,7 +12,9 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::inventory::Limits;
 use crate::trace::bind::{self, Table};
 use crate::trace::recorder::Desk;
-use crate::trace::{deferred, handles, machines, params, stdlib};
+use crate::trace::{
+    deferred, handles, machines, params, policy, require, scopes, stdlib, texts, words,
+};
 
 /// Operations of the interpreter for the smallest plan, and per step a plan may have.
 const OPERATIONS_MIN: u64 = 50_000_000;
@@ -75,8 +77,13 @@ pub(super) fn build(
     engine.on_debug(move |_, _, _| print_says_nothing(&printed));
     trace_calls(&mut engine);
     machines::bind(&mut engine);
-    handles::bind(&mut engine, table);
+    handles::bind(&mut engine);
+    words::bind(&mut engine, table);
     deferred::bind(&mut engine);
+    texts::bind(&mut engine);
+    require::bind(&mut engine);
+    scopes::bind(&mut engine);
+    policy::bind(&mut engine);
     params::bind(&mut engine);
     stdlib::bind(&mut engine);
     bind::bind(&mut engine, table);

@@ -5,16 +5,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rhai::{Array, Dynamic, Map, NativeCallContext, Position};
+use rhai::{Array, Dynamic, Map, Position};
 
 use crate::base::{Json, StepId};
 use crate::diagnostic::Diagnostic;
-use crate::plan::expr::{Expr, Op};
-use crate::plan::scope::{ScopeIx, ScopeKind};
+use crate::plan::expr::Expr;
 use crate::plan::step::StepIx;
 use crate::trace::deferred::Deferred;
 use crate::trace::literal;
-use crate::trace::recorder::{Handle, Recorder};
+use crate::trace::recorder::Recorder;
 use crate::trace::sources::Part;
 
 /// Around the number of a placeholder: Unicode promises that no text has these characters.
@@ -27,32 +26,6 @@ const NODES_PER_STEP_MAX: usize = 64;
 
 /// Where such values may be used.
 pub(super) const HELP: &str = "it may stand in `when(cond, ..)`, `fail_if(cond, ..)`, `wait_until(cond, ..)` and in the text of a message; to decide now read facts (`m.replica`, `m.away_over(\"30d\")`)";
-
-/// What kind of value an expression will have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sort {
-    Truth,
-    Number,
-    Text,
-    /// Nobody can say.
-    Any,
-}
-
-impl Sort {
-    /// Whether one can stand where the other is wanted.
-    pub(super) fn fits(self, wanted: Sort) -> bool {
-        self == wanted || self == Sort::Any || wanted == Sort::Any
-    }
-
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Sort::Truth => "a truth (`true` or `false`)",
-            Sort::Number => "a number",
-            Sort::Text => "a text",
-            Sort::Any => "some value",
-        }
-    }
-}
 
 /// All that a script made of such values.
 #[derive(Default)]
@@ -226,122 +199,6 @@ pub(super) fn is_inside(value: &Dynamic) -> bool {
 }
 
 impl Recorder {
-    /// What kind of value an expression will have.
-    pub(super) fn sort(&self, expr: &Expr) -> Sort {
-        match expr {
-            Expr::Value { value: Json::Bool(_) } => Sort::Truth,
-            Expr::Value { value: Json::Number(_) } => Sort::Number,
-            Expr::Value { value: Json::String(_) } => Sort::Text,
-            Expr::Value { .. } => Sort::Any,
-            Expr::Output { of, output } => {
-                let outputs = self.spec(Handle(self.late.step(of))).outputs;
-                match outputs.iter().find(|known| *known.name == **output).map(|known| known.ty) {
-                    Some("bool") => Sort::Truth,
-                    Some("int" | "seconds" | "bytes" | "rate") => Sort::Number,
-                    Some("text") => Sort::Text,
-                    _ => Sort::Any,
-                }
-            }
-            Expr::Apply { op: Op::Default, args } => self.sort(&args[0]),
-            Expr::Apply { op: Op::Add | Op::Sub | Op::Mul | Op::Div, .. } => Sort::Number,
-            Expr::Apply { .. } => Sort::Truth,
-        }
-    }
-
-    /// The same of two.
-    pub(super) fn sorts(&self, of: [&Expr; 2]) -> [Sort; 2] {
-        of.map(|expr| self.sort(expr))
-    }
-
-    /// What the call that is being bound was given: steps that it needs become `handles`; those whose
-    /// absence `or` answers are returned. `None`: one of them may be missing, which was said.
-    pub(super) fn take_given(
-        &mut self,
-        ctx: &NativeCallContext<'_>,
-        handles: &mut Vec<StepIx>,
-    ) -> Option<Vec<StepIx>> {
-        let mut follows = Vec::new();
-        for expr in self.late.given() {
-            if self.say_if_missing(ctx, &expr) {
-                return None;
-            }
-            let needed = expr.steps_needed();
-            handles.extend(needed.iter().map(|id| self.late.step(id)));
-            let answered = expr.steps().into_iter().filter(|id| !needed.contains(id));
-            follows.extend(answered.map(|id| self.late.step(id)));
-        }
-        follows.sort_unstable();
-        follows.dedup();
-        Some(follows)
-    }
-
-    /// Whether an expression needs a step that may not have run where the script is now, although
-    /// everything before went well; that is said.
-    pub(super) fn say_if_missing(&mut self, ctx: &NativeCallContext<'_>, expr: &Expr) -> bool {
-        let needed = expr.steps_needed().into_iter().map(|id| self.late.step(id));
-        let missing = needed.into_iter().find_map(|ix| Some((ix, self.absence(ix)?)));
-        let Some((ix, why)) = missing else { return false };
-        let help = "say what holds without it: `.or(default)` behind the output";
-        self.say_missing(ctx, Part::Whole, ix, &why, help);
-        true
-    }
-
-    /// Says that a step may not have run.
-    pub(super) fn say_missing(
-        &mut self,
-        ctx: &NativeCallContext<'_>,
-        part: Part<'_>,
-        ix: StepIx,
-        why: &str,
-        help: &str,
-    ) {
-        let step = &self.steps[ix.at()];
-        let message = format!("`{}` {why}: here it may have put nothing out", step.id);
-        let mistake = Diagnostic::error("H145", message).help(help.to_owned());
-        let mistake = mistake.related("this step", step.origin.at.clone());
-        self.say(ctx, part, mistake);
-    }
-
-    /// Why a step may have put nothing out, seen from where the script is now.
-    fn absence(&self, ix: StepIx) -> Option<String> {
-        let step = &self.steps[ix.at()];
-        if step.optional {
-            return Some("is optional".to_owned());
-        }
-        if let Some(guard) = self.guard(ix) {
-            return Some(guard);
-        }
-        let around = self.outwards(step.scope);
-        let failed =
-            self.outwards(self.scope).iter().any(|scope| match self.scopes[scope.at()].kind {
-                ScopeKind::Handler { of } | ScopeKind::Always { of } => around.contains(&of),
-                _ => false,
-            });
-        failed.then(|| "is part of the attempt, which may have failed before it".to_owned())
-    }
-
-    /// The branch that a step is in and the script is not (any more).
-    pub(super) fn guard(&self, ix: StepIx) -> Option<String> {
-        let here = self.outwards(self.scope);
-        let around = self.outwards(self.steps[ix.at()].scope);
-        let elsewhere = around.iter().filter(|scope| !here.contains(scope));
-        elsewhere.into_iter().find_map(|scope| match &self.scopes[scope.at()].kind {
-            ScopeKind::When { cond, is: true } => Some(format!("is done only when `{cond}`")),
-            ScopeKind::When { cond, .. } => Some(format!("is done only when not `{cond}`")),
-            ScopeKind::Handler { .. } => Some("is done only after a failure".to_owned()),
-            _ => None,
-        })
-    }
-
-    /// From a scope outwards to the plan.
-    fn outwards(&self, from: ScopeIx) -> Vec<ScopeIx> {
-        let mut all = vec![from];
-        while let Some(last) = all.last().filter(|last| **last != ScopeIx::PLAN) {
-            all.push(self.scopes[last.at()].parent);
-        }
-        all
-    }
-
     /// Says what was made of such values and came to nothing: somewhere it was taken for an answer.
     pub(super) fn say_unused(&mut self) {
         let made = std::mem::take(&mut self.late.made);

@@ -144,6 +144,9 @@ fn vms(ctx: &NativeCallContext<'_>, text: &str, given: &Map) -> Answer<Dynamic> 
     let Some((side, allow_empty)) = selection_options(ctx, &mut recorder, given) else {
         return Ok(Dynamic::from(Unknown));
     };
+    if recorder.is_late(ctx, Part::Argument(0), "a selection", &Dynamic::from(text.to_owned())) {
+        return Ok(Dynamic::from(Unknown));
+    }
     let terms = match Term::parse_all(text) {
         Ok(terms) => terms,
         Err(part) => {

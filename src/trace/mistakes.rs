@@ -3,7 +3,9 @@
 use rhai::{Engine, EvalAltResult, ParseError, ParseErrorType, Position};
 
 use crate::diagnostic::{Diagnostic, did_you_mean};
-use crate::trace::literal::name_kind;
+use crate::trace::deferred::{Deferred, KIND};
+use crate::trace::late;
+use crate::trace::literal::{self, name_kind};
 use crate::trace::recorder::{Recorder, Said, Unknown};
 use crate::trace::sources::Part;
 
@@ -37,6 +39,9 @@ pub(super) fn of_evaluation(recorder: &mut Recorder, engine: &Engine, error: &Ev
     let mut frames = Vec::new();
     let inner = innermost(error, &mut frames);
     let Some(mistake) = describe(recorder, engine, inner) else { return };
+    if recorder.diagnostics.iter().any(|one| one.code == "H102" && one.message == mistake.message) {
+        return;
+    }
     // From the place of the error outwards to the first one in the user's own text.
     let mut places = vec![inner.position()];
     for at in frames.iter().rev() {
@@ -69,12 +74,26 @@ fn describe(recorder: &Recorder, engine: &Engine, error: &EvalAltResult) -> Opti
     };
     let diagnostic = match error {
         EvalAltResult::ErrorRuntime(value, _) if value.is::<Said>() => return None,
+        EvalAltResult::ErrorRuntime(value, _) if late::is_inside(value) => {
+            let shown = literal::held::<Deferred>(value).map(|value| format!("`{}`", value.0));
+            let shown = shown.unwrap_or_else(|| recorder.late.shown(&value.to_string()));
+            let message = format!(
+                "`throw` speaks when the plan is made, and {shown} is known only while it runs"
+            );
+            let help = "`fail_if(cond, \"message\")` fails while it runs";
+            Diagnostic::error("H107", message).help(help)
+        }
         EvalAltResult::ErrorRuntime(value, _) => {
             Diagnostic::error("H105", format!("the script gives up: {value}"))
         }
         EvalAltResult::ErrorFunctionNotFound(call, _) if follows(call) => return None,
         EvalAltResult::ErrorFunctionNotFound(call, _) => unknown_function(engine, call),
         EvalAltResult::ErrorMismatchDataType(_, found, _) if follows(found) => return None,
+        EvalAltResult::ErrorMismatchDataType(_, found, at)
+            if found.contains(std::any::type_name::<Deferred>()) || found.contains(KIND) =>
+        {
+            decided_now(recorder, *at)
+        }
         EvalAltResult::ErrorMismatchDataType(wanted, found, _)
         | EvalAltResult::ErrorMismatchOutputType(wanted, found, _) => {
             let wanted = name_kind(engine.map_type_name(wanted));
@@ -116,6 +135,26 @@ fn describe(recorder: &Recorder, engine: &Engine, error: &EvalAltResult) -> Opti
     Some(diagnostic)
 }
 
+/// A construct that needs an answer when the plan is made.
+fn decided_now(recorder: &Recorder, at: Position) -> Diagnostic {
+    let (word, help) = match recorder.asks.get(&at).copied() {
+        None => ("this", late::HELP),
+        Some("&&") => ("&&", "write `&`: it goes with values that come later"),
+        Some("||") => ("||", "write `|`: it goes with values that come later"),
+        Some("while") => {
+            ("while", "`wait_until(cond, #{ every, timeout })` asks again while the plan runs")
+        }
+        Some(_) => (
+            "if",
+            "`when(cond, || { .. }).otherwise(|| { .. })` decides while the plan runs; to decide now read facts (`m.replica`)",
+        ),
+    };
+    let message = format!(
+        "`{word}` decides when the plan is made, and this value is known only while it runs"
+    );
+    Diagnostic::error("H107", message).help(help)
+}
+
 fn limit(why: String) -> Diagnostic {
     let help = "a plan is traced within limits, so that no script can hang the machine; make it smaller, or raise `limits` in the inventory";
     Diagnostic::error("H140", why).help(help)
@@ -133,20 +172,29 @@ fn unknown_function(engine: &Engine, call: &str) -> Diagnostic {
     let bare = bare.split([' ', '(']).next().unwrap_or(bare);
     let signatures = engine.gen_fn_signatures(true);
     let known = || signatures.iter().filter_map(|text| text.split('(').next()).map(str::trim);
-    if name == bare && known().any(|other| other == bare) {
+    let is_word = name.starts_with(|c: char| c.is_alphabetic() || c == '_');
+    if !is_word || (name == bare && known().any(|other| other == bare)) {
         let kinds = given.trim_end_matches(')').split(", ").filter(|kind| !kind.is_empty());
         let kinds: Vec<String> = kinds.map(|kind| name_kind(engine.map_type_name(kind))).collect();
         let message = format!(
             "`{bare}` does not take {}",
             if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(" and ") }
         );
+        if given.contains(KIND) || given.contains(std::any::type_name::<Deferred>()) {
+            return Diagnostic::error("H107", message).help(late::HELP);
+        }
         return Diagnostic::error("H104", message)
             .help("`homing primitives` lists what each function takes");
     }
+    no_function(name, known())
+}
+
+/// A call of a function that does not exist.
+pub(super) fn no_function<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Diagnostic {
     let mistake = Diagnostic::error("H102", format!("there is no function `{name}`"));
-    match did_you_mean(bare, known()) {
-        Some(close) if name == bare => mistake.help(format!("did you mean `{close}`?")),
-        _ => mistake
+    match did_you_mean(name, known) {
+        Some(close) => mistake.help(format!("did you mean `{close}`?")),
+        None => mistake
             .help("`homing primitives` lists all functions, those of the standard library too"),
     }
 }

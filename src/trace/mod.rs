@@ -3,12 +3,15 @@
 //! In: a script, its parameters, the inventory, what was observed. Out: a [`Traced`] plan with
 //! diagnostics. Refuses to know: files (a `World` reads), clocks, sites. The only room that knows Rhai.
 
+mod attempts;
 mod bind;
+mod changes;
 mod deferred;
 mod engine;
 mod handles;
 mod late;
 mod literal;
+mod look;
 mod machines;
 mod mistakes;
 mod modules;
@@ -16,15 +19,21 @@ mod options;
 mod order;
 mod params;
 mod passed;
+mod policy;
+mod reach;
 mod recorder;
+mod require;
 mod scan;
+mod scopes;
 mod sources;
 mod stdlib;
+mod texts;
+mod words;
 
-pub use handles::{WORDS, Word};
 pub use machines::PROPERTIES;
 pub use passed::usage;
 pub use stdlib::{FunctionDoc, stdlib_docs};
+pub use words::{WORDS, Word};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,7 +44,7 @@ use serde::Serialize;
 use crate::base::{Json, MachineName};
 use crate::diagnostic::{Diagnostic, any_error};
 use crate::plan::facts::{FactLog, HostKey, SELECTION};
-use crate::plan::graph::Plan;
+use crate::plan::graph::{Plan, index};
 use crate::plan::inventory::{INVENTORY_FACT, Inventory};
 use crate::primitives::contract::Subject;
 use crate::source::{Texts, World};
@@ -117,14 +126,16 @@ fn trace_with(request: &Request<'_>, table: Table) -> Traced {
         engine: &engine,
         world: request.world,
         desk: &desk,
-        reserved: &handles::reserved(table),
+        reserved: &words::reserved(table),
         shelf: BTreeMap::new(),
+        aliases: BTreeMap::new(),
         files: BTreeSet::new(),
         loading: Vec::new(),
     };
     let script = loader.script(request.script);
-    let (shelf, files) = (loader.shelf, loader.files);
+    let (shelf, files, aliases) = (loader.shelf, loader.files, loader.aliases);
     if let Some(key) = script {
+        look::for_unknown_functions(&mut desk.open(), &engine, &shelf, &aliases);
         let ast = shelf[&key].clone();
         engine.set_module_resolver(Resolver::new(shelf, desk.clone()));
         evaluate(&engine, &desk, &ast, request.script);
@@ -166,7 +177,10 @@ fn finish(request: &Request<'_>, table: Table, recorder: &mut Recorder) -> Trace
     let mut steps = std::mem::take(&mut recorder.steps);
     steps.shrink_to_fit();
     let by_name: BTreeMap<&str, _> = table.iter().map(|one| (one.spec().name, *one)).collect();
-    for step in &mut steps {
+    for (at, step) in steps.iter_mut().enumerate() {
+        if recorder.wrong.contains(&index(at)) {
+            continue;
+        }
         let primitive = by_name[step.primitive];
         let (inventory, facts) = (request.inventory, request.facts);
         let subject = Subject { machine: step.machine.as_ref(), inventory, facts };
@@ -189,7 +203,7 @@ fn finish(request: &Request<'_>, table: Table, recorder: &mut Recorder) -> Trace
         params: params.iter().map(|param| (param.name.clone(), param.value.clone())).collect(),
         steps,
         scopes: std::mem::take(&mut recorder.scopes),
-        acknowledged: Vec::new(),
+        acknowledged: std::mem::take(&mut recorder.acknowledged),
         facts: BTreeSet::new(),
     };
     debug_assert!(any_error(&diagnostics) || recorder.importing == 0, "BUG: a module stays open");

@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rhai::{
-    AST, ASTFlags, ASTNode, Engine, EvalAltResult, Expr, GlobalRuntimeState, ImmutableString,
-    Module, Position, Scope, Shared, Stmt,
+    AST, ASTNode, Engine, EvalAltResult, Expr, GlobalRuntimeState, ImmutableString, Module,
+    Position, Scope, Shared, Stmt,
 };
 
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::{Unreadable, World};
 use crate::trace::engine::MODULES_MAX;
+use crate::trace::look;
 use crate::trace::mistakes;
-use crate::trace::recorder::{Desk, Recorder, stop};
+use crate::trace::recorder::{Desk, stop};
 use crate::trace::sources::{LINES_MAX, Part};
 use crate::trace::stdlib;
 
@@ -28,6 +29,8 @@ pub(super) struct Loader<'a> {
     /// Names that functions of scripts must not have.
     pub(super) reserved: &'a [&'static str],
     pub(super) shelf: Shelf,
+    /// The module that a file means by a name.
+    pub(super) aliases: BTreeMap<(String, String), String>,
     pub(super) files: BTreeSet<Utf8PathBuf>,
     /// Files being loaded, each imported by the one before it.
     pub(super) loading: Vec<String>,
@@ -36,6 +39,8 @@ pub(super) struct Loader<'a> {
 /// One `import`.
 struct Import {
     path: Option<ImmutableString>,
+    /// What it is called in the importing file.
+    alias: ImmutableString,
     at: Position,
 }
 
@@ -98,8 +103,9 @@ impl Loader<'_> {
             }
         };
         ast.set_source(name);
+        look::for_conditions(&mut self.desk.open(), &ast);
         if of_user {
-            self.look_over(&ast, key);
+            look::over(&mut self.desk.open(), &ast, key, self.reserved);
         }
         self.loading.push(key.to_owned());
         let mut whole = true;
@@ -119,7 +125,11 @@ impl Loader<'_> {
             return None;
         };
         let key = match resolve(importer, path) {
-            Ok(key) => key,
+            Ok(key) if import.alias.is_empty() => key,
+            Ok(key) => {
+                self.aliases.insert((importer.to_owned(), import.alias.to_string()), key.clone());
+                key
+            }
             Err(mistake) => {
                 self.say(Some(import.at), *mistake);
                 return None;
@@ -190,57 +200,18 @@ impl Loader<'_> {
         let places: Vec<Position> = at.into_iter().collect();
         self.desk.open().say_at(&places, Part::Whole, mistake);
     }
-
-    /// What the parser lets pass and the interpreter would do silently.
-    fn look_over(&self, ast: &AST, key: &str) {
-        let mut recorder = self.desk.open();
-        for function in ast.iter_functions() {
-            if self.reserved.contains(&function.name) {
-                let message = format!("`{}` is a word of the plan language", function.name);
-                let help = "your function would silently take its place: give it another name";
-                let mut mistake = Diagnostic::error("H108", message).help(help);
-                mistake.at = recorder.sources.function(key, function.name);
-                recorder.push(mistake);
-            }
-        }
-        ast.walk(&mut |path: &[ASTNode<'_>]| {
-            if let Some(ASTNode::Expr(Expr::StringConstant(text, at))) = path.last() {
-                uninterpolated(&mut recorder, text, *at);
-            }
-            true
-        });
-        for statement in ast.statements() {
-            statement.walk(&mut Vec::new(), &mut |path: &[ASTNode<'_>]| {
-                if let Some(ASTNode::Stmt(Stmt::Return(_, flags, at))) = path.last()
-                    && !flags.contains(ASTFlags::BREAK)
-                {
-                    let message =
-                        "`return` ends the plan here: nothing below it is part of the plan";
-                    let help = "put the rest into an `if`";
-                    let mistake = Diagnostic::warning("H109", message).help(help);
-                    recorder.say_at(&[*at], Part::Whole, mistake);
-                }
-                true
-            });
-        }
-    }
-}
-
-fn uninterpolated(recorder: &mut Recorder, text: &str, at: Position) {
-    if text.contains("${") {
-        let message = "`${..}` in double quotes stands for itself: only backticks fill it in";
-        let mistake = Diagnostic::warning("H125", message).help("write the text in backticks");
-        recorder.say_at(&[at], Part::Whole, mistake);
-    }
 }
 
 fn imports(ast: &AST) -> Vec<Import> {
     let mut imports = Vec::new();
     ast.walk(&mut |path: &[ASTNode<'_>]| {
         if let Some(ASTNode::Stmt(Stmt::Import(import, at))) = path.last() {
+            let alias = import.1.name.clone();
             imports.push(match &import.0 {
-                Expr::StringConstant(path, at) => Import { path: Some(path.clone()), at: *at },
-                _ => Import { path: None, at: *at },
+                Expr::StringConstant(path, at) => {
+                    Import { path: Some(path.clone()), alias, at: *at }
+                }
+                _ => Import { path: None, alias, at: *at },
             });
         }
         true

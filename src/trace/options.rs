@@ -8,7 +8,6 @@ use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::policy::Policy;
 use crate::plan::step::Kind;
 use crate::primitives::spec::{COMMON_OPTIONS, Opt, OptType, Spec};
-use crate::trace::late;
 use crate::trace::literal;
 use crate::trace::recorder::{Recorder, Unknown};
 use crate::trace::sources::Part;
@@ -17,7 +16,7 @@ use crate::trace::sources::Part;
 const GATE_NAME: &str = "name";
 
 /// What every step may be told; the rest stays among its arguments.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Common {
     id: Option<String>,
     pub(super) optional: Option<bool>,
@@ -25,6 +24,8 @@ pub(super) struct Common {
     first_ms: Option<u64>,
     max_ms: Option<u64>,
     timeout_ms: Option<u64>,
+    /// One of the options was wrong: what is said of the rest would be a mere consequence.
+    pub(super) wrong: bool,
 }
 
 impl Common {
@@ -37,6 +38,24 @@ impl Common {
             timeout_ms: self.timeout_ms.or(own.timeout_ms),
         };
         (policy != *own).then_some(policy)
+    }
+
+    /// The same, with what an enclosing `policy` says where it says nothing itself.
+    pub(super) fn or(&self, outer: &Common) -> Common {
+        let retry = if self.attempts.is_some() || self.first_ms.or(self.max_ms).is_some() {
+            self
+        } else {
+            outer
+        };
+        Common {
+            id: self.id.clone(),
+            optional: self.optional,
+            attempts: retry.attempts,
+            first_ms: retry.first_ms,
+            max_ms: retry.max_ms,
+            timeout_ms: self.timeout_ms.or(outer.timeout_ms),
+            wrong: self.wrong,
+        }
     }
 
     fn take(&mut self, name: &str, value: &Json) {
@@ -80,6 +99,7 @@ pub(super) fn read(
     for (key, value) in given {
         let value = value.flatten_clone();
         if value.is::<Unknown>() {
+            common.wrong = true;
             continue;
         }
         let own = spec.options.iter().find(|option| option.name == key.as_str());
@@ -89,16 +109,14 @@ pub(super) fn read(
                 spec.options.iter().chain(COMMON_OPTIONS).map(|option| option.name).collect();
             let mistake = literal::unknown_option(spec.name, key, &known);
             desk.recorder.say(ctx, Part::Key(key), mistake);
+            common.wrong = true;
             continue;
         };
-        if late::is_in_text(key) || (option.ty != OptType::Message && late::is_inside(&value)) {
-            let message = format!(
-                "`{key}` of `{}` must be known when the plan is made, and is {}",
-                spec.name,
-                literal::show(ctx, &value)
-            );
-            let mistake = Diagnostic::error("H107", message).help(late::HELP);
-            desk.recorder.say(ctx, Part::Value(key), mistake);
+        let what = || format!("`{key}` of `{}`", spec.name);
+        if option.ty != OptType::Message
+            && desk.recorder.is_late(ctx, Part::Value(key), &what(), &value)
+        {
+            common.wrong = true;
             continue;
         }
         match desk.checked(option, &value) {
@@ -107,6 +125,7 @@ pub(super) fn read(
             }
             Ok(json) => common.take(option.name, &json),
             Err(why) => {
+                common.wrong = true;
                 let message = format!("`{key}` of `{}` {why}", spec.name);
                 desk.recorder.say(ctx, Part::Value(key), Diagnostic::error("H117", message));
             }
@@ -114,6 +133,7 @@ pub(super) fn read(
     }
     for option in spec.options.iter().filter(|option| option.required) {
         if !given.contains_key(option.name) {
+            common.wrong = true;
             let message = format!("`{}` needs the option `{}`", spec.name, option.name);
             let mistake = Diagnostic::error("H117", message).help(option.doc);
             desk.recorder.say(ctx, Part::Whole, mistake);

@@ -37,6 +37,12 @@ fn param(
 ) -> Answer<Dynamic> {
     let desk = Desk::of(ctx);
     let recorder = &mut *desk.open();
+    let all = [Dynamic::from(name.to_owned()), default.clone(), Dynamic::from(options.clone())];
+    for (at, value) in all.iter().enumerate() {
+        if recorder.is_late(ctx, Part::Argument(at), "all of a parameter", value) {
+            return Err(crate::trace::recorder::stop(ctx.call_position()));
+        }
+    }
     let Some(json) = data(default).filter(|json| !json.is_array()) else {
         let message = format!("the default of `{name}` cannot be {}", literal::show(ctx, default));
         let help = "a text, a whole number, `true` or `false`; `()` where it must be given";

@@ -11,10 +11,12 @@ use crate::plan::expr::Expr;
 use crate::plan::step::{Kind, StepIx, handle_to_json};
 use crate::primitives::spec::{Param, Spec, Takes};
 use crate::trace::deferred::Deferred;
-use crate::trace::late::{self, Sort};
+use crate::trace::late;
 use crate::trace::literal;
 use crate::trace::machines::Vm;
+use crate::trace::reach::Sort;
 use crate::trace::recorder::{GroupHandle, Handle, Recorder, Unknown};
+use crate::trace::scopes;
 use crate::trace::sources::Part;
 
 /// The probes of a condition that is looked at again, beside it in the step's arguments.
@@ -264,6 +266,9 @@ pub(super) fn handles(value: &Dynamic, recorder: &Recorder) -> Option<Vec<StepIx
         return Some(vec![handle.0]);
     }
     if let Some(group) = literal::held::<GroupHandle>(value) {
+        return Some(recorder.group_ends[group.0].clone());
+    }
+    if let Some(group) = scopes::group_of(value, recorder) {
         return Some(recorder.group_ends[group.0].clone());
     }
     let list = value.clone().try_cast::<Array>()?;

@@ -14,7 +14,7 @@ use crate::plan::facts::{Facts, HostKey};
 use crate::plan::graph::index;
 use crate::plan::inventory::Inventory;
 use crate::plan::policy::Policy;
-use crate::plan::scope::{Scope, ScopeIx, ScopeKind};
+use crate::plan::scope::{Acknowledgement, Scope, ScopeIx, ScopeKind};
 use crate::plan::step::{Origin, Step, StepIx};
 use crate::primitives::spec::{Spec, Yields};
 use crate::source::Span;
@@ -22,7 +22,9 @@ use crate::trace::ParamDecl;
 use crate::trace::bind::Table;
 use crate::trace::late::Late;
 use crate::trace::literal;
+use crate::trace::options::Common;
 use crate::trace::order::{Asked, Opens, Order, Role};
+use crate::trace::scopes::Blocks;
 use crate::trace::sources::{Part, Sources};
 
 /// A result of a native function.
@@ -46,7 +48,7 @@ pub(super) struct Unknown;
 
 /// Most mistakes of one compile: more help nobody.
 const DIAGNOSTICS_MAX: usize = 100;
-/// Edges that `.after` may add, per step a plan may have.
+/// Edges of a plan, per step that it may have.
 const EDGES_PER_STEP_MAX: usize = 16;
 
 /// The shared recorder.
@@ -81,6 +83,8 @@ pub(super) struct Recorder {
     /// The machines that need each machine; sorted.
     pub(super) needed_by: Vec<Vec<u32>>,
     pub(super) steps: Vec<Step>,
+    /// Those with a wrong option: nothing more is said of their arguments.
+    pub(super) wrong: BTreeSet<StepIx>,
     /// The first is the plan.
     pub(super) scopes: Vec<Scope>,
     /// The one that is being written.
@@ -101,6 +105,8 @@ pub(super) struct Recorder {
     pub(super) missing_hosts: BTreeSet<HostKey>,
     /// A fact was asked for that nobody has observed: what follows means nothing.
     pub(super) incomplete: bool,
+    /// The words that ask for a truth, by the place of what they ask.
+    pub(super) asks: HashMap<Position, &'static str>,
     /// Why the evaluation was stopped from outside.
     pub(super) stopped: Option<String>,
     /// Modules being evaluated at their top level.
@@ -108,7 +114,12 @@ pub(super) struct Recorder {
     pub(super) order: Order,
     /// What was made of values known only while the plan runs.
     pub(super) late: Late,
-    table: Table,
+    /// What `policy` said, for the steps written next; by open scope, outermost first.
+    pub(super) defaults: Vec<Common>,
+    /// Attempts and branches.
+    pub(super) blocks: Blocks,
+    pub(super) acknowledged: Vec<Acknowledgement>,
+    pub(super) table: Table,
     ids: HashSet<StepId>,
     /// How many steps of each primitive a machine has; few primitives, so a list.
     counters: Vec<Vec<(&'static str, u32)>>,
@@ -143,6 +154,9 @@ impl Recorder {
         let machines = names.len();
         Recorder {
             order: Order::new(machines),
+            defaults: vec![Common::default()],
+            blocks: Blocks::default(),
+            acknowledged: Vec::new(),
             table,
             inventory: Rc::new(inventory),
             facts: Rc::new(facts),
@@ -152,6 +166,7 @@ impl Recorder {
             given,
             sources: Sources::default(),
             steps: Vec::new(),
+            wrong: BTreeSet::new(),
             scopes: vec![Scope::plan()],
             scope: ScopeIx::PLAN,
             group_ends: Vec::new(),
@@ -163,6 +178,7 @@ impl Recorder {
             selected: BTreeSet::new(),
             missing_hosts: BTreeSet::new(),
             incomplete: false,
+            asks: HashMap::new(),
             stopped: None,
             importing: 0,
             late: Late::default(),
@@ -230,6 +246,12 @@ impl Recorder {
         places
     }
 
+    /// Where a call stands.
+    pub(super) fn origin_of(&mut self, ctx: &NativeCallContext<'_>) -> Origin {
+        let places = self.places(ctx);
+        self.origin(places)
+    }
+
     fn origin(&mut self, places: Vec<Position>) -> Origin {
         if let Some(known) = self.origins.get(&places) {
             return known.clone();
@@ -288,24 +310,39 @@ impl Recorder {
         ctx: &NativeCallContext<'_>,
         draft: Draft<'_>,
     ) -> Answer<Handle> {
-        let steps_max = self.inventory.limits.steps_max as usize;
         if self.importing > 0 {
             let message = "a step at the top level of a module";
             let help = "put it into a function, and call that from the script";
             return self.refuse(ctx, Part::Whole, Diagnostic::error("H124", message).help(help));
         }
+        let Draft { asked, mut step } = draft;
+        let places = self.places(ctx);
+        if asked.machine.is_none() && asked.role != Role::Chain {
+            self.watch_for_serialising(&places, &step);
+        }
+        step.origin = self.origin(places);
+        self.append(ctx, &asked, step)
+    }
+
+    /// Records a step whose origin is known.
+    pub(super) fn append(
+        &mut self,
+        ctx: &NativeCallContext<'_>,
+        asked: &Asked<'_>,
+        mut step: Step,
+    ) -> Answer<Handle> {
+        let steps_max = self.inventory.limits.steps_max as usize;
         if self.steps.len() >= steps_max {
             let message = format!("the plan has more than {steps_max} steps");
             let help = "raise `limits.steps` in the inventory if that many are meant";
             return self.refuse(ctx, Part::Whole, Diagnostic::error("H140", message).help(help));
         }
         let at = index(self.steps.len());
-        let Draft { asked, mut step } = draft;
-        let places = self.places(ctx);
-        if asked.machine.is_none() && asked.role != Role::Chain {
-            self.watch_for_serialising(&places, &step);
+        let edges = self.order.place(asked);
+        self.edges_added += edges.len();
+        if self.edges_added > self.edges_max() {
+            return self.refuse(ctx, Part::Whole, self.too_many_edges());
         }
-        let edges = self.order.place(&asked);
         step.needs = edges.needs;
         step.waits = edges.waits;
         // Those that the draft has are the steps whose absence an `or` answers.
@@ -314,7 +351,6 @@ impl Recorder {
         step.follows.dedup();
         step.follows.retain(|ix| !step.needs.contains(ix) && !step.waits.contains(ix));
         step.scope = self.scope;
-        step.origin = self.origin(places);
         self.ids.insert(step.id.clone());
         self.steps.push(step);
         Ok(Handle(at))
@@ -341,7 +377,7 @@ impl Recorder {
         }
     }
 
-    /// Makes `step` need `before`; whether that was possible.
+    /// Makes `step` need `before`, unless that is wrong.
     pub(super) fn after(&mut self, ctx: &NativeCallContext<'_>, step: Handle, before: StepIx) {
         let at = step.0;
         if before >= at {
@@ -353,24 +389,40 @@ impl Recorder {
             let help = "write the steps in the order in which they wait for each other";
             return self.say(ctx, Part::Whole, Diagnostic::error("H127", message).help(help));
         }
-        let most = self.inventory.limits.steps_max as usize * EDGES_PER_STEP_MAX;
-        if self.edges_added >= most {
-            let message = format!("`.after` adds more than {most} edges to the plan");
-            let help = "put a barrier between the two crowds: it is one step";
-            return self.say(ctx, Part::Whole, Diagnostic::error("H140", message).help(help));
+        if self.edges_added >= self.edges_max() {
+            let mistake = self.too_many_edges();
+            return self.say(ctx, Part::Whole, mistake);
         }
-        let Step { needs, waits, .. } = &mut self.steps[at.at()];
+        let Step { needs, waits, follows, .. } = &mut self.steps[at.at()];
         if let Err(gap) = needs.binary_search(&before) {
             needs.insert(gap, before);
             waits.retain(|ix| *ix != before);
+            follows.retain(|ix| *ix != before);
             self.edges_added += 1;
             self.order.after(at, before);
         }
     }
 
-    /// Opens a scope.
-    pub(super) fn enter(&mut self, kind: ScopeKind) -> ScopeIx {
-        self.order.enter(Opens::Plain);
+    fn edges_max(&self) -> usize {
+        self.inventory.limits.steps_max as usize * EDGES_PER_STEP_MAX
+    }
+
+    fn too_many_edges(&self) -> Diagnostic {
+        let message =
+            format!("the steps wait for each other in more than {} ways", self.edges_max());
+        let help = "put one step between two crowds of which each member waits for every other";
+        Diagnostic::error("H140", message).help(help)
+    }
+
+    /// Opens a scope that is no part of an attempt.
+    pub(super) fn enter(&mut self, kind: ScopeKind, opens: Opens) -> ScopeIx {
+        self.order.enter(opens);
+        self.begin(kind)
+    }
+
+    /// Begins a scope whose order is open already.
+    pub(super) fn begin(&mut self, kind: ScopeKind) -> ScopeIx {
+        self.defaults.push(self.defaults[self.defaults.len() - 1].clone());
         let at = ScopeIx(index(self.scopes.len()).0);
         let first = index(self.steps.len());
         self.scopes.push(Scope { kind, parent: self.scope, first, ..Scope::plan() });
@@ -380,10 +432,22 @@ impl Recorder {
 
     /// Closes it.
     pub(super) fn leave(&mut self, scope: ScopeIx) -> GroupHandle {
-        self.group_ends.push(self.order.leave());
+        let ends = self.order.leave();
+        self.end(scope);
+        self.group(ends)
+    }
+
+    /// Ends a scope whose order is closed already.
+    pub(super) fn end(&mut self, scope: ScopeIx) {
+        self.defaults.pop();
         let closed = &mut self.scopes[scope.at()];
         closed.end = index(self.steps.len());
         self.scope = closed.parent;
+    }
+
+    /// A handle to all that these are the ends of.
+    pub(super) fn group(&mut self, ends: Vec<StepIx>) -> GroupHandle {
+        self.group_ends.push(ends);
         GroupHandle(self.group_ends.len() - 1)
     }
 }

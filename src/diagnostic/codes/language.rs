@@ -265,6 +265,49 @@ shutdown_azure_vm(vm("web-01")).after(copy);"#,
         right: None,
     },
     CodeText {
+        code: "H141",
+        title: "a part of an attempt or branch out of place",
+        text: "`.on_failure(..)`, `.always(..)` and `.then_continue()` belong to the `attempt(..)` right before them, `.otherwise(..)` to its `when(..)`: each at most once, `on_failure` before `always`, `then_continue` behind an `on_failure`, and nothing written in between.",
+        wrong: Some(
+            r#"let web = vm("web-01");
+attempt(|| { snapshot(web); })
+    .always(|| { notify(#{ text: "tried", command: ["/bin/true"] }); })
+    .then_continue();"#,
+        ),
+        right: Some(
+            r#"attempt(|| { approve("go on?", #{ timeout: "8h" }); })
+    .on_failure(|| { notify(#{ text: "no", command: ["/bin/true"] }); })
+    .always(|| { notify(#{ text: "asked", command: ["/bin/true"] }); });"#,
+        ),
+    },
+    CodeText {
+        code: "H142",
+        title: "a rule of a scope said twice",
+        text: "What `policy` says beyond `retry` and `timeout` holds for the whole scope that it stands in, so it is said once. An inner scope (`group`) may have rules of its own.",
+        wrong: Some("policy(#{ at_most: 4 });\npolicy(#{ at_most: 8 });"),
+        right: Some("policy(#{ at_most: 8 });\ngroup(\"db\", || { policy(#{ at_most: 4 }); });"),
+    },
+    CodeText {
+        code: "H143",
+        title: "an answer to no warning",
+        text: "`acknowledge` answers a warning by its code, with a reason that whoever reviews the plan will read. Errors cannot be answered: what they refuse loses data or means nothing.",
+        wrong: Some(r#"acknowledge("H001", "we are in a hurry");"#),
+        right: Some(r#"acknowledge("H013", "the night shift answers when it comes");"#),
+    },
+    CodeText {
+        code: "H144",
+        title: "an undo that nothing would do",
+        text: "`undo` of a command says how it is taken back where the `attempt` around it fails. Outside an attempt nothing ever would.",
+        wrong: Some(
+            r#"run_command(#{ argv: ["/usr/local/bin/dns", "home"], undo: ["/usr/local/bin/dns", "cloud"] });"#,
+        ),
+        right: Some(
+            r#"attempt(|| {
+    run_command(#{ argv: ["/usr/local/bin/dns", "home"], undo: ["/usr/local/bin/dns", "cloud"] });
+});"#,
+        ),
+    },
+    CodeText {
         code: "H145",
         title: "an output that may be missing",
         text: "The step whose output is read may not have run there: it is optional, or stands in a branch of `when` or in a handler. `.or(default)` says what holds then; a step that works with the other's handle belongs into the same branch.",
@@ -275,6 +318,44 @@ approve(`web-01 says ${probe.detail}`, #{ timeout: "8h" });"#,
         right: Some(
             r#"let probe = check(vm("web-01"), #{ optional: true, timeout: "1m" });
 approve(`web-01 says ${probe.detail.or("nothing")}`, #{ timeout: "8h" });"#,
+        ),
+    },
+    CodeText {
+        code: "H146",
+        title: "a requirement does not hold",
+        text: "The script says with `require` what must hold when the plan is made, and it does not. The words are the script's own.",
+        wrong: Some(
+            r#"let web = vm("web-01");
+require(web.tags.tier == "db", "this plan is for databases");"#,
+        ),
+        right: Some(
+            r#"let web = vm("web-01");
+require(web.tags.tier == "web", "this plan is for web servers");"#,
+        ),
+    },
+    CodeText {
+        code: "H147",
+        title: "a function kept for later sees the last of a loop",
+        text: "A function that is written in a loop and put into a list sees the loop's variable itself, not its value then: all of them see the last one. Functions that are called at once (`group`, a check) are not concerned.",
+        wrong: Some(
+            r#"let all = [];
+for m in vms() { all.push(|| snapshot(m)); }
+for one in all { one.call(); }"#,
+        ),
+        right: Some("for m in vms() { group(m.name, || { snapshot(m); }); }"),
+    },
+    CodeText {
+        code: "H148",
+        title: "a variable is changed inside `when`",
+        text: "A script is evaluated once, when the plan is made: both branches of a condition that is known only later are written down then. A variable changed in one of them is changed, whatever the condition will be.",
+        wrong: Some(
+            r#"let probe = check(vm("web-01"), #{ assert: false, timeout: "1m" });
+let bad = 0;
+when(!probe.ok, || { bad += 1; });"#,
+        ),
+        right: Some(
+            r#"let probe = check(vm("web-01"), #{ assert: false, timeout: "1m" });
+when(!probe.ok, || { notify(#{ text: "bad", command: ["/bin/true"] }); });"#,
         ),
     },
     CodeText {

@@ -7,6 +7,8 @@ mod refusals;
 mod rules;
 mod saved;
 
+use crate::diagnostic::Severity;
+
 /// One code, as `homing explain` prints it.
 #[derive(Clone, Copy, Debug)]
 pub struct CodeText {
@@ -20,6 +22,18 @@ pub struct CodeText {
     pub wrong: Option<&'static str>,
     /// The same script put right.
     pub right: Option<&'static str>,
+}
+
+/// Codes of rules and mistakes that a script may answer with `acknowledge`.
+const WARNINGS: &[&str] = &[
+    "H005", "H011", "H013", "H014", "H016", "H017", "H019", "H109", "H125", "H126", "H128", "H148",
+];
+
+impl CodeText {
+    /// How bad it is. All that is no warning is an error.
+    pub fn severity(&self) -> Severity {
+        if WARNINGS.contains(&self.code) { Severity::Warning } else { Severity::Error }
+    }
 }
 
 const FILES: [&[CodeText]; 5] =

@@ -22,14 +22,13 @@ pub(super) use crate::trace::order::tried::Tried;
 /// How a step takes part in the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Joins a machine's chain.
+    /// Joins a machine's chain. Without a machine it needs what it was given, and holds back nothing but
+    /// the barriers of its scope.
     Chain,
     /// Waits for everything before it in its scope, and holds back everything after it.
     Barrier,
     /// Waits for the steps it lists only, and holds back everything after it in its scope.
     Listed,
-    /// Needs the steps it was given only, and holds back nothing but the barriers of its scope.
-    Apart,
     /// Waits like its neighbours, but holds nothing back.
     Notify,
 }
@@ -214,7 +213,7 @@ impl Order {
                 scope.barrier = Some(at);
                 scope.open.push((at, Edge::Waits));
             }
-            Role::Chain | Role::Apart | Role::Notify => scope.open.push((at, Edge::Waits)),
+            Role::Chain | Role::Notify => scope.open.push((at, Edge::Waits)),
         }
         match machine {
             Some(machine) => self.touch(machine, at),
@@ -497,7 +496,7 @@ mod tests {
                 Line::With(m, i) => self.place(order, Some(m), Role::Chain, self.picked(i)),
                 Line::Barrier => self.place(order, None, Role::Barrier, vec![]),
                 Line::Listed(i) => self.place(order, None, Role::Listed, self.picked(i)),
-                Line::Apart(i) => self.place(order, None, Role::Apart, self.picked(i)),
+                Line::Apart(i) => self.place(order, None, Role::Chain, self.picked(i)),
                 Line::Notify => self.place(order, None, Role::Notify, vec![]),
                 Line::After(i) if self.steps.len() > 1 => {
                     let (step, before) = (self.steps.len() - 1, i.index(self.steps.len() - 1));
