@@ -20,6 +20,7 @@ mod main_job;
 mod plans;
 mod primitives;
 mod refusals;
+mod scopes;
 mod soak;
 mod support;
 mod watch;
