@@ -121,7 +121,7 @@ fn group(ctx: &NativeCallContext<'_>, values: Vec<Dynamic>) -> Answer<Dynamic> {
             let found = literal::show(ctx, &values[0]);
             let message = format!("a group's name is a text, and this is {found}");
             let help = "it is called as `group(\"db\", || { .. })`";
-            recorder.say(ctx, Part::Argument(0), Diagnostic::error("H115", message).help(help));
+            recorder.say(ctx, Part::Argument(0), Diagnostic::error("H104", message).help(help));
         }
         let name = name.unwrap_or_default().to_string();
         recorder.enter(ScopeKind::Group { name }, Opens::Plain)
