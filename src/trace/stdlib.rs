@@ -51,7 +51,10 @@ pub fn stdlib_docs() -> Vec<FunctionDoc> {
     let of_module = |module: String| {
         let text = text(&module).expect("BUG: a listed module has a text");
         let ast = engine.compile(text).expect("BUG: the standard library parses");
-        let public = ast.iter_functions().filter(|function| function.access == FnAccess::Public);
+        let public = ast.iter_functions().filter(|function| {
+            // A closure is a function too, of a name that nobody wrote.
+            function.access == FnAccess::Public && !function.name.contains('$')
+        });
         let docs: Vec<FunctionDoc> = public
             .map(|function| FunctionDoc {
                 module: module.clone(),
