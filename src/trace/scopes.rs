@@ -119,7 +119,7 @@ fn group(ctx: &NativeCallContext<'_>, values: Vec<Dynamic>) -> Answer<Dynamic> {
         let name = literal::text(&values[0]);
         if name.is_none() && !late && !values[0].is::<Unknown>() {
             let found = literal::show(ctx, &values[0]);
-            let message = format!("a group's name is a text, and this is {found}");
+            let message = format!("`group` does not take {found} as its name");
             let help = "it is called as `group(\"db\", || { .. })`";
             recorder.say(ctx, Part::Argument(0), Diagnostic::error("H104", message).help(help));
         }
