@@ -21,11 +21,11 @@ use crate::source::Span;
 use crate::trace::ParamDecl;
 use crate::trace::bind::Table;
 use crate::trace::late::Late;
-use crate::trace::literal;
 use crate::trace::options::Common;
 use crate::trace::order::{Asked, Opens, Order, Role};
 use crate::trace::scopes::Blocks;
 use crate::trace::sources::{Part, Sources};
+use crate::trace::{literal, mistakes, unseen};
 
 /// A result of a native function.
 pub(super) type Answer<T> = Result<T, Box<EvalAltResult>>;
@@ -60,6 +60,9 @@ impl IntoIterator for Unknown {
 const DIAGNOSTICS_MAX: usize = 100;
 /// Edges of a plan, per step that it may have.
 const EDGES_PER_STEP_MAX: usize = 16;
+
+/// Characters of a mistake's message, and of its help.
+const WORDS_MAX: usize = 2_000;
 
 /// The shared recorder.
 #[derive(Clone)]
@@ -233,7 +236,12 @@ impl Recorder {
 
     /// Takes a mistake in, once.
     pub(super) fn push(&mut self, mistake: Diagnostic) {
-        let mistake = self.late.told(mistake);
+        let mut mistake = self.late.told(mistake);
+        // A script may have put a text of any length into it.
+        clip(&mut mistake.message);
+        if let Some(help) = &mut mistake.help {
+            clip(help);
+        }
         if self.diagnostics.len() < DIAGNOSTICS_MAX && !self.diagnostics.contains(&mistake) {
             self.diagnostics.push(mistake);
         }
@@ -326,6 +334,9 @@ impl Recorder {
             return self.refuse(ctx, Part::Whole, Diagnostic::error("H124", message).help(help));
         }
         let Draft { asked, mut step } = draft;
+        if let Some(unseen) = unseen::in_args(&step.args) {
+            self.say(ctx, Part::Whole, mistakes::unseen(unseen));
+        }
         let places = self.places(ctx);
         if asked.machine.is_none() && asked.role != Role::Apart {
             self.watch_for_serialising(&places, &step);
@@ -459,6 +470,14 @@ impl Recorder {
     pub(super) fn group(&mut self, ends: Vec<StepIx>) -> GroupHandle {
         self.group_ends.push(ends);
         GroupHandle(self.group_ends.len() - 1)
+    }
+}
+
+/// Cuts a text that nobody reads to its end.
+fn clip(text: &mut String) {
+    if let Some((at, _)) = text.char_indices().nth(WORDS_MAX) {
+        text.truncate(at);
+        text.push('…');
     }
 }
 

@@ -5,6 +5,7 @@ mod broken_ground;
 mod commands;
 mod copies;
 mod dirty;
+mod drill;
 mod dry_run;
 mod failover;
 mod failures;
