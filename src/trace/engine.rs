@@ -12,7 +12,9 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::inventory::Limits;
 use crate::trace::bind::{self, Table};
 use crate::trace::recorder::Desk;
-use crate::trace::{deferred, handles, machines, params, policy, require, scopes, stdlib, texts};
+use crate::trace::{
+    deferred, handles, machines, natives, params, policy, require, scopes, stdlib, texts,
+};
 
 /// Operations of the interpreter for the smallest plan, and per step a plan may have.
 const OPERATIONS_MIN: u64 = 50_000_000;
@@ -25,8 +27,9 @@ const TIME_PER_STEP: Duration = Duration::from_micros(16);
 const CALLS_MAX: usize = 48;
 /// Expressions inside each other.
 const DEPTH_MAX: usize = 64;
-/// Bytes of a text, and of all texts in one list or map together.
-const TEXT_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a text, and of all texts in one list or map together. Taken apart into its characters a text
+/// needs a hundred times as much, at one go.
+pub(super) const TEXT_BYTES_MAX: usize = 1 << 20;
 /// Items of a list or a map. Each change measures the whole again, so large ones are slow as well.
 const ITEMS_MAX: usize = 10_000;
 const VARIABLES_MAX: usize = 1_000;
@@ -66,6 +69,7 @@ pub(super) fn build(
     engine.set_fail_on_invalid_map_property(true);
     // An optimizer would drop what we want to complain about.
     engine.set_optimization_level(OptimizationLevel::None);
+    natives::bind(&mut engine);
     limit(&mut engine, limits);
     watch(&mut engine, desk, limits, allocated);
     engine.set_default_tag(Dynamic::from(desk.clone()));

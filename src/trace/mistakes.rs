@@ -9,6 +9,13 @@ use crate::trace::literal::{self, name_kind};
 use crate::trace::recorder::{Recorder, Said, Unknown};
 use crate::trace::sources::Part;
 
+/// A character that a reviewer would not see.
+pub(super) fn unseen(c: char) -> Diagnostic {
+    let message = format!("the character U+{:04X} stands here, which nobody sees", u32::from(c));
+    let help = "who reviews the plan must see what it says: leave the character out";
+    Diagnostic::error("H160", message).help(help)
+}
+
 /// A text that does not parse.
 pub(super) fn of_parser(recorder: &Recorder, error: &ParseError) -> Diagnostic {
     let said = error.0.to_string();

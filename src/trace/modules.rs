@@ -13,10 +13,10 @@ use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::{Unreadable, World};
 use crate::trace::engine::MODULES_MAX;
 use crate::trace::look;
-use crate::trace::mistakes;
 use crate::trace::recorder::{Desk, stop};
 use crate::trace::sources::{LINES_MAX, Part};
 use crate::trace::stdlib;
+use crate::trace::{mistakes, unseen};
 
 /// A parsed file by its key: its path below the plan's folder without `.rhai`, or `std/..`.
 pub(super) type Shelf = BTreeMap<String, AST>;
@@ -93,6 +93,13 @@ impl Loader<'_> {
             self.say(from, Diagnostic::error("H140", message).help(help));
             return None;
         };
+        if let Some((at, unseen)) = unseen::find(text.strip_prefix('\u{FEFF}').unwrap_or(text)) {
+            let mut recorder = self.desk.open();
+            let mut mistake = mistakes::unseen(unseen);
+            mistake.at = recorder.sources.newest(at);
+            recorder.push(mistake);
+            return None;
+        }
         let mut ast = match self.engine.compile(&padded) {
             Ok(ast) => ast,
             Err(error) => {

@@ -22,11 +22,11 @@ use crate::source::Span;
 use crate::trace::ParamDecl;
 use crate::trace::bind::Table;
 use crate::trace::late::Late;
-use crate::trace::literal;
 use crate::trace::options::Common;
 use crate::trace::order::{Asked, Opens, Order, Role};
 use crate::trace::scopes::Blocks;
 use crate::trace::sources::{Part, Sources};
+use crate::trace::{literal, mistakes, unseen};
 
 /// A result of a native function.
 pub(super) type Answer<T> = Result<T, Box<EvalAltResult>>;
@@ -61,6 +61,9 @@ impl IntoIterator for Unknown {
 const DIAGNOSTICS_MAX: usize = 100;
 /// Edges of a plan, per step that it may have.
 const EDGES_PER_STEP_MAX: usize = 16;
+
+/// Characters of a mistake's message, and of its help.
+const WORDS_MAX: usize = 2_000;
 
 /// The shared recorder.
 #[derive(Clone)]
@@ -238,7 +241,12 @@ impl Recorder {
 
     /// Takes a mistake in, once.
     pub(super) fn push(&mut self, mistake: Diagnostic) {
-        let mistake = self.late.told(mistake);
+        let mut mistake = self.late.told(mistake);
+        // A script may have put a text of any length into it.
+        clip(&mut mistake.message);
+        if let Some(help) = &mut mistake.help {
+            clip(help);
+        }
         if self.diagnostics.len() < DIAGNOSTICS_MAX && !self.diagnostics.contains(&mistake) {
             self.diagnostics.push(mistake);
         }
@@ -337,6 +345,9 @@ impl Recorder {
             return self.refuse(ctx, Part::Whole, Diagnostic::error("H124", message).help(help));
         }
         let Draft { asked, mut step } = draft;
+        if let Some(unseen) = unseen::in_args(&step.args) {
+            self.say(ctx, Part::Whole, mistakes::unseen(unseen));
+        }
         let places = self.places(ctx);
         if asked.machine.is_none() && asked.role != Role::Apart {
             self.watch_for_serialising(&places, &step);
@@ -478,6 +489,14 @@ impl Recorder {
 /// `machine.primitive.n`: chosen names hold no dot, so no other id has two.
 fn is_numbered(id: &StepId) -> bool {
     id.as_str().bytes().filter(|byte| *byte == b'.').count() == 2
+}
+
+/// Cuts a text that nobody reads to its end.
+fn clip(text: &mut String) {
+    if let Some((at, _)) = text.char_indices().nth(WORDS_MAX) {
+        text.truncate(at);
+        text.push('…');
+    }
 }
 
 /// The error that ends an evaluation whose reason is recorded already.

@@ -84,6 +84,11 @@ impl Sources {
         self.file(at).is_some_and(|file| file.of_user)
     }
 
+    /// The span of the character at a byte of the file that was taken in last.
+    pub(super) fn newest(&self, byte: usize) -> Option<Span> {
+        self.files.last().map(|file| file.span(byte..byte + 1))
+    }
+
     /// Texts by name, for drawing.
     pub(super) fn texts(&self) -> Texts {
         self.files.iter().map(|file| (file.name.clone(), file.text.clone())).collect()

@@ -6,6 +6,7 @@ mod commands;
 mod copies;
 mod dirty;
 mod docs;
+mod drill;
 mod dry_run;
 mod failover;
 mod failover_run;

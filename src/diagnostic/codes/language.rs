@@ -394,6 +394,13 @@ when(!probe.ok, || { notify(#{ text: "bad", command: ["/bin/true"] }); });"#,
         right: None,
     },
     CodeText {
+        code: "H160",
+        title: "a character that nobody sees",
+        text: "A script, or a text that it gives to a step, holds a character that is not shown, or that changes the direction or the place of what is: a control character, a mark of direction, a space without width. A reviewer would sign another text than the one that runs.",
+        wrong: Some("approve(\"Complete\\u202E failover\");"),
+        right: Some("approve(\"Complete failover\");"),
+    },
+    CodeText {
         code: "H190",
         title: "arguments that do not go together",
         text: "Each argument is of the right type, but together they mean nothing: two ways where one is wanted, an option that needs another, an address that cannot be one. The help says what to write instead.",
