@@ -188,7 +188,7 @@ fn a_module_of_the_library_needs_no_script_wherever_one_stands() {
     };
     let given = ["check", "std/failback", "-p", "machine=web-01"];
     let (code, said) = within("site", &given);
-    assert!(code == Some(0) && said.contains("ok: 10 steps on 1 machine"), "{said}");
+    assert!(code == Some(0) && said.contains("steps on 1 machine, no rule refuses them"), "{said}");
     let (code, said) = within("site", &["check", "std/failback", "--params"]);
     assert!(code == Some(0) && said.contains("machine") && said.contains("required"), "{said}");
     let (code, said) = within("site/scripts", &["plan", "std/failback", "-p", "machine=db-01"]);

@@ -371,10 +371,10 @@ pub(crate) mod tests {
             ("H164", |plan| plan["scopes"][3]["kind"] = json!("always")),
             ("H164", |plan| plan["scopes"][7]["is"] = json!(false)),
             ("H164", |plan| {
-                plan["scopes"][7]["cond"] = json!({ "of": "web-01.end", "output": "ok" })
+                plan["scopes"][7]["cond"] = json!({ "of": "web-01.end", "output": "ok" });
             }),
             ("H164", |plan| {
-                plan["scopes"][7]["cond"] = json!({ "of": "web-01.probe", "output": "mood" })
+                plan["scopes"][7]["cond"] = json!({ "of": "web-01.probe", "output": "mood" });
             }),
             ("H164", |plan| plan["scopes"][7]["cond"]["op"] = json!("!")),
             ("H164", |plan| plan["scopes"][0]["rules"]["at_most"] = json!(0)),
@@ -391,16 +391,16 @@ pub(crate) mod tests {
             ("H160", |plan| plan["scopes"][1]["kind"] = json!("mood")),
             ("H160", |plan| plan["scopes"][1]["rules"]["mood"] = json!(true)),
             ("H163", |plan| {
-                plan["steps"][2]["args"]["duration"] = json!({ "deferred": { "value": "1s" } })
+                plan["steps"][2]["args"]["duration"] = json!({ "deferred": { "value": "1s" } });
             }),
             ("H163", |plan| {
                 plan["steps"][4]["args"]["message"] =
-                    json!({ "text": [{ "deferred": { "of": "web-01.end", "output": "ok" } }] })
+                    json!({ "text": [{ "deferred": { "of": "web-01.end", "output": "ok" } }] });
             }),
             ("H163", |plan| plan["steps"][4]["args"]["message"] = json!({ "text": [7] })),
             ("H163", |plan| {
                 plan["steps"][4]["args"]["message"] =
-                    json!({ "deferred": { "op": "!", "args": [] } })
+                    json!({ "deferred": { "op": "!", "args": [] } });
             }),
             ("H165", |plan| plan["scopes"][1]["rules"]["halt"] = json!(false)),
             ("H165", |plan| plan["scopes"][1]["then_continue"] = json!(true)),
