@@ -190,7 +190,8 @@ impl Fact {
 
     /// Whether it still has the value that the plan rests on.
     pub fn holds(&self, now: &Json) -> bool {
-        now.to_string() == *self.value
+        let now = now.to_string();
+        *now == *self.value
     }
 }
 
