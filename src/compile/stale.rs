@@ -46,28 +46,24 @@ pub fn stale(
 ) -> Vec<ChangedFact> {
     let changed = |fact: &Fact| {
         let is = current(fact, facts, inventory);
-        let same = match (&is, fact.subject.as_str()) {
+        let same = match (&is, &*fact.subject) {
             (Some(is), SELECTION) => untouched(&fact.value, touched) == untouched_of(is, touched),
             (Some(is), _) => fact.holds(is),
             (None, _) => false,
         };
         (!same).then(|| ChangedFact {
-            subject: fact.subject.clone(),
-            fact: fact.fact.clone(),
-            was: fact.value.clone(),
+            subject: fact.subject.to_string(),
+            fact: fact.fact.to_string(),
+            was: fact.value.to_string(),
             machines: spoken_of(fact, is.as_ref()),
             is: is.map(|value| value.to_string()),
         })
     };
-    plan_facts
-        .iter()
-        .filter(|fact| !touched.contains(fact.subject.as_str()))
-        .filter_map(changed)
-        .collect()
+    plan_facts.iter().filter(|fact| !touched.contains(&*fact.subject)).filter_map(changed).collect()
 }
 
 fn spoken_of(fact: &Fact, is: Option<&Json>) -> BTreeSet<MachineName> {
-    if fact.subject != SELECTION {
+    if &*fact.subject != SELECTION {
         return MachineName::new(&fact.subject).into_iter().collect();
     }
     let nobody = BTreeSet::new();
@@ -90,7 +86,7 @@ fn untouched_of(names: &Json, touched: &BTreeSet<MachineName>) -> Option<Vec<Str
 
 /// The value that a recorded fact has now.
 fn current(fact: &Fact, facts: &Facts, inventory: &Inventory) -> Option<Json> {
-    if fact.subject == SELECTION {
+    if &*fact.subject == SELECTION {
         return selection(&fact.fact, facts, inventory);
     }
     if let Some((site, host)) = fact.subject.split_once('/') {

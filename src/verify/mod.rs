@@ -19,7 +19,7 @@ pub mod step;
 
 use crate::base::Digest;
 use crate::diagnostic::{Diagnostic, any_error};
-use crate::plan::digest::digest;
+use crate::plan::digest::Begun;
 use crate::plan::facts::FactLog;
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
@@ -85,19 +85,22 @@ pub struct Verdict {
 /// Proves a plan. What the rules read of `facts` becomes part of the plan's facts, and so of its digest.
 pub fn verify(mut plan: Plan, facts: &FactLog<'_>, inventory: &Inventory) -> Verdict {
     let mut findings = Findings::default();
-    {
+    // The digest is taken while the proof runs: neither needs the other.
+    let begun = std::thread::scope(|scope| {
+        let begun = scope.spawn(|| Begun::new(&plan));
         let ground = rules::Ground::new(&plan, facts, inventory);
         let table = Table::of(&plan);
         pass::pass(&ground, &table, &mut findings);
         rules::in_order(&ground, &mut findings);
         rules::as_written(&ground, &table, &mut findings);
-    }
+        begun.join().expect("BUG: a digest can be made of every plan")
+    });
     let (diagnostics, acknowledged) = answered(findings, &plan);
     plan.facts.append(&mut facts.take());
     if any_error(&diagnostics) {
         return Verdict { plan: None, diagnostics };
     }
-    let digest = digest(&plan);
+    let digest = begun.finish(&plan.facts);
     let warnings = diagnostics.clone();
     Verdict { plan: Some(VerifiedPlan { plan, digest, warnings, acknowledged }), diagnostics }
 }
@@ -126,6 +129,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::base::{HostName, Side, SiteName, SyncId};
+    use crate::plan::digest::digest;
     use crate::plan::effect::{Chosen, Effect, Mode};
     use crate::plan::facts::tests::away;
     use crate::plan::facts::{
