@@ -140,12 +140,12 @@ impl Flow {
         }
         let mut followed = false;
         for scope in path.drain(..).skip(covered) {
-            followed |= self.turn(plan, table, scope, (ix, step));
+            followed |= self.turn(plan, table, machine, scope, (ix, step));
             if !followed {
                 self.follow(plan, ix, step);
                 followed = true;
             }
-            self.open(plan, table, scope, ix);
+            self.open(plan, table, machine, (scope, ix));
         }
         if !followed {
             self.follow(plan, ix, step);
@@ -194,6 +194,7 @@ impl Flow {
         &mut self,
         plan: &Plan,
         table: &Table<'_>,
+        machine: &MachineName,
         scope: ScopeIx,
         (ix, step): (StepIx, &Step),
     ) -> bool {
@@ -201,7 +202,7 @@ impl Flow {
         if self.frames.last().is_none_or(|frame| frame.scope != of) {
             // None of the attempt's own steps is this machine's.
             self.follow(plan, ix, step);
-            self.open(plan, table, of, ix);
+            self.open(plan, table, machine, (of, ix));
         }
         let is_handler = matches!(plan.scope(scope).kind, ScopeKind::Handler { .. });
         let depth = u8::try_from(self.frames.len()).unwrap_or(u8::MAX);
@@ -234,7 +235,13 @@ impl Flow {
         true
     }
 
-    fn open(&mut self, plan: &Plan, table: &Table<'_>, scope: ScopeIx, ix: StepIx) {
+    fn open(
+        &mut self,
+        plan: &Plan,
+        table: &Table<'_>,
+        machine: &MachineName,
+        (scope, ix): (ScopeIx, StepIx),
+    ) {
         let kind = match &plan.scope(scope).kind {
             ScopeKind::When { .. } => match table.guard(scope) {
                 Some(guard) => {
@@ -252,7 +259,7 @@ impl Flow {
             ScopeKind::Attempt { all, then_continue } => Inside::Attempt(Box::new(Attempt {
                 phase: Phase::Body,
                 then_continue: *then_continue,
-                for_all: *all && table.is_of_many(scope),
+                for_all: *all && table.is_of_others(scope, machine),
                 shared: table.shared(scope),
                 covered: None,
                 outer: std::mem::take(&mut self.stopped),

@@ -91,9 +91,9 @@ impl<'a> Table<'a> {
         self.shared.get(&attempt).copied()
     }
 
-    /// More than one machine has steps in the attempt.
-    pub fn is_of_many(&self, attempt: ScopeIx) -> bool {
-        self.machines.get(&attempt).is_some_and(|(_, many)| *many)
+    /// Another machine has steps in the attempt.
+    pub fn is_of_others(&self, attempt: ScopeIx, machine: &MachineName) -> bool {
+        self.machines.get(&attempt).is_some_and(|(first, many)| *many || *first != machine)
     }
 
     /// A step of this scope may be kept from beginning by a failure that it does not depend on.

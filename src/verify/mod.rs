@@ -121,16 +121,14 @@ fn answered(findings: Findings, plan: &Plan) -> (Vec<Diagnostic>, Vec<Acknowledg
 }
 
 #[cfg(test)]
-mod tests {
-    //! Every rule, refused and allowed; and the pass held against every failure path, one by one.
+mod trial;
 
-    use std::collections::{BTreeMap, BTreeSet};
-
-    use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
-    use proptest::test_runner::Config as ProptestConfig;
+#[cfg(test)]
+pub(crate) mod tests {
+    //! Every rule, refused and allowed.
 
     use super::*;
-    use crate::base::{HostName, MachineName, Side, SiteName, SyncId};
+    use crate::base::{HostName, Side, SiteName, SyncId};
     use crate::plan::digest::digest;
     use crate::plan::effect::{Chosen, Effect, Mode};
     use crate::plan::facts::tests::away;
@@ -140,22 +138,16 @@ mod tests {
     use crate::plan::graph::tests::{Draft, machine};
     use crate::plan::inventory::MachineEntry;
     use crate::plan::scope::{Acknowledgement, ScopeIx};
-    use crate::plan::settle::{Edge, Passage, Settled, passage};
-    use crate::plan::step::StepIx;
-    use crate::verify::observed::observed;
-    use crate::verify::rules::{Ground, Look, RULES};
-    use crate::verify::state::{Proof, State};
-    use crate::verify::step::{Act, SnapshotUse, failed, succeeded};
 
-    const WEB: &str = "web-01";
-    const DB: &str = "db-01";
-    const STOP: Effect = Effect::Stop(Side::Cloud);
-    const START: Effect = Effect::Start(Side::Onprem);
-    const FINAL: Effect =
+    pub(crate) const WEB: &str = "web-01";
+    pub(crate) const DB: &str = "db-01";
+    pub(crate) const STOP: Effect = Effect::Stop(Side::Cloud);
+    pub(crate) const START: Effect = Effect::Start(Side::Onprem);
+    pub(crate) const FINAL: Effect =
         Effect::Transfer { mode: Mode::Delta, from_snapshot: false, chosen: Chosen::NOTHING };
-    const CHECK: Effect = Effect::Check { side: None, asserts: true };
+    pub(crate) const CHECK: Effect = Effect::Check { side: None, asserts: true };
 
-    fn inventory() -> Inventory {
+    pub(crate) fn inventory() -> Inventory {
         let site = |name: &str| SiteName::new(name).unwrap();
         let entry = MachineEntry {
             cloud: site("azure"),
@@ -173,7 +165,7 @@ mod tests {
         Inventory { machines, ..Inventory::default() }
     }
 
-    fn facts_of(facts: MachineFacts) -> Facts {
+    pub(crate) fn facts_of(facts: MachineFacts) -> Facts {
         let host = HostFacts { connected: true, switches: Default::default(), free_bytes: 1 << 40 };
         let key = (SiteName::new("dc1").unwrap(), facts.host.clone());
         Facts {
@@ -184,7 +176,7 @@ mod tests {
     }
 
     /// A machine at home whose commit is still to come.
-    fn switched() -> MachineFacts {
+    pub(crate) fn switched() -> MachineFacts {
         let mut facts = away();
         facts.active = Side::Onprem;
         facts.cloud.power = Power::Off;
@@ -512,222 +504,5 @@ mod tests {
         let verdict = prove(plan, &facts_of(away()));
         assert_eq!(verdict.diagnostics.len(), 1);
         assert!(verdict.diagnostics[0].message.ends_with("the same for `db-01`"));
-    }
-
-    /// Every failure path of a plan, one after the other, without merging anything.
-    struct Paths<'a> {
-        ground: Ground<'a>,
-        found: BTreeSet<(u32, &'static str)>,
-    }
-
-    #[derive(Clone)]
-    struct Path {
-        settled: Vec<Settled>,
-        states: BTreeMap<MachineName, State>,
-        /// By snapshot: the source has not run since, and the step that deleted it.
-        snapshots: BTreeMap<StepIx, (bool, Option<StepIx>)>,
-    }
-
-    impl Paths<'_> {
-        fn explore(&mut self, path: &Path) {
-            let ix = crate::plan::graph::index(path.settled.len());
-            let plan = self.ground.plan;
-            let Some(step) = plan.steps.get(ix.at()) else { return };
-            let open =
-                |edge, before: &StepIx| passage(edge, path.settled[before.at()]) == Passage::Open;
-            let starts = step.needs.iter().all(|before| open(Edge::Needs, before))
-                && step.waits.iter().all(|before| open(Edge::Waits, before));
-            if !starts {
-                return self.explore(&then(path, Settled::Blocked));
-            }
-            let Some(name) = &step.machine else {
-                return self.explore(&then(path, Settled::Succeeded));
-            };
-            let of = step.args["source"]["step"]
-                .as_str()
-                .and_then(|id| plan.iter().find(|(_, s)| s.id.as_str() == id).map(|(at, _)| at));
-            let snapshot =
-                of.and_then(|at| path.snapshots.get(&at)).map(|(is_current, deleted_by)| {
-                    SnapshotUse { is_current: *is_current, deleted_by: *deleted_by }
-                });
-            let vouches = if step.effect == CHECK { Proof::Given } else { Proof::None };
-            let act = Act { at: ix, effect: step.effect, snapshot, vouches };
-            let mut state = path.states[name];
-            for rule in RULES {
-                let look = Look {
-                    ground: &self.ground,
-                    machine: name,
-                    state: &state,
-                    act: &act,
-                    gate: None,
-                };
-                if let Some(broken) = rule(&look) {
-                    state = broken.repaired;
-                    self.found.insert((ix.0 + 1, broken.code));
-                }
-            }
-            self.explore(&ended(
-                path,
-                ix,
-                plan,
-                name,
-                succeeded(state, &act),
-                Settled::Succeeded,
-                of,
-            ));
-            let outcome = if step.optional { Settled::OptionalFailed } else { Settled::Failed };
-            for left in failed(state, &act) {
-                self.explore(&ended(path, ix, plan, name, left, outcome, of));
-            }
-        }
-    }
-
-    fn then(path: &Path, outcome: Settled) -> Path {
-        let mut next = path.clone();
-        next.settled.push(outcome);
-        next
-    }
-
-    fn ended(
-        path: &Path,
-        ix: StepIx,
-        plan: &Plan,
-        name: &MachineName,
-        state: State,
-        outcome: Settled,
-        of: Option<StepIx>,
-    ) -> Path {
-        let mut next = then(path, outcome);
-        next.states.insert(name.clone(), state);
-        let effect = plan.step(ix).effect;
-        for (at, (is_current, deleted_by)) in &mut next.snapshots {
-            if plan.step(*at).machine.as_ref() == Some(name) {
-                *is_current &= state.is_quiet();
-                let gone = effect == Effect::Commit
-                    || (effect == Effect::ReleaseSnapshot && of == Some(*at));
-                *deleted_by = if gone { Some(ix) } else { *deleted_by };
-            }
-        }
-        if effect == Effect::Snapshot {
-            next.snapshots.insert(ix, (state.is_quiet(), None));
-        }
-        next
-    }
-
-    /// Rules that look at a plan as it is written: no path shows them.
-    const WRITTEN: [&str; 5] = ["H013", "H014", "H015", "H018", "H019"];
-
-    #[derive(Clone, Debug)]
-    struct Drawn {
-        on_db: bool,
-        effect: usize,
-        optional: bool,
-        chained: bool,
-        also: Option<usize>,
-    }
-
-    fn effects() -> [Effect; 13] {
-        [
-            STOP,
-            FINAL,
-            START,
-            FINAL,
-            Effect::Transfer { mode: Mode::Full, from_snapshot: false, chosen: Chosen::NOTHING },
-            Effect::Commit,
-            Effect::ReverseReplicate,
-            Effect::Start(Side::Cloud),
-            Effect::Stop(Side::Onprem),
-            Effect::CreateOnprem { moves: false },
-            CHECK,
-            Effect::Snapshot,
-            // Stands for a transfer of the latest snapshot.
-            Effect::Transfer { mode: Mode::Delta, from_snapshot: true, chosen: Chosen::NOTHING },
-        ]
-    }
-
-    fn build(drawn: &[Drawn]) -> Plan {
-        let mut draft = Draft::default();
-        let mut snapshots: BTreeMap<bool, StepIx> = BTreeMap::new();
-        for one in drawn {
-            let name = if one.on_db { DB } else { WEB };
-            let effect = effects()[one.effect % effects().len()];
-            let from_snapshot = matches!(effect, Effect::Transfer { from_snapshot: true, .. });
-            let ix = match (from_snapshot, snapshots.get(&one.on_db)) {
-                (true, Some(snapshot)) => draft.transfer_of(name, *snapshot),
-                (true, None) => draft.step(name, FINAL),
-                (false, _) => draft.step(name, effect),
-            };
-            if effect == Effect::Snapshot {
-                snapshots.insert(one.on_db, ix);
-            }
-            let step = &mut draft.plan.steps[ix.at()];
-            step.optional = one.optional;
-            if !one.chained {
-                step.needs.clear();
-            }
-            if let Some(also) = one.also.filter(|_| ix.at() > 0) {
-                step.needs.push(crate::plan::graph::index(also % ix.at()));
-            }
-            step.needs.sort_unstable();
-            step.needs.dedup();
-        }
-        draft.plan
-    }
-
-    fn drawn() -> impl Strategy<Value = Vec<Drawn>> {
-        let one = (
-            proptest::bool::weighted(0.2),
-            0..13_usize,
-            proptest::bool::weighted(0.25),
-            proptest::bool::weighted(0.85),
-            proptest::option::weighted(0.1, 0..8_usize),
-        );
-        let one = one.prop_map(|(on_db, effect, optional, chained, also)| Drawn {
-            on_db,
-            effect,
-            optional,
-            chained,
-            also,
-        });
-        proptest::collection::vec(one, 1..8)
-    }
-
-    fn start_facts(which: usize) -> MachineFacts {
-        let mut facts = if which.is_multiple_of(2) { away() } else { switched() };
-        match which / 2 {
-            0 => {}
-            1 => facts.replica = ReplicaState::Absent,
-            2 => facts.replica = ReplicaState::Dirty,
-            _ => facts.cloud.power = Power::Unknown,
-        }
-        facts
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
-        #[test]
-        fn the_pass_finds_what_every_failure_path_finds(drawn in drawn(), which in 0..8_usize) {
-            let plan = build(&drawn);
-            let facts = facts_of(start_facts(which));
-            let log = FactLog::new(&facts);
-            let inventory = inventory();
-            let ground = Ground::new(&plan, &log, &inventory);
-            let states = plan.machines().into_iter();
-            let states = states.map(|name| (name.clone(), observed(&log, name).unwrap())).collect();
-            let mut paths = Paths { ground, found: BTreeSet::new() };
-            paths.explore(&Path { settled: Vec::new(), states, snapshots: BTreeMap::new() });
-            let verdict = prove(plan.clone(), &facts);
-            let by_pass: BTreeSet<(u32, &str)> =
-                verdict.diagnostics.iter().map(|d| (d.at.as_ref().unwrap().line, &*d.code))
-                    .filter(|(_, code)| !WRITTEN.contains(code)).collect();
-            let by_paths: BTreeSet<(u32, &str)> = paths.found.into_iter().collect();
-            prop_assert!(by_paths.is_subset(&by_pass), "missed: {:?} of {by_paths:?}", by_paths.difference(&by_pass));
-            // Merging loses nothing where chains are whole and no snapshot outlives a fork.
-            let whole = drawn.iter().all(|one| one.chained && one.effect < 11 && one.also.is_none());
-            if whole {
-                prop_assert_eq!(by_pass, by_paths);
-            }
-        }
     }
 }
