@@ -67,8 +67,7 @@ impl Findings {
     pub fn diagnostics(mut self, plan: &Plan) -> Vec<(Diagnostic, Option<&Acknowledgement>)> {
         self.0.sort_by_key(|finding| finding.step);
         let mut told: Vec<(Finding, Vec<StepIx>, Option<usize>)> = Vec::new();
-        let mut places: HashMap<(&'static str, &Span, &[Span], String, Option<usize>), usize> =
-            HashMap::new();
+        let mut places: HashMap<Same<'_>, usize> = HashMap::new();
         for finding in self.0 {
             let step = plan.step(finding.step);
             let says = without_name(&finding.message, step);
@@ -100,6 +99,9 @@ fn answer(plan: &Plan, finding: &Finding) -> Option<usize> {
         .iter()
         .rposition(|known| known.code == finding.code && plan.is_within(scope, known.scope))
 }
+
+/// What makes two findings one mistake: rule, place, way there, words, answer.
+type Same<'a> = (&'static str, &'a Span, &'a [Span], String, Option<usize>);
 
 /// What is said whatever the machine's name: equal for the turns of a loop.
 fn without_name(message: &str, step: &Step) -> String {
