@@ -67,7 +67,7 @@ impl Findings {
     pub fn diagnostics(mut self, plan: &Plan) -> Vec<(Diagnostic, Option<&Acknowledgement>)> {
         self.0.sort_by_key(|finding| finding.step);
         let mut told: Vec<(Finding, Vec<StepIx>, Option<usize>)> = Vec::new();
-        let mut places: HashMap<Same<'_>, usize> = HashMap::new();
+        let mut places: HashMap<Place<'_>, usize> = HashMap::new();
         for finding in self.0 {
             let step = plan.step(finding.step);
             let says = without_name(&finding.message, step);
@@ -88,6 +88,9 @@ impl Findings {
     }
 }
 
+/// What makes two findings one report: code, call, frames, words, answer.
+type Place<'a> = (&'static str, &'a Span, &'a [Span], String, Option<usize>);
+
 /// The acknowledgement that answers a warning: the one written last of those around its step. An error
 /// cannot be answered.
 fn answer(plan: &Plan, finding: &Finding) -> Option<usize> {
@@ -99,9 +102,6 @@ fn answer(plan: &Plan, finding: &Finding) -> Option<usize> {
         .iter()
         .rposition(|known| known.code == finding.code && plan.is_within(scope, known.scope))
 }
-
-/// What makes two findings one mistake: rule, place, way there, words, answer.
-type Same<'a> = (&'static str, &'a Span, &'a [Span], String, Option<usize>);
 
 /// What is said whatever the machine's name: equal for the turns of a loop.
 fn without_name(message: &str, step: &Step) -> String {
