@@ -10,6 +10,7 @@ mod dry_run;
 mod failover;
 mod failures;
 mod formats;
+mod front_end;
 mod gates;
 mod hostile;
 mod kill;
