@@ -19,16 +19,16 @@ pub struct InvalidName {
 /// Longest name or id accepted, in bytes: they become parts of paths.
 const NAME_BYTES_MAX: usize = 128;
 
-fn lower_dashes(c: char) -> bool {
-    c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
+fn lower_dashes(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
 }
 
-fn word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '-' || c == '_'
+fn word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
 
-fn dotted_word(c: char) -> bool {
-    word(c) || c == '.'
+fn dotted_word(byte: u8) -> bool {
+    word(byte) || byte == b'.'
 }
 
 macro_rules! name {
@@ -45,9 +45,9 @@ macro_rules! name {
             /// [`InvalidName`] when it is empty, too long, or holds a character that the kind forbids.
             pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidName> {
                 let text = text.as_ref();
-                let legal: fn(char) -> bool = $legal;
+                // All that is legal is ASCII, one byte each.
                 let fits = !text.is_empty() && text.len() <= NAME_BYTES_MAX && !text.starts_with('.');
-                if fits && text.chars().all(legal) {
+                if fits && text.bytes().all($legal) {
                     Ok(Self(Arc::from(text)))
                 } else {
                     Err(InvalidName { text: text.to_owned(), kind: $kind, rule: $rule })
@@ -136,7 +136,7 @@ name!(
 );
 name!(
     /// The meaning of a plan in 64 hexadecimal characters (BLAKE3).
-    Digest, "digest", "hexadecimal characters", |c| c.is_ascii_hexdigit()
+    Digest, "digest", "hexadecimal characters", |byte| byte.is_ascii_hexdigit()
 );
 
 impl StepKey {

@@ -36,6 +36,46 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Every one, by its number.
+    pub const ALL: [Exit; 13] = [
+        Exit::Success,
+        Exit::Failed,
+        Exit::Usage,
+        Exit::Refused,
+        Exit::Waiting,
+        Exit::Stale,
+        Exit::Busy,
+        Exit::WithExceptions,
+        Exit::Interrupted,
+        Exit::Unsafe,
+        Exit::Rejected,
+        Exit::Bug,
+        Exit::Journal,
+    ];
+
+    /// What it tells whoever waits for the process.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Exit::Success => "succeeded",
+            Exit::Failed => {
+                "a required step failed; every machine is up and its data safe; resumable"
+            }
+            Exit::Usage => "usage or inventory error",
+            Exit::Refused => "the script or plan has errors; they were printed",
+            Exit::Waiting => "waiting at a gate",
+            Exit::Stale => "stale: a fact or the digest differs from what was reviewed",
+            Exit::Busy => "busy: another process owns the run, or another run the machine",
+            Exit::WithExceptions => "succeeded with exceptions",
+            Exit::Interrupted => "interrupted (resumable) or cancelled",
+            Exit::Unsafe => {
+                "failed and a machine is down, dirty or half committed: a person is needed now"
+            }
+            Exit::Rejected => "a gate was rejected or timed out",
+            Exit::Bug => "a bug in homing; the run stays resumable",
+            Exit::Journal => "the journal cannot be written",
+        }
+    }
+
     /// The number.
     pub fn code(self) -> u8 {
         match self {

@@ -6,7 +6,7 @@ use crate::diagnostic::{codes, did_you_mean};
 use crate::primitives;
 use crate::render::reference;
 use crate::render::style::Style;
-use crate::trace::stdlib_docs;
+use crate::trace::{WORDS, stdlib_docs};
 
 /// The long text of one code, or the list of all.
 ///
@@ -22,22 +22,31 @@ pub fn explain(code: Option<&str>, style: Style) -> Result<String, Stop> {
     }
 }
 
-/// The reference of one primitive, or of all.
+/// The reference of one primitive, word, library function or topic, or of all.
 ///
 /// # Errors
 /// Exit 2 when there is no such primitive.
 pub fn primitives(name: Option<&str>, markdown: bool, style: Style) -> Result<String, Stop> {
     let specs = || primitives::ALL.iter().map(|primitive| primitive.spec());
     match name {
-        None if markdown => Ok(reference::markdown(specs())),
-        None => Ok(reference::primitives(specs(), style)),
-        Some(name) => match primitives::find(name) {
-            Some(primitive) => Ok(reference::primitive(primitive.spec(), style)),
-            None => library(name, style).ok_or_else(|| {
-                let known = specs().map(|spec| spec.name);
+        None if markdown => {
+            let exits = Exit::ALL.map(|exit| (exit.code(), exit.meaning()));
+            Ok(reference::markdown(specs(), &exits, &stdlib_docs()))
+        }
+        None => Ok(reference::primitives(specs(), &stdlib_docs(), style)),
+        Some(name) => {
+            let primitive = primitives::find(name);
+            let primitive = primitive.map(|known| reference::primitive(known.spec(), style));
+            let found = primitive
+                .or_else(|| reference::word(name, style))
+                .or_else(|| library(name, style))
+                .or_else(|| reference::topic(name));
+            found.ok_or_else(|| {
+                let words = WORDS.iter().map(|word| word.name);
+                let known = specs().map(|spec| spec.name).chain(words);
                 unknown("primitive", name, known, "homing primitives")
-            }),
-        },
+            })
+        }
     }
 }
 

@@ -8,9 +8,10 @@ use crate::plan::estimate::{Estimates, History, MachineEstimate};
 use crate::plan::facts::{FactLog, Facts};
 use crate::plan::graph::{Plan, index};
 use crate::plan::inventory::Inventory;
+use crate::plan::scope::{ScopeIx, ScopeKind};
 use crate::plan::step::{Kind, Step, StepIx};
 use crate::primitives::contract::{Cost, Subject};
-use crate::verify::VerifiedPlan;
+use crate::verify::{Downtime, VerifiedPlan};
 
 /// The estimates of a plan: from the journal's history where there is one (the median), else from sizes
 /// and rates. Limits on how many steps run at once are not counted in.
@@ -36,13 +37,35 @@ pub fn estimate(
     let costs: Vec<Cost> = plan.steps.iter().map(cost).collect();
     let times = schedule(plan, &costs);
     let makespan_s = times.iter().map(|time| time.end_s).fold(0.0, f64::max);
+    let sections = sections(plan, &costs, &times);
+    let machines = sections.into_iter().map(|(name, section)| (name.clone(), section.estimate));
     Estimates {
         makespan_s,
-        machines: machines(plan, &costs, &times),
+        machines: machines.collect(),
         critical_path: critical_path(&times, makespan_s),
         step_s: costs.into_iter().map(|cost| cost.seconds).collect(),
         from_history,
     }
+}
+
+/// The downtimes of the machines that may not be down for ever, by sizes and rates.
+pub fn downtimes(plan: &Plan, inventory: &Inventory, facts: &Facts) -> Vec<Downtime> {
+    let limited = |name: &MachineName| {
+        inventory.machines.get(name).is_some_and(|entry| entry.rto_s.is_some())
+    };
+    if !plan.machines().into_iter().any(limited) {
+        return Vec::new();
+    }
+    let log = FactLog::resting_on(facts, &plan.facts);
+    let costs: Vec<Cost> = plan.steps.iter().map(|step| computed(step, inventory, &log)).collect();
+    let times = schedule(plan, &costs);
+    let all = sections(plan, &costs, &times).into_iter().filter(|(name, _)| limited(name));
+    let down = all.filter_map(|(name, section)| {
+        let (stop, _) = section.off?;
+        let seconds = section.estimate.downtime_s;
+        Some(Downtime { machine: name.clone(), seconds, stop, gates: section.gates })
+    });
+    down.collect()
 }
 
 /// What a step costs by sizes and rates. Waiting for a person costs nothing.
@@ -81,14 +104,16 @@ fn schedule(plan: &Plan, costs: &[Cost]) -> Vec<Time> {
     let mut times: Vec<Time> = Vec::with_capacity(costs.len());
     for (ix, step) in plan.iter() {
         let mut time = Time::default();
-        for before in step.needs.iter().chain(&step.waits) {
+        for (before, _) in step.edges() {
             let end_s = times[before.at()].end_s;
             if end_s >= time.start_s {
                 time.start_s = end_s;
-                time.after = Some(*before);
+                time.after = Some(before);
             }
         }
-        time.end_s = time.start_s + costs[ix.at()].seconds;
+        // When all goes well no handler has anything to do.
+        let seconds = if handles(plan, step) { 0.0 } else { costs[ix.at()].seconds };
+        time.end_s = time.start_s + seconds;
         times.push(time);
     }
     times
@@ -103,42 +128,75 @@ fn critical_path(times: &[Time], makespan_s: f64) -> Vec<u32> {
     path
 }
 
+fn handles(plan: &Plan, step: &Step) -> bool {
+    step.scope != ScopeIx::PLAN
+        && plan
+            .outwards(step.scope)
+            .any(|(_, scope)| matches!(scope.kind, ScopeKind::Handler { .. }))
+}
+
 /// What the estimates of one machine are made of, while its steps go by.
 #[derive(Default)]
 struct Section {
     estimate: MachineEstimate,
-    /// When it was turned off first, and on which side nobody cares.
-    off_s: Option<f64>,
+    /// The step that turned it off first, on whichever side, and when.
+    off: Option<(StepIx, f64)>,
     started: bool,
     checked: bool,
+    /// Gates that it waits for while it is down.
+    gates: Vec<StepIx>,
 }
 
-fn machines(plan: &Plan, costs: &[Cost], times: &[Time]) -> BTreeMap<MachineName, MachineEstimate> {
+impl Section {
+    fn is_down(&self) -> bool {
+        self.off.is_some() && !self.started
+    }
+
+    /// Takes note of the gates that a step waits for.
+    fn wait(&mut self, plan: &Plan, ix: StepIx, step: &Step) {
+        let Some((off, _)) = self.off.filter(|_| self.is_down()) else { return };
+        let asked = step.needs.iter().copied().chain([ix]);
+        let gates = asked.filter(|at| *at > off && plan.step(*at).kind == Kind::Gate);
+        self.gates.extend(gates);
+        self.gates.dedup();
+    }
+}
+
+/// By machine. Both branches of a condition count: the estimate is the longer way.
+fn sections<'a>(
+    plan: &'a Plan,
+    costs: &[Cost],
+    times: &[Time],
+) -> BTreeMap<&'a MachineName, Section> {
     let mut sections: BTreeMap<&MachineName, Section> = BTreeMap::new();
     for (ix, step) in plan.iter() {
         let Some(machine) = &step.machine else { continue };
+        if handles(plan, step) {
+            continue;
+        }
         let (cost, time) = (costs[ix.at()], times[ix.at()]);
         let section = sections.entry(machine).or_default();
-        match (step.effect, section.off_s) {
-            (Effect::Transfer { .. }, off_s) => {
+        section.wait(plan, ix, step);
+        match (step.effect, section.off) {
+            (Effect::Transfer { .. }, off) => {
                 section.estimate.bytes += cost.bytes;
-                if off_s.is_none() {
+                if off.is_none() {
                     section.estimate.sync_s += cost.seconds;
                 }
             }
-            (Effect::Stop(_), None) => section.off_s = Some(time.start_s),
-            (Effect::Start(_), Some(off_s)) if !section.started => {
+            (Effect::Stop(_), None) => section.off = Some((ix, time.start_s)),
+            (Effect::Start(_), Some((_, off_s))) if !section.started => {
                 section.started = true;
                 section.estimate.downtime_s = time.end_s - off_s;
             }
-            (Effect::Check { .. }, Some(off_s)) if section.started && !section.checked => {
+            (Effect::Check { .. }, Some((_, off_s))) if section.started && !section.checked => {
                 section.checked = true;
                 section.estimate.downtime_s = time.end_s - off_s;
             }
             _ => {}
         }
     }
-    sections.into_iter().map(|(name, section)| (name.clone(), section.estimate)).collect()
+    sections
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::plan::inventory::Inventory;
 use crate::plan::step::StepIx;
 use crate::source::Texts;
 use crate::trace::{ParamDecl, Request, trace};
-use crate::verify::{VerifiedPlan, verify};
+use crate::verify::{Verdict, VerifiedPlan, verify};
 
 /// What came of compiling a script.
 #[derive(Debug, Default)]
@@ -60,9 +60,13 @@ pub fn compile(request: &Request<'_>) -> Compiled {
     let mut diagnostics = traced.diagnostics;
     let mut plan = None;
     if !any_error(&diagnostics) && missing_machines.is_empty() {
-        let verdict = verify(traced.plan, facts, inventory);
-        plan = verdict.plan;
-        diagnostics.extend(verdict.diagnostics);
+        let verdict = prove(traced.plan, facts, inventory);
+        // A rule may ask for a machine that the plan only needs.
+        missing_machines = facts.missing();
+        if missing_machines.is_empty() {
+            plan = verdict.plan;
+            diagnostics.extend(verdict.diagnostics);
+        }
     }
     diagnostics.sort_by(|a, b| a.at.cmp(&b.at));
     Compiled {
@@ -75,6 +79,16 @@ pub fn compile(request: &Request<'_>) -> Compiled {
         missing_hosts,
         machines: traced.machines,
     }
+}
+
+/// Proves a plan, and holds its downtimes, as far as sizes and rates tell them, against the inventory.
+pub fn prove(plan: Plan, facts: &FactLog<'_>, inventory: &Inventory) -> Verdict {
+    let verdict = verify(plan, facts, inventory);
+    let downtimes = match &verdict.plan {
+        Some(proved) => estimate::downtimes(proved.plan(), inventory, facts.peek()),
+        None => Vec::new(),
+    };
+    verdict.with_downtimes(&downtimes, inventory)
 }
 
 /// The homes of the machines that a plan changes, as far as nothing at all is known of their sites'

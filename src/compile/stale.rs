@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::base::{HostName, Json, MachineName, SiteName};
-use crate::plan::facts::{Fact, Facts, HOST_CONNECTED, SELECTION};
+use crate::plan::facts::{Fact, Facts, SELECTION};
 use crate::plan::inventory::{INVENTORY_FACT, Inventory, Term};
 
 /// A fact that changed since the plan was made.
@@ -46,28 +46,24 @@ pub fn stale(
 ) -> Vec<ChangedFact> {
     let changed = |fact: &Fact| {
         let is = current(fact, facts, inventory);
-        let same = match (&is, fact.subject.as_str()) {
+        let same = match (&is, &*fact.subject) {
             (Some(is), SELECTION) => untouched(&fact.value, touched) == untouched_of(is, touched),
             (Some(is), _) => fact.holds(is),
             (None, _) => false,
         };
         (!same).then(|| ChangedFact {
-            subject: fact.subject.clone(),
-            fact: fact.fact.clone(),
-            was: fact.value.clone(),
+            subject: fact.subject.to_string(),
+            fact: fact.fact.to_string(),
+            was: fact.value.to_string(),
             machines: spoken_of(fact, is.as_ref()),
             is: is.map(|value| value.to_string()),
         })
     };
-    plan_facts
-        .iter()
-        .filter(|fact| !touched.contains(fact.subject.as_str()))
-        .filter_map(changed)
-        .collect()
+    plan_facts.iter().filter(|fact| !touched.contains(&*fact.subject)).filter_map(changed).collect()
 }
 
 fn spoken_of(fact: &Fact, is: Option<&Json>) -> BTreeSet<MachineName> {
-    if fact.subject != SELECTION {
+    if &*fact.subject != SELECTION {
         return MachineName::new(&fact.subject).into_iter().collect();
     }
     let nobody = BTreeSet::new();
@@ -90,14 +86,12 @@ fn untouched_of(names: &Json, touched: &BTreeSet<MachineName>) -> Option<Vec<Str
 
 /// The value that a recorded fact has now.
 fn current(fact: &Fact, facts: &Facts, inventory: &Inventory) -> Option<Json> {
-    if fact.subject == SELECTION {
+    if &*fact.subject == SELECTION {
         return selection(&fact.fact, facts, inventory);
     }
     if let Some((site, host)) = fact.subject.split_once('/') {
         let key = (SiteName::new(site).ok()?, HostName::new(host).ok()?);
-        return (fact.fact == HOST_CONNECTED)
-            .then(|| facts.hosts.get(&key))?
-            .map(|host| host.connected.into());
+        return facts.host(&key, &fact.fact);
     }
     let machine = MachineName::new(&fact.subject).ok()?;
     match fact.fact.strip_prefix(INVENTORY_FACT) {

@@ -128,6 +128,7 @@ pub fn waits_until(plan: &Plan, state: &RunState, now: Timestamp) -> Option<(Tim
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Side;
 
     fn of(not_before: &str, no_shutdown_after: &str, began: &str) -> (Option<String>, String) {
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
@@ -177,5 +178,31 @@ mod tests {
         assert_eq!(opens.unwrap(), "2026-11-18T13:00:00Z");
         let wrong = Rules { not_before: Some("soon".into()), ..Rules::default() };
         assert!(window(&wrong, began.parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn what_comes_too_late_is_refused_and_clean_up_is_not() {
+        use crate::execute::trial::step;
+        use crate::plan::scope::{Scope, ScopeIx, ScopeKind};
+        let mut plan = Plan::default();
+        plan.scopes[0].rules = Rules {
+            no_shutdown_after: Some("2026-11-18T13:00:00Z".into()),
+            deadline_ms: Some(7_200_000),
+            ..Rules::default()
+        };
+        let kind = ScopeKind::Handler { of: ScopeIx(2) };
+        plan.scopes.push(Scope { kind, ..Scope::plan() });
+        let windows = Windows::of(&plan, "2026-11-18T12:00:00Z".parse().unwrap());
+        let stop = Step { effect: Effect::Stop(Side::Cloud), ..step(0, Kind::Act) };
+        let check = step(1, Kind::Poll);
+        let refused = |step: &Step, at: &str| {
+            windows.refusal(&plan, step, at.parse().unwrap()).and_then(|failure| failure.code)
+        };
+        assert_eq!(refused(&stop, "2026-11-18T12:59:59Z"), None);
+        assert_eq!(refused(&stop, "2026-11-18T13:00:00Z").as_deref(), Some("H350"));
+        assert_eq!(refused(&check, "2026-11-18T13:00:00Z"), None);
+        assert_eq!(refused(&check, "2026-11-18T14:00:00Z").as_deref(), Some("H351"));
+        let handler = Step { scope: ScopeIx(1), ..stop };
+        assert_eq!(refused(&handler, "2026-11-18T15:00:00Z"), None);
     }
 }

@@ -136,7 +136,7 @@ pub async fn changed_since(
     plan_facts: &BTreeSet<Fact>,
     touched: &BTreeSet<MachineName>,
 ) -> Result<Vec<ChangedFact>, Vec<Unseen>> {
-    let subjects: BTreeSet<&str> = plan_facts.iter().map(|fact| fact.subject.as_str()).collect();
+    let subjects: BTreeSet<&str> = plan_facts.iter().map(|fact| &*fact.subject).collect();
     let selects = subjects.contains(SELECTION);
     let named = |name: &&MachineName| {
         selects || (subjects.contains(name.as_str()) && !touched.contains(*name))

@@ -3,6 +3,7 @@
 //! A deferred value stands in a step's arguments as `{"deferred": <expression>}`, a text with such values
 //! in it as `{"text": ["sent ", {"deferred": ..}, " bytes"]}`. The engine resolves both before an attempt.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -319,19 +320,22 @@ pub fn is_deferred(value: &Json) -> bool {
 /// # Errors
 /// [`NoValue`] when one of them has none.
 pub fn resolved(args: &Json, outputs: Outputs<'_>) -> Result<Json, NoValue> {
-    replaced(args, &|expr| expr.evaluate(outputs))
+    replaced(args, &|expr| expr.evaluate(outputs)).map(Cow::into_owned)
 }
 
 /// The arguments with every deferred value replaced by its source, for sentences: `⟨web-01.check.1.ok⟩`.
 /// A condition that is the whole value stands as `true`.
-pub fn described(args: &Json) -> Json {
+pub fn described(args: &Json) -> Cow<'_, Json> {
     let shown = |expr: &Expr| -> Result<Json, NoValue> { Ok(Json::from(format!("⟨{expr}⟩"))) };
     replaced(args, &shown).expect("BUG: a source can always be shown")
 }
 
-fn replaced(args: &Json, each: &dyn Fn(&Expr) -> Result<Json, NoValue>) -> Result<Json, NoValue> {
+fn replaced<'a>(
+    args: &'a Json,
+    each: &dyn Fn(&Expr) -> Result<Json, NoValue>,
+) -> Result<Cow<'a, Json>, NoValue> {
     let Some(object) = args.as_object().filter(|all| all.values().any(is_deferred)) else {
-        return Ok(args.clone());
+        return Ok(Cow::Borrowed(args));
     };
     let mut out = serde_json::Map::new();
     for (name, value) in object {
@@ -351,7 +355,7 @@ fn replaced(args: &Json, each: &dyn Fn(&Expr) -> Result<Json, NoValue>) -> Resul
         };
         out.insert(name.clone(), value);
     }
-    Ok(Json::Object(out))
+    Ok(Cow::Owned(Json::Object(out)))
 }
 
 fn plain(value: &Json) -> String {

@@ -3,10 +3,13 @@
 //! [`FACTS`] lists every fact a script or a rule can read; reading one records it in the plan, and a run
 //! observes it again. A fact nobody read cannot make a plan stale.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::base::units::parse_duration;
@@ -136,8 +139,19 @@ pub struct HostFacts {
     pub free_bytes: u64,
 }
 
-/// The one fact of a host that plans rest on, with subject `site/host`: homing reaches it.
+/// A fact of a host, with subject `site/host`: homing reaches it.
 pub const HOST_CONNECTED: &str = "connected";
+
+/// A fact of a host: it has this virtual switch.
+pub fn host_switch(name: &str) -> String {
+    format!("switch({})", Json::from(name))
+}
+
+/// A fact of a host: it has at least that many bytes free. A predicate, so that a plan does not go stale
+/// with every byte written there.
+pub fn host_free(bytes: u64) -> String {
+    format!("free_bytes({bytes})")
+}
 
 /// The subject under which a plan records which machines a selection found.
 pub const SELECTION: &str = "vms";
@@ -156,27 +170,28 @@ pub struct Facts {
     pub hosts: BTreeMap<HostKey, HostFacts>,
 }
 
-/// One fact that a plan rests on, with the value it had. What `run` checks again.
+/// One fact that a plan rests on, with the value it had. What `run` checks again. The same few texts
+/// stand in very many facts, so they are shared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Fact {
     /// A machine, `site/host`, or `vms` for a selection.
-    pub subject: String,
+    pub subject: Arc<str>,
     /// The name in [`FACTS`], with its argument: `replica`, `away_over("30d")`; a selection's terms.
-    pub fact: String,
+    pub fact: Arc<str>,
     /// Its value, as canonical JSON text (facts are compared and hashed as text).
-    pub value: String,
+    pub value: Arc<str>,
 }
 
 impl Fact {
     /// A fact with its value as data.
-    pub fn new(subject: impl Into<String>, fact: impl Into<String>, value: &Json) -> Fact {
-        Fact { subject: subject.into(), fact: fact.into(), value: value.to_string() }
+    pub fn new(subject: impl Into<Arc<str>>, fact: impl Into<Arc<str>>, value: &Json) -> Fact {
+        Fact { subject: subject.into(), fact: fact.into(), value: value.to_string().into() }
     }
 
     /// Whether it still has the value that the plan rests on.
     pub fn holds(&self, now: &Json) -> bool {
         let now = now.to_string();
-        now == self.value
+        *now == *self.value
     }
 }
 
@@ -281,7 +296,10 @@ impl Facts {
     /// The value of a machine's fact, written as the plan records it (`replica`, `away_over("30d")`).
     /// `None`: the machine has not been observed, or there is no such fact.
     pub fn get(&self, machine: &MachineName, fact: &str) -> Option<Json> {
-        let observed = self.machines.get(machine)?;
+        self.value(self.machines.get(machine)?, fact)
+    }
+
+    fn value(&self, observed: &MachineFacts, fact: &str) -> Option<Json> {
         let (name, duration) = match fact.split_once("(\"") {
             Some((name, rest)) => (name, Some(rest.strip_suffix("\")")?)),
             None => (fact, None),
@@ -295,8 +313,47 @@ impl Facts {
     }
 }
 
-/// What was read, by subject: the facts of each in the order of reading.
-type Read = HashMap<Arc<str>, Vec<(String, Json)>>;
+impl Facts {
+    /// The value of a host's fact, written as the plan records it: [`HOST_CONNECTED`], [`host_switch`],
+    /// [`host_free`]. `None`: the host is not known at its site, or there is no such fact.
+    pub fn host(&self, host: &HostKey, fact: &str) -> Option<Json> {
+        let observed = self.hosts.get(host)?;
+        if fact == HOST_CONNECTED {
+            return Some(observed.connected.into());
+        }
+        let (name, argument) = fact.strip_suffix(')')?.split_once('(')?;
+        match name {
+            "switch" => {
+                let switch: String = serde_json::from_str(argument).ok()?;
+                Some(observed.switches.contains(&switch).into())
+            }
+            "free_bytes" => Some((observed.free_bytes >= argument.parse().ok()?).into()),
+            _ => None,
+        }
+    }
+}
+
+/// What was read of one subject: a handful of facts, in the order of reading.
+#[derive(Debug, Default)]
+struct Read(Vec<(Cow<'static, str>, Json)>);
+
+impl Read {
+    fn known(&self, fact: &str) -> Option<&Json> {
+        self.0.iter().find(|(name, _)| name == fact).map(|(_, value)| value)
+    }
+
+    fn record(&mut self, fact: &str, value: Json) {
+        let name = find_fact(fact).map_or_else(|| fact.to_owned().into(), |spec| spec.name.into());
+        self.0.push((name, value));
+    }
+}
+
+fn of_subject<'a>(all: &'a mut HashMap<Arc<str>, Read>, subject: &str) -> &'a mut Read {
+    if !all.contains_key(subject) {
+        all.insert(subject.into(), Read::default());
+    }
+    all.get_mut(subject).expect("BUG: it was put there")
+}
 
 /// Reads facts and remembers which were read (a plan rests on those) and which were not there (compile
 /// again once they have been observed).
@@ -304,9 +361,9 @@ type Read = HashMap<Arc<str>, Vec<(String, Json)>>;
 pub struct FactLog<'a> {
     facts: &'a Facts,
     /// By subject and fact: what a saved plan rests on, which goes before what is observed now.
-    stored: BTreeMap<String, BTreeMap<String, Json>>,
-    /// The same, for what was read so far; a subject has a handful of facts.
-    read: RefCell<Read>,
+    stored: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Json>>,
+    /// What was read so far, by subject. What was read before keeps its value.
+    read: RefCell<HashMap<Arc<str>, Read>>,
     missing: RefCell<BTreeSet<MachineName>>,
 }
 
@@ -320,7 +377,7 @@ impl<'a> FactLog<'a> {
     /// Nothing read yet; the facts that a saved plan rests on keep the value they have there, so that it
     /// is proved as it was reviewed. Whether they still hold is asked separately.
     pub fn resting_on(facts: &'a Facts, plan_facts: &BTreeSet<Fact>) -> FactLog<'a> {
-        let mut stored: BTreeMap<String, BTreeMap<String, Json>> = BTreeMap::new();
+        let mut stored: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Json>> = BTreeMap::new();
         for fact in plan_facts {
             if let Ok(value) = serde_json::from_str(&fact.value) {
                 stored.entry(fact.subject.clone()).or_default().insert(fact.fact.clone(), value);
@@ -331,61 +388,59 @@ impl<'a> FactLog<'a> {
 
     /// The value of a machine's fact by its name in [`FACTS`]; recorded as read, or as missing.
     pub fn read(&self, machine: &MachineName, fact: &str) -> Option<Json> {
-        if let Some(known) = self.known(machine.as_str(), fact) {
-            return Some(known);
+        let mut all = self.read.borrow_mut();
+        let read = of_subject(&mut all, machine.as_str());
+        if let Some(known) = read.known(fact) {
+            return Some(known.clone());
         }
+        let observed = || self.facts.machines.get(machine);
         let value = match self.stored(machine.as_str(), fact) {
             Some(value) => value.clone(),
-            None if self.facts.machines.contains_key(machine) => self.facts.get(machine, fact)?,
-            None => {
-                self.missing.borrow_mut().insert(machine.clone());
-                return None;
-            }
+            None => match observed() {
+                Some(observed) => self.facts.value(observed, fact)?,
+                None => {
+                    self.missing.borrow_mut().insert(machine.clone());
+                    return None;
+                }
+            },
         };
-        self.record(machine.as_str(), fact, value.clone());
+        read.record(fact, value.clone());
         Some(value)
     }
 
     /// Whether homing reaches a host; recorded as read. `None`: its site knows no such host, or was not
     /// observed.
     pub fn host_connected(&self, host: &HostKey) -> Option<bool> {
+        self.host(host, HOST_CONNECTED)?.as_bool()
+    }
+
+    /// The value of a host's fact (see [`Facts::host`]); recorded as read.
+    pub fn host(&self, host: &HostKey, fact: &str) -> Option<Json> {
         let subject = format!("{}/{}", host.0, host.1);
-        if let Some(known) = self.known(&subject, HOST_CONNECTED) {
-            return known.as_bool();
+        let mut all = self.read.borrow_mut();
+        let read = of_subject(&mut all, &subject);
+        if let Some(known) = read.known(fact) {
+            return Some(known.clone());
         }
-        let connected = match self.stored(&subject, HOST_CONNECTED) {
-            Some(value) => value.as_bool()?,
-            None => self.facts.hosts.get(host)?.connected,
+        let value = match self.stored(&subject, fact) {
+            Some(value) => value.clone(),
+            None => self.facts.host(host, fact)?,
         };
-        self.record(&subject, HOST_CONNECTED, connected.into());
-        Some(connected)
+        read.record(fact, value.clone());
+        Some(value)
     }
 
     /// Records a fact that was found out elsewhere: a selection, an inventory value.
     pub fn note(&self, subject: &str, fact: &str, value: Json) {
-        if self.known(subject, fact).is_none() {
-            self.record(subject, fact, value);
+        let mut all = self.read.borrow_mut();
+        let read = of_subject(&mut all, subject);
+        if read.known(fact).is_none() {
+            read.record(fact, value);
         }
     }
 
     fn stored(&self, subject: &str, fact: &str) -> Option<&Json> {
         self.stored.get(subject)?.get(fact)
-    }
-
-    /// What was read before keeps its value.
-    fn known(&self, subject: &str, fact: &str) -> Option<Json> {
-        let read = self.read.borrow();
-        let known = read.get(subject)?.iter().find(|(name, _)| name == fact)?;
-        Some(known.1.clone())
-    }
-
-    fn record(&self, subject: &str, fact: &str, value: Json) {
-        let mut read = self.read.borrow_mut();
-        let fact = (fact.to_owned(), value);
-        match read.get_mut(subject) {
-            Some(facts) => facts.push(fact),
-            None => drop(read.insert(subject.into(), vec![fact])),
-        }
     }
 
     /// Everything observed, for sentences and estimates: what is read here is not recorded.
@@ -398,9 +453,15 @@ impl<'a> FactLog<'a> {
         let mut subjects: Vec<_> = self.read.take().into_iter().collect();
         // In order, so that the set is built in one go.
         subjects.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let all = subjects.into_iter().flat_map(|(subject, mut facts)| {
-            facts.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-            facts.into_iter().map(move |(fact, value)| Fact::new(&*subject, fact, &value))
+        let mut texts = SharedTexts::default();
+        let all = subjects.into_iter().flat_map(|(subject, mut read)| {
+            read.0.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+            let fact = |(fact, value): (Cow<'static, str>, Json)| Fact {
+                subject: subject.clone(),
+                fact: texts.share(&fact),
+                value: texts.share_value(&value),
+            };
+            read.0.into_iter().map(fact).collect::<Vec<_>>()
         });
         all.collect()
     }
@@ -413,6 +474,34 @@ impl<'a> FactLog<'a> {
     /// What was read, and the machines that were asked for but never observed.
     pub fn finish(self) -> (BTreeSet<Fact>, BTreeSet<MachineName>) {
         (self.take(), self.missing.into_inner())
+    }
+}
+
+/// Texts, each kept once.
+#[derive(Default)]
+struct SharedTexts {
+    known: HashSet<Arc<str>>,
+    /// Room for the text of a value.
+    value: String,
+}
+
+impl SharedTexts {
+    fn share(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.known.get(text) {
+            return known.clone();
+        }
+        let shared: Arc<str> = text.into();
+        self.known.insert(shared.clone());
+        shared
+    }
+
+    fn share_value(&mut self, value: &Json) -> Arc<str> {
+        let mut text = std::mem::take(&mut self.value);
+        text.clear();
+        write!(text, "{value}").expect("BUG: writing to a string cannot fail");
+        let shared = self.share(&text);
+        self.value = text;
+        shared
     }
 }
 
@@ -459,6 +548,18 @@ pub(crate) mod tests {
         assert_eq!(read(&with_duration("away_over", "13d")).unwrap(), "false");
         assert_eq!(read("synced_within(\"1d\")").unwrap(), "false");
         assert_eq!(read("away_over"), None, "it takes a duration");
+        assert_eq!(read("colour"), None);
+
+        let key = (SiteName::new("dc1").unwrap(), HostName::new("hv-01").unwrap());
+        let switches = ["prod".to_owned()].into();
+        let host = HostFacts { connected: true, switches, free_bytes: 1 << 30 };
+        let facts = Facts { hosts: [(key.clone(), host)].into(), ..Facts::default() };
+        let read = |fact: &str| facts.host(&key, fact);
+        assert_eq!(read(HOST_CONNECTED), Some(true.into()));
+        assert_eq!(read(&host_switch("prod")), Some(true.into()));
+        assert_eq!(read(&host_switch("te\"st")), Some(false.into()));
+        assert_eq!(read(&host_free(1 << 30)), Some(true.into()));
+        assert_eq!(read(&host_free((1 << 30) + 1)), Some(false.into()));
         assert_eq!(read("colour"), None);
     }
 }

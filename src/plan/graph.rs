@@ -58,13 +58,13 @@ impl Plan {
 
     /// The machines it touches, sorted.
     pub fn machines(&self) -> BTreeSet<&MachineName> {
-        self.steps.iter().filter_map(|step| step.machine.as_ref()).collect()
+        sorted(self.steps.iter().filter_map(|step| step.machine.as_ref()))
     }
 
     /// The machines it changes, sorted: those whose lease a run takes.
     pub fn changed_machines(&self) -> BTreeSet<&MachineName> {
         let changing = self.steps.iter().filter(|step| step.effect.changes_machine());
-        changing.filter_map(|step| step.machine.as_ref()).collect()
+        sorted(changing.filter_map(|step| step.machine.as_ref()))
     }
 
     /// No step touches a machine or runs a command: gates and waits alone.
@@ -83,6 +83,15 @@ impl Plan {
         }
         dependents
     }
+}
+
+/// A set of names that come in runs, and mostly in order.
+fn sorted<'a>(names: impl Iterator<Item = &'a MachineName>) -> BTreeSet<&'a MachineName> {
+    let mut all: Vec<&MachineName> = names.collect();
+    all.dedup();
+    all.sort();
+    all.dedup();
+    all.into_iter().collect()
 }
 
 /// The place of the `at`th step. Plans are capped far below `u32::MAX` steps.

@@ -134,12 +134,13 @@ impl Inventory {
         self.machines.iter().filter(move |(_, entry)| fits(entry)).map(|(name, _)| name)
     }
 
-    /// A value of a machine's entry that a plan may rest on: `needs`, `rto` or `tags`. A plan records it as
+    /// A value of a machine's entry that a plan may rest on: `needs`, `rto`, `key` or `tags`. A plan records it as
     /// a fact with [`INVENTORY_FACT`] before the name.
     pub fn value(&self, machine: &MachineName, name: &str) -> Option<Json> {
         let entry = self.machines.get(machine)?;
         match name {
             "needs" => Some(entry.needs.iter().map(|name| Json::from(name.as_str())).collect()),
+            "key" => Some(entry.key.as_deref().map_or(Json::Null, Json::from)),
             "rto" => Some(entry.rto_s.map_or(Json::Null, Json::from)),
             "tags" => {
                 let pairs = entry.tags.iter().map(|(k, v)| (k.clone(), Json::from(v.as_str())));

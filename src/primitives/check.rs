@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::base::{Json, Side, StepId};
@@ -13,10 +12,10 @@ use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
 use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
 use crate::primitives::spec::{Opt, OptType, Output, Param, Spec, Takes, Yields};
-use crate::primitives::work::http::{self, Url};
+use crate::primitives::work::http::Url;
 use crate::primitives::work::options::Options;
-use crate::primitives::work::sides::{Sides, active};
-use crate::primitives::work::{copied, cost};
+use crate::primitives::work::sides::Sides;
+use crate::primitives::work::{commands, copied, cost, probing};
 use crate::run::failure::Failure;
 
 const fn opt(name: &'static str, ty: OptType, default: &'static str, doc: &'static str) -> Opt {
@@ -28,10 +27,12 @@ const PATIENCE_DEFAULT: Duration = Duration::from_secs(300);
 const EVERY_DEFAULT: Duration = Duration::from_secs(1);
 /// Longest wait for one probe's answer.
 const PROBE_PATIENCE: Duration = Duration::from_secs(5);
+/// The same for a command, which may ask many things.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(60);
 
 static SPEC: Spec = Spec {
     name: "check",
-    doc: "Probes until the machine, its isolated copy or an address answers, or `timeout` has passed.\n\nWithout a probe it asks the provider for the machine's sign of life; a copy is in no network and is always asked so. `tcp` and `http` need the machine's `address` in the inventory. The step fails when nothing answers in time; with `assert: false` it succeeds and says so in `ok`.",
+    doc: "Probes until the machine, its isolated copy or an address answers, or `timeout` has passed.\n\nWithout a probe it asks the provider for the machine's sign of life; a copy is in no network and is always asked so. `tcp` and `http` need the machine's `address` in the inventory. `command` runs a program of the inventory's allow-list on this computer, never a shell; status 0 counts, and it is killed after a minute. An `https://` target must show a certificate that this computer trusts: by its own store, or by the file that `SSL_CERT_FILE` names. Without `side` it asks the side that runs at that point. The step fails when nothing answers in time; with `assert: false` it succeeds and says so in `ok`.",
     kind: Kind::Poll,
     params: &[
         Param {
@@ -44,11 +45,17 @@ static SPEC: Spec = Spec {
             name: "target",
             takes: Takes::Text,
             optional: true,
-            doc: "instead of a machine: `host:port` or `http://host:port/path`",
+            doc: "instead of a machine: `host:port`, `https://host/path` or `http://host:port/path`",
         },
     ],
     options: &[
         opt("assert", OptType::Bool, "true", "fail when nothing answers in time"),
+        opt(
+            "command",
+            OptType::Texts,
+            "none",
+            "run this listed program and its arguments; status 0 is a good answer",
+        ),
         opt("every", OptType::Duration, "1s", "the pause between two probes"),
         opt("hold", OptType::Duration, "0s", "it must go on answering for this long"),
         opt(
@@ -63,12 +70,7 @@ static SPEC: Spec = Spec {
             "false",
             "ask the machine's own application (the default probe does too)",
         ),
-        opt(
-            "side",
-            OptType::OneOf(&["cloud", "onprem"]),
-            "the side that holds the live data",
-            "the side to ask",
-        ),
+        opt("side", OptType::OneOf(&["cloud", "onprem"]), "the side that runs", "the side to ask"),
         opt(
             "status",
             OptType::Int { min: 100, max: 599 },
@@ -120,6 +122,15 @@ enum Probe {
     /// `host:port`.
     Address(String),
     Web(Url, Option<u32>),
+    /// A program on this computer.
+    Command(Vec<String>),
+}
+
+impl Probe {
+    /// Longest wait for one answer.
+    fn patience(&self) -> Duration {
+        if matches!(self, Probe::Command(_)) { COMMAND_PATIENCE } else { PROBE_PATIENCE }
+    }
 }
 
 /// What it found.
@@ -164,6 +175,15 @@ impl Primitive for Check {
         options.finish(parsed)
     }
 
+    fn fits(args: &Args, subject: &Subject<'_>) -> Result<(), Vec<Diagnostic>> {
+        match &args.probe {
+            Probe::Command(argv) => {
+                commands::listed(subject.inventory, argv).map_err(|one| vec![one])
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn effect(args: &Args, subject: &Subject<'_>) -> Effect {
         match subject.machine.filter(|_| args.copy.is_none()) {
             Some(_) => Effect::Check { side: args.side, asserts: args.asserts },
@@ -181,6 +201,7 @@ impl Primitive for Check {
             Probe::Path(path, status) => format!("http {path} answers{}", shown(*status)),
             Probe::Address(address) => format!("{address} answers"),
             Probe::Web(url, status) => format!("{url} answers{}", shown(*status)),
+            Probe::Command(argv) => format!("{} succeeds", argv.join(" ")),
         };
         let side = args.side.map_or(String::new(), |side| format!(" on its {side} side"));
         let hold = if args.hold.is_zero() {
@@ -233,6 +254,12 @@ fn probe(options: &mut Options<'_>) -> Probe {
         }
         probes.push(Probe::Path(path, status));
     }
+    if let Some(argv) = options.texts("command") {
+        if argv.is_empty() {
+            options.refuse("a command without a program", "write `command: [\"/path/to/it\", ..]`");
+        }
+        probes.push(Probe::Command(argv));
+    }
     if options.flag("ledger") == Some(true) {
         probes.push(Probe::SignOfLife);
     }
@@ -259,8 +286,10 @@ fn target_probe(target: &str, status: Option<u32>, options: &mut Options<'_>) ->
             Err(why) => options.refuse(why, "or `host:port` to see whether something listens"),
         }
     } else if target.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
-        options
-            .refuse(format!("`{target}` is no address"), "write `host:port` or `http://host/path`");
+        options.refuse(
+            format!("`{target}` is no address"),
+            "write `host:port` or `https://host/path`",
+        );
     }
     Probe::Address(target.to_owned())
 }
@@ -270,9 +299,10 @@ async fn until(args: &Args, ctx: &dyn Ctx, deadline: Instant) -> Result<(bool, S
     let sides = ctx.machine().map(|_| Sides::open(ctx)).transpose()?;
     let mut answers_since: Option<Instant> = None;
     loop {
-        let patience = PROBE_PATIENCE.min(deadline.saturating_duration_since(Instant::now()));
+        let longest = args.probe.patience();
+        let patience = longest.min(deadline.saturating_duration_since(Instant::now()));
         let asked = once(args, ctx, sides.as_ref(), patience);
-        let seen = tokio::time::timeout(PROBE_PATIENCE + args.every, asked).await;
+        let seen = tokio::time::timeout(longest + args.every, asked).await;
         let seen = seen.unwrap_or_else(|_| Err(Failure::transient("no answer")));
         let detail = match seen {
             Ok(detail) => {
@@ -303,8 +333,9 @@ async fn once(
     patience: Duration,
 ) -> Result<String, Failure> {
     match (&args.probe, sides) {
-        (Probe::Address(address), _) => connect(address, patience).await,
-        (Probe::Web(url, status), _) => get(url, *status, patience).await,
+        (Probe::Address(address), _) => probing::connect(address, patience).await,
+        (Probe::Web(url, status), _) => probing::get(url, *status, patience).await,
+        (Probe::Command(argv), _) => probing::command(argv, ctx, patience).await,
         (Probe::SignOfLife, Some(sides)) => {
             if let Some(step) = &args.copy {
                 let (copies, at) = (sides.copies(Side::Onprem)?, sides.at(Side::Onprem));
@@ -315,26 +346,25 @@ async fn once(
         }
         (Probe::Port(port), Some(sides)) => {
             let address = address(args, sides).await?;
-            connect(&format!("{address}:{port}"), patience).await
+            probing::connect(&format!("{address}:{port}"), patience).await
         }
         (Probe::Path(path, status), Some(sides)) => {
             let address = address(args, sides).await?;
             let (port, path) = path.split_at(path.find('/').unwrap_or(path.len()));
             let path = if path.is_empty() { "/" } else { path };
             let url = Url::new(&format!("{address}{port}"), path).map_err(Failure::permanent)?;
-            get(&url, *status, patience).await
+            probing::get(&url, *status, patience).await
         }
         (_, None) => Err(Failure::permanent("a check needs a machine or an address")),
     }
 }
 
-/// The side asked: given, or the one that holds the live data now.
+/// The side asked: given, or the one that runs now.
 async fn side(args: &Args, sides: &Sides<'_>) -> Result<Side, Failure> {
-    if let Some(side) = args.side {
-        return Ok(side);
+    match args.side {
+        Some(side) => Ok(side),
+        None => sides.running().await,
     }
-    let (cloud, onprem) = sides.look_both().await?;
-    Ok(active(&cloud, &onprem))
 }
 
 async fn address(args: &Args, sides: &Sides<'_>) -> Result<String, Failure> {
@@ -349,23 +379,4 @@ async fn address(args: &Args, sides: &Sides<'_>) -> Result<String, Failure> {
         Failure::permanent(format!("the inventory has no `{side}` address of `{machine}`"))
             .help(format!("add `address = {{ {side} = \"..\" }}` to [machine.{machine}], or check without `tcp` and `http`"))
     })
-}
-
-async fn connect(address: &str, patience: Duration) -> Result<String, Failure> {
-    match tokio::time::timeout(patience, TcpStream::connect(address)).await {
-        Ok(Ok(_)) => Ok(format!("{address} accepts connections")),
-        Ok(Err(error)) => Err(Failure::transient(format!("{address}: {error}"))),
-        Err(_) => Err(Failure::transient(format!("{address} does not answer"))),
-    }
-}
-
-async fn get(url: &Url, wanted: Option<u32>, patience: Duration) -> Result<String, Failure> {
-    let status = match tokio::time::timeout(patience, http::request("GET", url, "")).await {
-        Ok(Ok(status)) => u32::from(status),
-        Ok(Err(why)) => return Err(Failure::transient(why)),
-        Err(_) => return Err(Failure::transient(format!("{url} does not answer"))),
-    };
-    let is_good = wanted.map_or((200..300).contains(&status), |wanted| wanted == status);
-    let seen = format!("{url} answers {status}");
-    if is_good { Ok(seen) } else { Err(Failure::transient(seen)) }
 }

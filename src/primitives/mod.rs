@@ -99,7 +99,9 @@ mod tests {
         ("check", r#"{"tcp": 443, "side": "cloud", "hold": "30s"}"#),
         ("check", r#"{"http": ":8080/health", "status": 204, "assert": false}"#),
         ("check", r#"{"machine": {"step": "web-01.start_copy.1"}}"#),
+        ("check", r#"{"command": ["/bin/probe", "web"]}"#),
         ("check", r#"{"target": "10.0.0.4:22"}"#),
+        ("check", r#"{"target": "https://10.0.0.4/up", "status": 204}"#),
         ("check", r#"{"target": "http://10.0.0.4/up"}"#),
         ("commit", "{}"),
         ("commit_failover", "{}"),
@@ -184,7 +186,9 @@ mod tests {
         check: check that port 443 answers on its cloud side, and goes on for 30s
         check: check that http :8080/health answers 204 (only noted, never a failure)
         check: check that the isolated copy's application gives a sign of life
+        check: check that /bin/probe web succeeds
         check: check that 10.0.0.4:22 answers
+        check: check that https://10.0.0.4:443/up answers 204
         check: check that http://10.0.0.4:80/up answers
         commit: DELETE the cloud machine, its disks and snapshots for good; keep the base for protection
         commit_failover: commit the failover: on-prem becomes the replica; nothing is deleted
@@ -225,7 +229,8 @@ mod tests {
             ("check", r#"{"tcp": 443, "status": 200}"#, "needs an http probe"),
             ("check", r#"{"http": "health"}"#, "is no path"),
             ("check", r#"{"target": "db"}"#, "is no address"),
-            ("check", r#"{"target": "https://db/"}"#, "https is not supported yet"),
+            ("check", r#"{"target": "ftp://db/"}"#, "is no address"),
+            ("check", r#"{"command": []}"#, "without a program"),
             ("declare_lost", r#"{"side": "cloud", "reason": ""}"#, "without a reason"),
             (
                 "check",
@@ -243,7 +248,7 @@ mod tests {
             ("notify", r#"{"text": "hi"}"#, "goes one way"),
             ("notify", r#"{"text": "hi", "command": []}"#, "goes one way"),
             ("notify", r#"{"text": "a", "command": ["b"], "webhook": "http://c"}"#, "goes one way"),
-            ("notify", r#"{"text": "hi", "webhook": "https://c"}"#, "https is not supported yet"),
+            ("notify", r#"{"text": "hi", "webhook": "c"}"#, "is no address"),
             ("start_copy", "{}", "no snapshot was given"),
             ("transfer_delta", r#"{"mode": "fast"}"#, "no mode is called `fast`"),
         ];

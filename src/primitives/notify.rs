@@ -12,7 +12,7 @@ use crate::primitives::contract::{Cost, Ctx, Done, Primitive, Subject};
 use crate::primitives::spec::{Opt, OptType, Spec, Yields};
 use crate::primitives::work::commands;
 use crate::primitives::work::cost;
-use crate::primitives::work::http::{self, Url};
+use crate::primitives::work::http::{self, Ask, Url};
 use crate::primitives::work::options::Options;
 use crate::primitives::work::sides::MACHINE_OR_NONE;
 use crate::run::failure::Failure;
@@ -33,7 +33,7 @@ static SPEC: Spec = Spec {
             "webhook",
             OptType::Text,
             "none",
-            "an `http://` address that gets `{\"text\": ..}` by POST",
+            "an `https://` or `http://` address that gets `{\"text\": ..}` by POST",
         ),
     ],
     outputs: &[],
@@ -84,7 +84,7 @@ impl Primitive for Notify {
             _ => {
                 options.refuse(
                     "a notification goes one way",
-                    "give either `command: [\"..\"]` or `webhook: \"http://..\"`",
+                    "give either `command: [\"..\"]` or `webhook: \"https://..\"`",
                 );
                 Way::Neither
             }
@@ -122,7 +122,7 @@ impl Primitive for Notify {
             Way::Command(argv) => call(argv, &args.text, ctx).await?,
             Way::Webhook(url) => {
                 let body = serde_json::json!({ "text": args.text, "run": ctx.run().as_str() });
-                post(url, &body.to_string()).await?;
+                post(url, body.to_string()).await?;
             }
             Way::Neither => return Err(Failure::permanent("no way to tell anyone was given")),
         }
@@ -157,12 +157,11 @@ async fn call(argv: &[String], text: &str, ctx: &dyn Ctx) -> Result<(), Failure>
 /// Longest wait for a webhook's answer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 
-async fn post(url: &Url, body: &str) -> Result<(), Failure> {
-    match tokio::time::timeout(ANSWER_PATIENCE, http::request("POST", url, body)).await {
-        Ok(Ok(200..=299)) => Ok(()),
-        Ok(Ok(429)) => Err(Failure::throttled(format!("{url} asks for patience"), 5)),
-        Ok(Ok(status)) => Err(Failure::transient(format!("{url} answered {status}"))),
-        Ok(Err(why)) => Err(Failure::transient(why)),
-        Err(_) => Err(Failure::timed_out(format!("{url} did not answer"))),
+async fn post(url: &Url, body: String) -> Result<(), Failure> {
+    match http::request(Ask::Post(body), url, ANSWER_PATIENCE).await {
+        Ok(200..=299) => Ok(()),
+        Ok(429) => Err(Failure::throttled(format!("{url} asks for patience"), 5)),
+        Ok(status) => Err(Failure::transient(format!("{url} answered {status}"))),
+        Err(why) => Err(Failure::transient(why)),
     }
 }

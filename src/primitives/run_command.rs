@@ -16,8 +16,7 @@ use crate::primitives::work::options::Options;
 use crate::primitives::work::sides::{MACHINE_OR_NONE, Sides};
 use crate::primitives::work::{commands, cost};
 use crate::run::failure::{Class, Failure};
-use crate::sites::commands::{Command, Ran};
-use crate::sites::process::{self, NoEnd};
+use crate::sites::commands::Ran;
 
 const fn opt(name: &'static str, ty: OptType, default: &'static str, doc: &'static str) -> Opt {
     Opt { name, ty, default, required: false, doc }
@@ -215,10 +214,10 @@ fn keep(ctx: &dyn Ctx, mark: &Mark) -> Result<(), Failure> {
 
 /// Durably begun, then started, where it belongs. A permanent failure: it was not started.
 async fn spawn(args: &Args, ctx: &dyn Ctx, stop: CancellationToken) -> Result<Ran, Failure> {
-    let command = Command { argv: args.argv.clone(), env: environment(args, ctx) };
+    let command = commands::command(&args.argv, args.env.clone(), ctx);
     if args.on == On::Homing {
         keep(ctx, &Mark::Begun)?;
-        return here(command, ctx, stop).await;
+        return commands::here(command, ctx, stop).await;
     }
     let sides = Sides::open(ctx)?;
     let side = match args.on {
@@ -231,42 +230,6 @@ async fn spawn(args: &Args, ctx: &dyn Ctx, stop: CancellationToken) -> Result<Ra
         commands.in_guest(sides.at(side), &command, &stop).await
     } else {
         commands.on_host(sides.at(side), &command, &stop).await
-    }
-}
-
-/// The whole of it: a command sees what it is given and nothing else.
-fn environment(args: &Args, ctx: &dyn Ctx) -> BTreeMap<String, String> {
-    let mut env = args.env.clone();
-    env.extend(std::env::var("PATH").ok().map(|path| ("PATH".to_owned(), path)));
-    let own = [
-        ("HOMING_RUN", Some(ctx.run().as_str())),
-        ("HOMING_STEP", Some(ctx.step().as_str())),
-        ("HOMING_STEP_KEY", Some(ctx.key().as_str())),
-        ("HOMING_MACHINE", ctx.machine().map(crate::base::MachineName::as_str)),
-    ];
-    let own =
-        own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
-    env.extend(own);
-    env
-}
-
-async fn here(command: Command, ctx: &dyn Ctx, stop: CancellationToken) -> Result<Ran, Failure> {
-    let folder = ctx.inventory().folder.clone().into_std_path_buf();
-    let folder = if folder.as_os_str().is_empty() { ".".into() } else { folder };
-    let shown = command.argv.join(" ");
-    let running = tokio::task::spawn_blocking(move || {
-        process::run(&command, &folder, &|| stop.is_cancelled())
-    });
-    match running.await {
-        Ok(Ok(ran)) => Ok(ran),
-        Ok(Err(NoEnd::Stopped)) | Err(_) => Err(Failure::cancelled()),
-        Ok(Err(NoEnd::NotStarted(error))) => {
-            Err(Failure::permanent(format!("`{shown}` cannot be started: {error}"))
-                .help("see that the program is there and may be executed"))
-        }
-        Ok(Err(NoEnd::Lost(error))) => {
-            Err(Failure::transient(format!("`{shown}` was cut off: {error}")))
-        }
     }
 }
 

@@ -120,9 +120,9 @@ fn lines(review: &Review<'_>, steps: &[StepIx]) -> Vec<Line> {
             .collect();
         path.reverse();
         let same = shown.iter().zip(&path).take_while(|(a, b)| a == b).count();
-        for depth in same..path.len() {
+        for (depth, scope) in path.iter().enumerate().skip(same) {
             let after = shown.get(depth).copied().filter(|_| depth == same);
-            lines.push(Line::Scope(depth, words::heading(review.plan, path[depth], after)));
+            lines.push(Line::Scope(depth, words::heading(review.plan, *scope, after)));
         }
         lines.push(Line::Step(path.len(), *ix));
         shown = path;

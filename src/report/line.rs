@@ -130,6 +130,10 @@ fn class(class: Class) -> &'static str {
 
 fn step_succeeded(id: &StepId, outputs: &Json, seen: &Seen<'_>) -> Option<Line> {
     let ix = seen.state.place(id)?;
+    if let Some(without) = outputs.get("without").and_then(Json::as_array) {
+        let names: Vec<&str> = without.iter().filter_map(Json::as_str).collect();
+        return Some(Line::new(Ink::Warn, "go on", format!("{id}: without {}", names.join(", "))));
+    }
     if matches!(seen.plan.step(ix).kind, Kind::Barrier | Kind::Gate) {
         return None;
     }

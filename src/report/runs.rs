@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::base::units::show_seconds;
 use crate::base::{Json, RunId, StepId, Timestamp};
+use crate::plan::expr::described;
 use crate::plan::facts::Facts;
 use crate::plan::settle::Settled;
 use crate::plan::step::{Kind, Step, StepIx};
@@ -62,7 +63,8 @@ pub struct Run {
 pub struct RunStep {
     /// Its id.
     pub id: StepId,
-    /// `pending`, `running`, `backoff`, `open`, `succeeded`, `failed`, `rejected`, `blocked`.
+    /// `pending`, `running`, `backoff`, `open`, `succeeded`, `failed`, `rejected`, `skipped`,
+    /// `blocked`, `excluded`.
     pub status: &'static str,
     /// Tries since the last `retry`.
     pub attempts: u32,
@@ -108,10 +110,14 @@ pub fn run(seen: &Seen<'_>, header: &Header, observed: Option<&Facts>, now: Time
 }
 
 fn run_step(step: &Step, state: &StepState, settled: Option<Settled>) -> RunStep {
-    let blocked = settled == Some(Settled::Blocked);
+    let status = match settled {
+        Some(Settled::Blocked) => "blocked",
+        Some(Settled::Excluded) => "excluded",
+        _ => word(state.status),
+    };
     RunStep {
         id: step.id.clone(),
-        status: if blocked { "blocked" } else { word(state.status) },
+        status,
         attempts: state.attempts,
         started_at: state.started_at,
         ended_at: state.ended_at,
@@ -133,10 +139,12 @@ fn word(status: Status) -> &'static str {
 }
 
 fn run_gate(step: &Step, state: &StepState) -> RunGate {
-    let message = step.args.get("message").and_then(Json::as_str);
+    // What was asked, once it was; before that with the sources of what is not known yet.
+    let planned = || described(&step.args).get("message").and_then(Json::as_str).map(str::to_owned);
+    let message = state.message.clone().or_else(planned);
     RunGate {
         id: step.id.clone(),
-        message: message.unwrap_or(step.id.as_str()).to_owned(),
+        message: message.unwrap_or_else(|| step.id.to_string()),
         open: state.status == Status::Open,
         answer: state.answer,
     }

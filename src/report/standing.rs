@@ -7,6 +7,8 @@ use serde::Serialize;
 use crate::base::{Json, MachineName, Side, StepId, Timestamp};
 use crate::plan::effect::Effect;
 use crate::plan::facts::{CommitState, Facts, MachineFacts, Power, Protection, ReplicaState};
+use crate::plan::scope::{ScopeIx, ScopeKind};
+use crate::plan::step::StepIx;
 use crate::report::Seen;
 use crate::report::clock::{Downtime, downtime};
 use crate::run::state::{Status, StepState};
@@ -34,7 +36,13 @@ pub struct Standing {
     pub down: bool,
     /// A step of it that failed for good, or was rejected.
     pub failed: Option<StepId>,
-    /// Steps done.
+    /// A handler of it did its work: it is where it was before its attempt.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rolled_back: bool,
+    /// It takes no further step in this run.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub excluded: bool,
+    /// Steps done, or left out in order.
     pub steps_done: usize,
     /// Steps in all.
     pub steps: usize,
@@ -109,7 +117,9 @@ fn standing(
     let failed = chain
         .iter()
         .find(|ix| matches!(seen.state.step(**ix).status, Status::Failed | Status::Rejected));
-    let done = chain.iter().filter(|ix| seen.state.step(**ix).status == Status::Succeeded);
+    let is_done =
+        |ix: &&StepIx| matches!(seen.state.step(**ix).status, Status::Succeeded | Status::Skipped);
+    let done = chain.iter().filter(is_done);
     Standing {
         machine: machine.clone(),
         cloud: walk.cloud,
@@ -121,9 +131,27 @@ fn standing(
         downtime_s: clock.map(|Downtime { seconds, .. }| seconds),
         down: walk.cloud == Power::Off && walk.onprem != Power::On,
         failed: failed.map(|ix| seen.plan.step(*ix).id.clone()),
+        rolled_back: is_rolled_back(seen, chain),
+        excluded: seen.state.excluded.contains(machine),
         steps_done: done.count(),
         steps: chain.len(),
     }
+}
+
+/// A handler ran for the machine, and every step of it that ran came to a good end.
+fn is_rolled_back(seen: &Seen<'_>, chain: &[StepIx]) -> bool {
+    let handles = |ix: &&StepIx| {
+        let scope = seen.plan.step(**ix).scope;
+        scope != ScopeIx::PLAN
+            && seen
+                .plan
+                .outwards(scope)
+                .any(|(_, scope)| matches!(scope.kind, ScopeKind::Handler { .. }))
+    };
+    let status = |ix: &StepIx| seen.state.step(*ix).status;
+    let mut ran =
+        chain.iter().filter(handles).map(status).filter(|s| *s != Status::Skipped).peekable();
+    ran.peek().is_some() && ran.all(|status| status == Status::Succeeded)
 }
 
 /// How far a commit is.
@@ -151,7 +179,7 @@ impl Walk {
     fn planned(seen: &Seen<'_>, machine: &MachineName) -> Walk {
         let own = |name: &str| {
             let mut facts = seen.plan.facts.iter();
-            let fact = facts.find(|f| f.subject == machine.as_str() && f.fact == name)?;
+            let fact = facts.find(|f| &*f.subject == machine.as_str() && &*f.fact == name)?;
             serde_json::from_str::<Json>(&fact.value).ok()
         };
         let power = |name: &str| {

@@ -1,17 +1,23 @@
 //! `homing status RUN`: the answers that somebody needs at three in the morning.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::base::units::show_seconds;
-use crate::base::{RunId, StepId, Timestamp};
+use crate::base::{MachineName, RunId, StepId, Timestamp};
+use crate::execute::window::waits_until;
 use crate::plan::facts::{Facts, Power};
+use crate::plan::step::{Step, StepIx};
 use crate::render::fold::count;
 use crate::render::style::{Ink, Style};
 use crate::render::table::Table;
 use crate::report::Seen;
+use crate::report::clock::seconds_between;
 use crate::report::line::{outcome_words, retry_command};
 use crate::report::standing::{Standing, standings};
 use crate::run::outcome::Outcome;
+use crate::run::settled::{Casualties, derive};
 use crate::run::state::Status;
 
 /// Most machines in the table: those that need a person come first, the others are counted.
@@ -77,7 +83,8 @@ fn head(asked: &Asked<'_, '_>, style: Style) -> String {
         (None, true) => (Ink::Good, "is running"),
         (None, false) => (Ink::Danger, "lost its process and can be resumed"),
     };
-    let done = seen.state.steps.iter().filter(|step| step.status == Status::Succeeded).count();
+    let is_done = |status| matches!(status, Status::Succeeded | Status::Skipped);
+    let done = seen.state.steps.iter().filter(|step| is_done(step.status)).count();
     let title = format!("Run {} {}", seen.run, style.paint(ink, words));
     let steps = format!("{done} of {} done", count(seen.state.steps.len(), "step"));
     let mut page = format!("{title}\n") + style.field("Script", &seen.plan.script).as_str();
@@ -85,6 +92,15 @@ fn head(asked: &Asked<'_, '_>, style: Style) -> String {
     if asked.observed.is_none() {
         let text = "not observed now: what the run did and what the plan knew";
         page.push_str(&style.inked_field(Ink::Warn, "Machines", text));
+    }
+    if let Some((until, waiting)) = waits_until(seen.plan, &seen.state, asked.now) {
+        let from = show_seconds(seconds_between(asked.now, until));
+        let text = format!(
+            "until {} UTC, {from} from now, for its window to open: {}",
+            until.strftime("%F %H:%M"),
+            count(waiting, "step")
+        );
+        page.push_str(&style.inked_field(Ink::Warn, "Waits", &text));
     }
     for changed in &seen.state.held {
         page.push_str(&style.inked_field(Ink::Danger, "Changed", changed));
@@ -111,6 +127,11 @@ pub(super) fn machines(all: &[Standing], style: Style) -> String {
 
 fn row(one: &Standing) -> Vec<String> {
     let down = if one.down { " DOWN" } else { "" };
+    let fate = match (one.excluded, one.rolled_back) {
+        (true, _) => " excluded",
+        (false, true) => " rolled back",
+        (false, false) => "",
+    };
     let clock = one.downtime_s.map_or("-".to_owned(), show_seconds);
     let passed = if one.point_of_no_return_passed { "passed" } else { "ahead" };
     vec![
@@ -119,7 +140,7 @@ fn row(one: &Standing) -> Vec<String> {
         one.data.words().to_owned(),
         format!("{clock}{down}"),
         passed.to_owned(),
-        format!("{}/{}", one.steps_done, one.steps),
+        format!("{}/{}{fate}", one.steps_done, one.steps),
     ]
 }
 
@@ -146,7 +167,22 @@ pub(super) fn failures(seen: &Seen<'_>, style: Style) -> String {
             page.push_str(&style.field("", help));
         }
     }
+    for text in held(seen) {
+        page.push_str(&style.inked_field(Ink::Warn, "Holds", &text));
+    }
     if page.is_empty() { page } else { style.heading("Failures") + page.as_str() }
+}
+
+/// What holds over casualties until somebody decides, with their names.
+fn held(seen: &Seen<'_>) -> Vec<String> {
+    let derived = derive(seen.plan, &seen.state, |_| false);
+    let holds = seen.plan.iter().filter(|(ix, _)| derived.held[ix.at()]);
+    let sentence = |(_, step): (StepIx, &Step)| {
+        let casualties = Casualties::of(seen.plan, step, |before| derived.settled[before.at()]);
+        let names = casualties.names(seen.plan).join(", ");
+        format!("{}: these failed before it: {names}", step.id)
+    };
+    holds.map(sentence).collect()
 }
 
 fn next(asked: &Asked<'_, '_>, style: Style) -> String {
@@ -165,6 +201,14 @@ pub(super) fn next_commands(commands: &[String], style: Style) -> String {
     style.heading("Next") + lines.collect::<String>().as_str() + rest.as_str()
 }
 
+/// The machines that something holds over.
+fn casualties<'a>(seen: &'a Seen<'_>) -> BTreeSet<&'a MachineName> {
+    let derived = derive(seen.plan, &seen.state, |_| false);
+    let holds = seen.plan.iter().filter(|(ix, _)| derived.held[ix.at()]);
+    let settled = |before: StepIx| derived.settled[before.at()];
+    holds.flat_map(|(_, step)| Casualties::of(seen.plan, step, settled).machines).collect()
+}
+
 /// What a person may type next, most useful first. `owned`: a process owns the run at this moment.
 pub fn commands(seen: &Seen<'_>, owned: bool) -> Vec<String> {
     let run = seen.run;
@@ -180,7 +224,12 @@ pub fn commands(seen: &Seen<'_>, owned: bool) -> Vec<String> {
         commands.push(format!("homing approve {run} {gate}"));
         commands.push(format!("homing reject {run} {gate}"));
     }
-    commands.extend(of(Status::Failed).iter().map(|step| retry_command(run.as_str(), step)));
+    let failed = seen.plan.iter().filter(|(ix, _)| seen.state.step(*ix).status == Status::Failed);
+    let again = failed.filter(|(ix, _)| seen.state.may_retry(seen.plan, *ix).is_ok());
+    commands.extend(again.map(|(_, step)| retry_command(run.as_str(), &step.id)));
+    for machine in casualties(seen) {
+        commands.push(format!("homing exclude {run} {machine} --reason \"..\""));
+    }
     if !owned {
         commands.push(format!("homing resume {run}"));
     }

@@ -221,3 +221,48 @@ impl Recorder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::expr::Op;
+
+    #[test]
+    fn a_text_is_taken_apart_at_its_placeholders() {
+        let mut late = Late::default();
+        let [one, two] = [1, 2].map(|n| Arc::new(Expr::value(n)));
+        let text = format!("a {}{} b", late.place(one, Vec::new()), late.place(two, Vec::new()));
+        assert_eq!(late.shown(&text), "a ⟨1⟩⟨2⟩ b");
+        let message = late.message(&Dynamic::from(text)).unwrap();
+        let value = |n: i64| json!({ "deferred": { "value": n } });
+        assert_eq!(message, json!({ "text": ["a ", value(1), value(2), " b"] }));
+        assert_eq!(late.given().len(), 2);
+        assert!(late.texts.iter().all(|text| text.used));
+        assert_eq!(late.message(&Dynamic::from("plain".to_owned())), Some(json!("plain")));
+    }
+
+    #[test]
+    fn a_broken_placeholder_is_no_value() {
+        let mut late = Late::default();
+        let whole = late.place(Arc::new(Expr::value(1)), Vec::new());
+        for broken in [&whole[..OPEN.len_utf8()], &whole[OPEN.len_utf8()..], "\u{FDD0}9\u{FDD1}"] {
+            late.message(&Dynamic::from(broken.to_owned()));
+            assert!(late.given().is_empty(), "{broken:?}");
+        }
+        assert!(!late.texts[0].used, "nobody is told, so it is said at the end");
+    }
+
+    #[test]
+    fn expressions_have_limits() {
+        let mut late = Late::default();
+        let value = |n: usize| Expr::Apply { op: Op::Add, args: vec![Expr::value(1); n] };
+        let mut keep = |n: usize| late.keep(Arc::new(value(n)), Vec::new(), 10);
+        assert!(keep(NODES_MAX).unwrap_err().contains("more than 200"));
+        for _ in 0..3 {
+            assert_eq!(keep(NODES_MAX - 1), Ok(()));
+        }
+        assert!(keep(NODES_MAX - 1).unwrap_err().contains("too many"));
+    }
+}

@@ -187,12 +187,12 @@ fn finish(request: &Request<'_>, table: Table, recorder: &mut Recorder) -> Trace
     remember_facts(request, recorder);
     let mut steps = std::mem::take(&mut recorder.steps);
     steps.shrink_to_fit();
-    let by_name: BTreeMap<&str, _> = table.iter().map(|one| (one.spec().name, *one)).collect();
     for (at, step) in steps.iter_mut().enumerate() {
         if recorder.wrong.contains(&index(at)) {
             continue;
         }
-        let primitive = by_name[step.primitive];
+        let primitive = table.iter().find(|one| std::ptr::eq(one.spec().name, step.primitive));
+        let primitive = primitive.expect("BUG: a step is made by a primitive of the table");
         let (inventory, facts) = (request.inventory, request.facts);
         let subject = Subject { machine: step.machine.as_ref(), inventory, facts };
         let checked = primitive.check(&step.args);

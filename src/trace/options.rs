@@ -281,15 +281,15 @@ pub(super) fn step_id(
     args: &serde_json::Map<String, Json>,
 ) -> Option<StepId> {
     let gate = args.get(GATE_NAME).and_then(Json::as_str).filter(|_| spec.kind == Kind::Gate);
-    let (text, option) = match (gate, &common.id, machine) {
-        (Some(name), _, _) => (name.to_owned(), GATE_NAME),
+    let (id, option) = match (gate, &common.id, machine) {
+        (Some(name), _, _) => (StepId::new(name), GATE_NAME),
         (None, Some(id), Some(machine)) => {
-            (format!("{}.{id}", recorder.names[machine as usize]), "id")
+            (StepId::new(format!("{}.{id}", recorder.names[machine as usize])), "id")
         }
-        (None, Some(id), None) => (id.clone(), "id"),
-        (None, None, _) => (recorder.next_id(machine, spec.name), "id"),
+        (None, Some(id), None) => (StepId::new(id), "id"),
+        (None, None, _) => (StepId::new(recorder.next_id(machine, spec.name)), "id"),
     };
-    let id = match StepId::new(&text) {
+    let id = match id {
         Ok(id) => id,
         Err(invalid) => {
             let mistake = Diagnostic::error("H117", invalid.to_string());

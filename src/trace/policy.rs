@@ -61,8 +61,8 @@ const OF_STEPS_ONLY: &[&str] = &["id", "optional"];
 /// Binds both.
 pub(super) fn bind(engine: &mut Engine) {
     let mut module = Module::new();
-    any_native(&mut module, SPEC.name, 1, policy);
-    any_native(&mut module, "acknowledge", 2, acknowledge);
+    any_native(&mut module, SPEC.name, 1, |ctx, values| policy(ctx, &values));
+    any_native(&mut module, "acknowledge", 2, |ctx, values| acknowledge(ctx, &values));
     engine.register_global_module(module.into());
 }
 
@@ -73,7 +73,7 @@ impl Recorder {
     }
 }
 
-fn policy(ctx: &NativeCallContext<'_>, values: Vec<Dynamic>) -> Answer<Dynamic> {
+fn policy(ctx: &NativeCallContext<'_>, values: &[Dynamic]) -> Answer<Dynamic> {
     let desk = Desk::of(ctx);
     let recorder = &mut *desk.open();
     if values[0].is::<Unknown>() {
@@ -154,7 +154,7 @@ fn put<T: PartialEq>(place: &mut Option<T>, value: Option<T>) -> bool {
 }
 
 /// `acknowledge("H016", "reason")`: answers a warning in this scope.
-fn acknowledge(ctx: &NativeCallContext<'_>, values: Vec<Dynamic>) -> Answer<Dynamic> {
+fn acknowledge(ctx: &NativeCallContext<'_>, values: &[Dynamic]) -> Answer<Dynamic> {
     let desk = Desk::of(ctx);
     let recorder = &mut *desk.open();
     let late = |recorder: &mut Recorder, at: usize, what| {

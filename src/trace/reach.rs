@@ -172,3 +172,91 @@ impl Recorder {
         all
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::StepId;
+    use crate::plan::effect::Effect;
+    use crate::plan::facts::Facts;
+    use crate::plan::graph::index;
+    use crate::plan::inventory::Inventory;
+    use crate::plan::policy::Policy;
+    use crate::plan::step::{Kind, Origin, Reversibility, Step};
+    use crate::source::Span;
+    use crate::trace::order::Opens;
+    use crate::trace::recorder::shared_policy;
+
+    fn recorder() -> Recorder {
+        let table = crate::primitives::ALL;
+        Recorder::new(table, Inventory::default(), Facts::default(), BTreeMap::new())
+    }
+
+    /// A step written where the recorder is now.
+    fn write(recorder: &mut Recorder, id: &str, optional: bool) -> StepIx {
+        let at = index(recorder.steps.len());
+        recorder.steps.push(Step {
+            id: StepId::new(id).unwrap(),
+            primitive: crate::primitives::ALL[0].spec().name,
+            kind: Kind::Poll,
+            machine: None,
+            args: Arc::new(serde_json::json!({})),
+            needs: Vec::new(),
+            waits: Vec::new(),
+            follows: Vec::new(),
+            scope: recorder.scope,
+            undoes: None,
+            effect: Effect::Nothing,
+            reversibility: Reversibility::Reversible,
+            optional,
+            policy: shared_policy(&Policy::ONCE),
+            origin: Origin { at: Span::point("a".into(), 1, 1), via: Arc::from([]) },
+        });
+        at
+    }
+
+    fn when(is: bool) -> ScopeKind {
+        ScopeKind::When { cond: Arc::new(Expr::value(true)), is }
+    }
+
+    #[test]
+    fn what_a_branch_does_is_there_in_the_branch_and_nowhere_else() {
+        let mut recorder = recorder();
+        let before = write(&mut recorder, "before", false);
+        let outer = recorder.enter(when(true), Opens::Plain);
+        let inside = write(&mut recorder, "inside", false);
+        let inner = recorder.enter(ScopeKind::Group { name: "inner".to_owned() }, Opens::Plain);
+        assert_eq!(recorder.absence(inside), None, "the same branch, deeper");
+        recorder.leave(inner);
+        recorder.leave(outer);
+        let other = recorder.enter(when(false), Opens::Plain);
+        assert!(recorder.absence(inside).is_some_and(|why| why.contains("only when `true`")));
+        assert_eq!(recorder.absence(before), None);
+        let otherwise = write(&mut recorder, "otherwise", false);
+        recorder.leave(other);
+        assert!(recorder.guard(otherwise).is_some_and(|why| why.contains("not `true`")));
+        let maybe = write(&mut recorder, "maybe", true);
+        assert!(recorder.absence(maybe).is_some());
+        assert_eq!(recorder.guard(maybe), None, "its handle may be passed on");
+    }
+
+    #[test]
+    fn an_attempt_may_have_failed_where_it_is_handled() {
+        let mut recorder = recorder();
+        let body =
+            recorder.enter(ScopeKind::Attempt { all: false, then_continue: false }, Opens::Plain);
+        let step = write(&mut recorder, "body", false);
+        assert_eq!(recorder.absence(step), None);
+        recorder.leave(body);
+        let handler = recorder.enter(ScopeKind::Handler { of: body }, Opens::Plain);
+        let undone = write(&mut recorder, "handler", false);
+        assert!(recorder.absence(step).is_some_and(|why| why.contains("attempt")));
+        assert_eq!(recorder.guard(step), None, "clean-up is given the handles of the body");
+        recorder.leave(handler);
+        assert_eq!(recorder.absence(step), None, "behind the attempt it has succeeded");
+        assert!(recorder.guard(undone).is_some());
+    }
+}

@@ -2,10 +2,11 @@
 //! script language reaches it through the interpreter's tag.
 
 use std::cell::{RefCell, RefMut};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashSet};
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 
 use crate::base::{Json, MachineName, StepId};
@@ -133,7 +134,10 @@ pub(super) struct Recorder {
     pub(super) blocks: Blocks,
     pub(super) acknowledged: Vec<Acknowledgement>,
     pub(super) table: Table,
+    /// All but the numbered ones, which are unique by themselves.
     ids: HashSet<StepId>,
+    /// Room for the id being made.
+    next_id: String,
     /// How many steps of each primitive a machine has; few primitives, so a list.
     counters: Vec<Vec<(&'static str, u32)>>,
     counters_of_none: Vec<(&'static str, u32)>,
@@ -191,15 +195,16 @@ impl Recorder {
             selected: BTreeSet::new(),
             missing_hosts: BTreeSet::new(),
             incomplete: false,
-            asks: HashMap::new(),
+            asks: HashMap::default(),
             stopped: None,
             importing: 0,
             late: Late::default(),
-            ids: HashSet::new(),
+            ids: HashSet::default(),
+            next_id: String::new(),
             counters: vec![Vec::new(); machines],
             counters_of_none: Vec::new(),
-            origins: HashMap::new(),
-            barriers: HashMap::new(),
+            origins: HashMap::default(),
+            barriers: HashMap::default(),
             edges_added: 0,
         }
     }
@@ -285,7 +290,8 @@ impl Recorder {
     /// What a step's primitive says of itself.
     pub(super) fn spec(&self, handle: Handle) -> &'static Spec {
         let name = self.steps[handle.0.at()].primitive;
-        let found = self.table.iter().find(|known| known.spec().name == name);
+        // The very text of the table, so its address tells.
+        let found = self.table.iter().find(|known| std::ptr::eq(known.spec().name, name));
         found.expect("BUG: a step is made by a primitive of the table").spec()
     }
 
@@ -300,26 +306,31 @@ impl Recorder {
     }
 
     /// The next id of a primitive on a machine: `web-01.snapshot.2`.
-    pub(super) fn next_id(&mut self, machine: Option<u32>, primitive: &'static str) -> String {
+    pub(super) fn next_id(&mut self, machine: Option<u32>, primitive: &'static str) -> &str {
         let counters = match machine {
             Some(machine) => &mut self.counters[machine as usize],
             None => &mut self.counters_of_none,
         };
-        let at = counters.iter().position(|(name, _)| *name == primitive).unwrap_or_else(|| {
+        let at = counters.iter().position(|(name, _)| std::ptr::eq(*name, primitive));
+        let at = at.unwrap_or_else(|| {
             counters.push((primitive, 0));
             counters.len() - 1
         });
         counters[at].1 += 1;
-        let count = counters[at].1;
-        match machine {
-            Some(machine) => format!("{}.{primitive}.{count}", self.names[machine as usize]),
-            None => format!("{primitive}.{count}"),
+        self.next_id.clear();
+        if let Some(machine) = machine {
+            self.next_id.push_str(self.names[machine as usize].as_str());
+            self.next_id.push('.');
         }
+        self.next_id.push_str(primitive);
+        self.next_id.push('.');
+        self.next_id.push_str(&counters[at].1.to_string());
+        &self.next_id
     }
 
     /// Whether an id is used already.
     pub(super) fn has_id(&self, id: &StepId) -> bool {
-        self.ids.contains(id)
+        !is_numbered(id) && self.ids.contains(id)
     }
 
     /// Records a step.
@@ -372,7 +383,9 @@ impl Recorder {
         step.follows.dedup();
         step.follows.retain(|ix| !step.needs.contains(ix) && !step.waits.contains(ix));
         step.scope = self.scope;
-        self.ids.insert(step.id.clone());
+        if !is_numbered(&step.id) {
+            self.ids.insert(step.id.clone());
+        }
         self.steps.push(step);
         Ok(Handle(at))
     }
@@ -471,6 +484,11 @@ impl Recorder {
         self.group_ends.push(ends);
         GroupHandle(self.group_ends.len() - 1)
     }
+}
+
+/// `machine.primitive.n`: chosen names hold no dot, so no other id has two.
+fn is_numbered(id: &StepId) -> bool {
+    id.as_str().bytes().filter(|byte| *byte == b'.').count() == 2
 }
 
 /// Cuts a text that nobody reads to its end.

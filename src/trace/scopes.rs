@@ -59,10 +59,10 @@ pub(super) fn bind(engine: &mut Engine) {
     engine.register_type_with_name::<When>("`when`");
     close_holes::<When>(engine, "a `when`");
     let mut module = Module::new();
-    any_native(&mut module, "group", 2, group);
-    any_native(&mut module, "parallel", 1, parallel);
-    any_native(&mut module, "when", 2, when);
-    any_native(&mut module, "otherwise", 2, otherwise);
+    any_native(&mut module, "group", 2, |ctx, values| group(ctx, &values));
+    any_native(&mut module, "parallel", 1, |ctx, values| parallel(ctx, &values));
+    any_native(&mut module, "when", 2, |ctx, values| when(ctx, &values));
+    any_native(&mut module, "otherwise", 2, |ctx, values| otherwise(ctx, &values));
     engine.register_global_module(module.into());
     attempts::bind(engine);
 }
@@ -110,7 +110,7 @@ impl Recorder {
 }
 
 /// `group("db", || { .. })`: a scope with a name; the handle stands for all of it.
-fn group(ctx: &NativeCallContext<'_>, values: Vec<Dynamic>) -> Answer<Dynamic> {
+fn group(ctx: &NativeCallContext<'_>, values: &[Dynamic]) -> Answer<Dynamic> {
     let desk = Desk::of(ctx);
     let Some(body) = function(ctx, "group", 1, &values[1]) else { return unknown() };
     let scope = {
@@ -119,9 +119,9 @@ fn group(ctx: &NativeCallContext<'_>, values: Vec<Dynamic>) -> Answer<Dynamic> {
         let name = literal::text(&values[0]);
         if name.is_none() && !late && !values[0].is::<Unknown>() {
             let found = literal::show(ctx, &values[0]);
-            let message = format!("a group's name is a text, and this is {found}");
+            let message = format!("`group` does not take {found} as its name");
             let help = "it is called as `group(\"db\", || { .. })`";
-            recorder.say(ctx, Part::Argument(0), Diagnostic::error("H115", message).help(help));
+            recorder.say(ctx, Part::Argument(0), Diagnostic::error("H104", message).help(help));
         }
         let name = name.unwrap_or_default().to_string();
         recorder.enter(ScopeKind::Group { name }, Opens::Plain)
@@ -132,7 +132,7 @@ fn group(ctx: &NativeCallContext<'_>, values: Vec<Dynamic>) -> Answer<Dynamic> {
 }
 
 /// `parallel(|| { .. })`: the machine's order is lifted between what stands directly in it.
-fn parallel(ctx: &NativeCallContext<'_>, values: Vec<Dynamic>) -> Answer<Dynamic> {
+fn parallel(ctx: &NativeCallContext<'_>, values: &[Dynamic]) -> Answer<Dynamic> {
     let desk = Desk::of(ctx);
     let Some(body) = function(ctx, "parallel", 0, &values[0]) else { return unknown() };
     let scope = desk.open().enter(ScopeKind::Parallel, Opens::Parallel);
@@ -142,7 +142,7 @@ fn parallel(ctx: &NativeCallContext<'_>, values: Vec<Dynamic>) -> Answer<Dynamic
 }
 
 /// `when(cond, || { .. })`. A condition that is known already is a plain `if`: no scope, no guard.
-fn when(ctx: &NativeCallContext<'_>, values: Vec<Dynamic>) -> Answer<Dynamic> {
+fn when(ctx: &NativeCallContext<'_>, values: &[Dynamic]) -> Answer<Dynamic> {
     let desk = Desk::of(ctx);
     let Some(cond) = condition(ctx, &values[0]) else { return unknown() };
     let Some(body) = function(ctx, "when", 1, &values[1]) else { return unknown() };
@@ -155,7 +155,7 @@ fn when(ctx: &NativeCallContext<'_>, values: Vec<Dynamic>) -> Answer<Dynamic> {
 }
 
 /// `.otherwise(|| { .. })` behind it.
-fn otherwise(ctx: &NativeCallContext<'_>, values: Vec<Dynamic>) -> Answer<Dynamic> {
+fn otherwise(ctx: &NativeCallContext<'_>, values: &[Dynamic]) -> Answer<Dynamic> {
     let desk = Desk::of(ctx);
     if values[0].is::<Unknown>() {
         return unknown();

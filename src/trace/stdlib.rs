@@ -51,7 +51,9 @@ pub fn stdlib_docs() -> Vec<FunctionDoc> {
     let of_module = |module: String| {
         let text = text(&module).expect("BUG: a listed module has a text");
         let ast = engine.compile(text).expect("BUG: the standard library parses");
-        let public = ast.iter_functions().filter(|function| function.access == FnAccess::Public);
+        // A closure is a function without a name of its own to call it by.
+        let named = ast.iter_functions().filter(|function| !function.name.contains('$'));
+        let public = named.filter(|function| function.access == FnAccess::Public);
         let docs: Vec<FunctionDoc> = public
             .map(|function| FunctionDoc {
                 module: module.clone(),

@@ -4,8 +4,12 @@
 //! script's lines. Refuses to know: files, clocks, the names of primitives.
 //!
 //! [`step`] alone knows what a step does to a machine; each file in `rules` looks at the states before a
-//! step; `pass` brings the two together, once over the plan.
+//! step, or at the plan as it is written; `flow` leads the states through guards, attempts, handlers and
+//! clean-up; `pass` brings them together, once over the plan.
 
+mod downtime;
+mod flow;
+mod guards;
 mod observed;
 mod pass;
 mod report;
@@ -14,11 +18,15 @@ pub mod state;
 pub mod step;
 
 use crate::base::Digest;
-use crate::diagnostic::{Diagnostic, Severity, any_error};
-use crate::plan::digest::digest;
+use crate::diagnostic::{Diagnostic, any_error};
+use crate::plan::digest::Begun;
 use crate::plan::facts::FactLog;
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
+use crate::verify::guards::Table;
+use crate::verify::report::Findings;
+
+pub use downtime::Downtime;
 
 /// A plan that no rule refuses: the only ticket to showing, saving and running it.
 #[derive(Clone, Debug)]
@@ -26,6 +34,16 @@ pub struct VerifiedPlan {
     plan: Plan,
     digest: Digest,
     warnings: Vec<Diagnostic>,
+    acknowledged: Vec<Acknowledged>,
+}
+
+/// A warning that the script answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Acknowledged {
+    /// The warning.
+    pub warning: Diagnostic,
+    /// Why it is accepted.
+    pub reason: String,
 }
 
 impl VerifiedPlan {
@@ -39,9 +57,14 @@ impl VerifiedPlan {
         &self.digest
     }
 
-    /// What somebody should look at before it runs.
+    /// What somebody should look at before it runs, and nobody has answered.
     pub fn warnings(&self) -> &[Diagnostic] {
         &self.warnings
+    }
+
+    /// What the script answers, with its reasons.
+    pub fn acknowledged(&self) -> &[Acknowledged] {
+        &self.acknowledged
     }
 
     /// The codes of the rules that it was checked against.
@@ -55,35 +78,58 @@ impl VerifiedPlan {
 pub struct Verdict {
     /// The plan, when no rule refuses it.
     pub plan: Option<VerifiedPlan>,
-    /// What the rules found, in the order of the steps.
+    /// What the rules found and the script does not answer, in the order of the steps.
     pub diagnostics: Vec<Diagnostic>,
 }
 
 /// Proves a plan. What the rules read of `facts` becomes part of the plan's facts, and so of its digest.
 pub fn verify(mut plan: Plan, facts: &FactLog<'_>, inventory: &Inventory) -> Verdict {
-    let ground = rules::Ground { plan: &plan, facts, inventory };
-    let diagnostics = pass::pass(&ground).diagnostics(&plan);
+    let mut findings = Findings::default();
+    // The digest is taken while the proof runs: neither needs the other.
+    let begun = std::thread::scope(|scope| {
+        let begun = scope.spawn(|| Begun::new(&plan));
+        let ground = rules::Ground::new(&plan, facts, inventory);
+        let table = Table::of(&plan);
+        pass::pass(&ground, &table, &mut findings);
+        rules::in_order(&ground, &mut findings);
+        rules::as_written(&ground, &table, &mut findings);
+        begun.join().expect("BUG: a digest can be made of every plan")
+    });
+    let (diagnostics, acknowledged) = answered(findings, &plan);
     plan.facts.append(&mut facts.take());
     if any_error(&diagnostics) {
         return Verdict { plan: None, diagnostics };
     }
-    let digest = digest(&plan);
-    let warnings = diagnostics.iter().filter(|found| found.severity == Severity::Warning).cloned();
-    let warnings = warnings.collect();
-    Verdict { plan: Some(VerifiedPlan { plan, digest, warnings }), diagnostics }
+    let digest = begun.finish(&plan.facts);
+    let warnings = diagnostics.clone();
+    Verdict { plan: Some(VerifiedPlan { plan, digest, warnings, acknowledged }), diagnostics }
+}
+
+/// What was found, apart from what the script answers.
+fn answered(findings: Findings, plan: &Plan) -> (Vec<Diagnostic>, Vec<Acknowledged>) {
+    let (mut open, mut acknowledged) = (Vec::new(), Vec::new());
+    for (warning, answer) in findings.diagnostics(plan) {
+        match answer {
+            Some(answer) => {
+                let reason = answer.reason.clone();
+                acknowledged.push(Acknowledged { warning, reason });
+            }
+            None => open.push(warning),
+        }
+    }
+    (open, acknowledged)
 }
 
 #[cfg(test)]
-mod tests {
-    //! Every rule, refused and allowed; and the pass held against every failure path, one by one.
+mod trial;
 
-    use std::collections::{BTreeMap, BTreeSet};
-
-    use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
-    use proptest::test_runner::Config as ProptestConfig;
+#[cfg(test)]
+pub(crate) mod tests {
+    //! Every rule, refused and allowed.
 
     use super::*;
-    use crate::base::{HostName, MachineName, Side, SiteName, SyncId};
+    use crate::base::{HostName, Side, SiteName, SyncId};
+    use crate::plan::digest::digest;
     use crate::plan::effect::{Chosen, Effect, Mode};
     use crate::plan::facts::tests::away;
     use crate::plan::facts::{
@@ -91,22 +137,17 @@ mod tests {
     };
     use crate::plan::graph::tests::{Draft, machine};
     use crate::plan::inventory::MachineEntry;
-    use crate::plan::settle::{Edge, Passage, Settled, passage};
-    use crate::plan::step::StepIx;
-    use crate::verify::observed::observed;
-    use crate::verify::rules::{Ground, Look, RULES};
-    use crate::verify::state::State;
-    use crate::verify::step::{Act, SnapshotUse, failed, succeeded};
+    use crate::plan::scope::{Acknowledgement, ScopeIx};
 
-    const WEB: &str = "web-01";
-    const DB: &str = "db-01";
-    const STOP: Effect = Effect::Stop(Side::Cloud);
-    const START: Effect = Effect::Start(Side::Onprem);
-    const FINAL: Effect =
+    pub(crate) const WEB: &str = "web-01";
+    pub(crate) const DB: &str = "db-01";
+    pub(crate) const STOP: Effect = Effect::Stop(Side::Cloud);
+    pub(crate) const START: Effect = Effect::Start(Side::Onprem);
+    pub(crate) const FINAL: Effect =
         Effect::Transfer { mode: Mode::Delta, from_snapshot: false, chosen: Chosen::NOTHING };
-    const CHECK: Effect = Effect::Check { side: None, asserts: true };
+    pub(crate) const CHECK: Effect = Effect::Check { side: None, asserts: true };
 
-    fn inventory() -> Inventory {
+    pub(crate) fn inventory() -> Inventory {
         let site = |name: &str| SiteName::new(name).unwrap();
         let entry = MachineEntry {
             cloud: site("azure"),
@@ -124,7 +165,7 @@ mod tests {
         Inventory { machines, ..Inventory::default() }
     }
 
-    fn facts_of(facts: MachineFacts) -> Facts {
+    pub(crate) fn facts_of(facts: MachineFacts) -> Facts {
         let host = HostFacts { connected: true, switches: Default::default(), free_bytes: 1 << 40 };
         let key = (SiteName::new("dc1").unwrap(), facts.host.clone());
         Facts {
@@ -135,7 +176,7 @@ mod tests {
     }
 
     /// A machine at home whose commit is still to come.
-    fn switched() -> MachineFacts {
+    pub(crate) fn switched() -> MachineFacts {
         let mut facts = away();
         facts.active = Side::Onprem;
         facts.cloud.power = Power::Off;
@@ -148,12 +189,22 @@ mod tests {
         verify(plan, &FactLog::new(facts), &inventory())
     }
 
-    /// What the rules say, as `code@line`.
-    fn found(plan: Plan, facts: MachineFacts) -> Vec<String> {
+    fn told(verdict: &Verdict, wanted: impl Fn(&Diagnostic) -> bool) -> Vec<String> {
         let line = |d: &Diagnostic| d.at.as_ref().map_or(0, |at| at.line);
+        let told = verdict.diagnostics.iter().filter(|d| wanted(d));
+        told.map(|d| format!("{}@{}", d.code, line(d))).collect()
+    }
+
+    /// The errors that the rules find, as `code@line`.
+    fn found(plan: Plan, facts: MachineFacts) -> Vec<String> {
         let verdict = prove(plan, &facts_of(facts));
         assert_eq!(verdict.plan.is_none(), any_error(&verdict.diagnostics));
-        verdict.diagnostics.iter().map(|d| format!("{}@{}", d.code, line(d))).collect()
+        told(&verdict, Diagnostic::is_error)
+    }
+
+    /// Where one warning is found.
+    fn warned(plan: Plan, facts: MachineFacts, code: &str) -> Vec<String> {
+        told(&prove(plan, &facts_of(facts)), |d| !d.is_error() && d.code == code)
     }
 
     /// A chain of one machine.
@@ -186,7 +237,8 @@ mod tests {
     #[test]
     fn a_whole_failback_passes_and_rests_on_what_the_rules_read() {
         let verdict = prove(whole().plan, &facts_of(away()));
-        assert_eq!(verdict.diagnostics, []);
+        // Two gates without a limit, and a transfer that no handler stands behind.
+        assert_eq!(told(&verdict, |_| true), ["H013@3", "H019@5", "H013@8"]);
         let plan = verdict.plan.unwrap();
         let facts: Vec<_> =
             plan.plan().facts.iter().map(|f| format!("{} {}", f.subject, f.fact)).collect();
@@ -259,7 +311,21 @@ mod tests {
         let back = Effect::Start(Side::Cloud);
         assert_eq!(chain_found(&[STOP, FINAL, back], away()), [""; 0]);
         let off = Effect::Stop(Side::Onprem);
-        assert_eq!(chain_found(&[STOP, FINAL, START, off, back], away()), ["H002@5"]);
+        let mut back = chain(&[STOP, FINAL, START, off, back]);
+        assert_eq!(found(back.clone(), away()), [""; 0], "a way back is meant");
+        assert_eq!(warned(back.clone(), away(), "H016"), ["H016@5"]);
+        back.acknowledged.push(Acknowledgement {
+            code: "H016".into(),
+            reason: "the application keeps nothing".into(),
+            scope: ScopeIx::PLAN,
+            at: crate::source::Span::point("draft.rhai".into(), 1, 1),
+        });
+        let verdict = prove(back, &facts_of(away()));
+        assert_eq!(told(&verdict, |d| d.code == "H016"), [""; 0]);
+        let answered = verdict.plan.unwrap();
+        let answered = answered.acknowledged();
+        assert_eq!((answered.len(), &*answered[0].warning.code), (1, "H016"));
+        assert_eq!(answered[0].reason, "the application keeps nothing");
     }
 
     #[test]
@@ -267,7 +333,7 @@ mod tests {
         let mut plan = chain(&[STOP, FINAL, START]);
         plan.steps[1].optional = true;
         let verdict = prove(plan, &facts_of(away()));
-        assert_eq!(verdict.diagnostics.len(), 1, "{:?}", verdict.diagnostics);
+        assert_eq!(told(&verdict, |_| true), ["H003@3"]);
         let dirty = &verdict.diagnostics[0];
         assert_eq!((&*dirty.code, dirty.at.as_ref().unwrap().line), ("H003", 3));
         assert_eq!(dirty.related[0].at.line, 2);
@@ -365,12 +431,18 @@ mod tests {
         let mut facts = away();
         facts.replica = ReplicaState::Absent;
         facts.cloud.power = Power::Off;
-        assert_eq!(chain_found(&[FINAL], facts.clone()), ["H008@1"]);
+        let changes = Effect::Transfer {
+            mode: Mode::Delta,
+            from_snapshot: false,
+            chosen: Chosen { mode: true, ..Chosen::NOTHING },
+        };
+        assert_eq!(chain_found(&[changes], facts.clone()), ["H008@1"]);
+        assert_eq!(chain_found(&[FINAL], facts.clone()), [""; 0], "auto sees that when it runs");
         let full =
             Effect::Transfer { mode: Mode::Full, from_snapshot: false, chosen: Chosen::NOTHING };
-        assert_eq!(chain_found(&[full, FINAL], facts.clone()), [""; 0]);
+        assert_eq!(chain_found(&[full, changes], facts.clone()), [""; 0]);
         // A full copy that may fail leaves it perhaps as absent as before.
-        let mut plan = chain(&[full, FINAL]);
+        let mut plan = chain(&[full, changes]);
         plan.steps[0].optional = true;
         assert_eq!(found(plan, facts), ["H008@2"]);
     }
@@ -397,7 +469,7 @@ mod tests {
         let mut unplugged = facts_of(away());
         unplugged.hosts.values_mut().for_each(|host| host.connected = false);
         let verdict = prove(chain(&[STOP, FINAL, START]), &unplugged);
-        assert_eq!(verdict.diagnostics.len(), 1, "{:?}", verdict.diagnostics);
+        assert_eq!(told(&verdict, Diagnostic::is_error), ["H009@2"]);
         assert!(verdict.diagnostics[0].message.contains("dc1/hv-01"));
 
         let nothing = prove(chain(&[STOP]), &Facts::default());
@@ -432,211 +504,5 @@ mod tests {
         let verdict = prove(plan, &facts_of(away()));
         assert_eq!(verdict.diagnostics.len(), 1);
         assert!(verdict.diagnostics[0].message.ends_with("the same for `db-01`"));
-    }
-
-    /// Every failure path of a plan, one after the other, without merging anything.
-    struct Paths<'a> {
-        ground: Ground<'a>,
-        found: BTreeSet<(u32, &'static str)>,
-    }
-
-    #[derive(Clone)]
-    struct Path {
-        settled: Vec<Settled>,
-        states: BTreeMap<MachineName, State>,
-        /// By snapshot: the source has not run since, and the step that deleted it.
-        snapshots: BTreeMap<StepIx, (bool, Option<StepIx>)>,
-    }
-
-    impl Paths<'_> {
-        fn explore(&mut self, path: &Path) {
-            let ix = crate::plan::graph::index(path.settled.len());
-            let plan = self.ground.plan;
-            let Some(step) = plan.steps.get(ix.at()) else { return };
-            let open =
-                |edge, before: &StepIx| passage(edge, path.settled[before.at()]) == Passage::Open;
-            let starts = step.needs.iter().all(|before| open(Edge::Needs, before))
-                && step.waits.iter().all(|before| open(Edge::Waits, before));
-            if !starts {
-                return self.explore(&then(path, Settled::Blocked));
-            }
-            let Some(name) = &step.machine else {
-                return self.explore(&then(path, Settled::Succeeded));
-            };
-            let of = step.args["source"]["step"]
-                .as_str()
-                .and_then(|id| plan.iter().find(|(_, s)| s.id.as_str() == id).map(|(at, _)| at));
-            let snapshot =
-                of.and_then(|at| path.snapshots.get(&at)).map(|(is_current, deleted_by)| {
-                    SnapshotUse { is_current: *is_current, deleted_by: *deleted_by }
-                });
-            let act = Act { at: ix, effect: step.effect, snapshot };
-            let mut state = path.states[name];
-            for rule in RULES {
-                let look = Look { ground: &self.ground, machine: name, state: &state, act: &act };
-                if let Some(broken) = rule(&look) {
-                    state = broken.repaired;
-                    self.found.insert((ix.0 + 1, broken.code));
-                }
-            }
-            self.explore(&ended(
-                path,
-                ix,
-                plan,
-                name,
-                succeeded(state, &act),
-                Settled::Succeeded,
-                of,
-            ));
-            let outcome = if step.optional { Settled::OptionalFailed } else { Settled::Failed };
-            for left in failed(state, &act) {
-                self.explore(&ended(path, ix, plan, name, left, outcome, of));
-            }
-        }
-    }
-
-    fn then(path: &Path, outcome: Settled) -> Path {
-        let mut next = path.clone();
-        next.settled.push(outcome);
-        next
-    }
-
-    fn ended(
-        path: &Path,
-        ix: StepIx,
-        plan: &Plan,
-        name: &MachineName,
-        state: State,
-        outcome: Settled,
-        of: Option<StepIx>,
-    ) -> Path {
-        let mut next = then(path, outcome);
-        next.states.insert(name.clone(), state);
-        let effect = plan.step(ix).effect;
-        for (at, (is_current, deleted_by)) in &mut next.snapshots {
-            if plan.step(*at).machine.as_ref() == Some(name) {
-                *is_current &= state.is_quiet();
-                let gone = effect == Effect::Commit
-                    || (effect == Effect::ReleaseSnapshot && of == Some(*at));
-                *deleted_by = if gone { Some(ix) } else { *deleted_by };
-            }
-        }
-        if effect == Effect::Snapshot {
-            next.snapshots.insert(ix, (state.is_quiet(), None));
-        }
-        next
-    }
-
-    #[derive(Clone, Debug)]
-    struct Drawn {
-        on_db: bool,
-        effect: usize,
-        optional: bool,
-        chained: bool,
-        also: Option<usize>,
-    }
-
-    fn effects() -> [Effect; 13] {
-        [
-            STOP,
-            FINAL,
-            START,
-            FINAL,
-            Effect::Transfer { mode: Mode::Full, from_snapshot: false, chosen: Chosen::NOTHING },
-            Effect::Commit,
-            Effect::ReverseReplicate,
-            Effect::Start(Side::Cloud),
-            Effect::Stop(Side::Onprem),
-            Effect::CreateOnprem { moves: false },
-            CHECK,
-            Effect::Snapshot,
-            // Stands for a transfer of the latest snapshot.
-            Effect::Transfer { mode: Mode::Delta, from_snapshot: true, chosen: Chosen::NOTHING },
-        ]
-    }
-
-    fn build(drawn: &[Drawn]) -> Plan {
-        let mut draft = Draft::default();
-        let mut snapshots: BTreeMap<bool, StepIx> = BTreeMap::new();
-        for one in drawn {
-            let name = if one.on_db { DB } else { WEB };
-            let effect = effects()[one.effect % effects().len()];
-            let from_snapshot = matches!(effect, Effect::Transfer { from_snapshot: true, .. });
-            let ix = match (from_snapshot, snapshots.get(&one.on_db)) {
-                (true, Some(snapshot)) => draft.transfer_of(name, *snapshot),
-                (true, None) => draft.step(name, FINAL),
-                (false, _) => draft.step(name, effect),
-            };
-            if effect == Effect::Snapshot {
-                snapshots.insert(one.on_db, ix);
-            }
-            let step = &mut draft.plan.steps[ix.at()];
-            step.optional = one.optional;
-            if !one.chained {
-                step.needs.clear();
-            }
-            if let Some(also) = one.also.filter(|_| ix.at() > 0) {
-                step.needs.push(crate::plan::graph::index(also % ix.at()));
-            }
-            step.needs.sort_unstable();
-            step.needs.dedup();
-        }
-        draft.plan
-    }
-
-    fn drawn() -> impl Strategy<Value = Vec<Drawn>> {
-        let one = (
-            proptest::bool::weighted(0.2),
-            0..13_usize,
-            proptest::bool::weighted(0.25),
-            proptest::bool::weighted(0.85),
-            proptest::option::weighted(0.1, 0..8_usize),
-        );
-        let one = one.prop_map(|(on_db, effect, optional, chained, also)| Drawn {
-            on_db,
-            effect,
-            optional,
-            chained,
-            also,
-        });
-        proptest::collection::vec(one, 1..8)
-    }
-
-    fn start_facts(which: usize) -> MachineFacts {
-        let mut facts = if which.is_multiple_of(2) { away() } else { switched() };
-        match which / 2 {
-            0 => {}
-            1 => facts.replica = ReplicaState::Absent,
-            2 => facts.replica = ReplicaState::Dirty,
-            _ => facts.cloud.power = Power::Unknown,
-        }
-        facts
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
-        #[test]
-        fn the_pass_finds_what_every_failure_path_finds(drawn in drawn(), which in 0..8_usize) {
-            let plan = build(&drawn);
-            let facts = facts_of(start_facts(which));
-            let log = FactLog::new(&facts);
-            let inventory = inventory();
-            let ground = Ground { plan: &plan, facts: &log, inventory: &inventory };
-            let states = plan.machines().into_iter();
-            let states = states.map(|name| (name.clone(), observed(&log, name).unwrap())).collect();
-            let mut paths = Paths { ground, found: BTreeSet::new() };
-            paths.explore(&Path { settled: Vec::new(), states, snapshots: BTreeMap::new() });
-            let verdict = prove(plan.clone(), &facts);
-            let by_pass: BTreeSet<(u32, &str)> =
-                verdict.diagnostics.iter().map(|d| (d.at.as_ref().unwrap().line, &*d.code)).collect();
-            let by_paths: BTreeSet<(u32, &str)> = paths.found.into_iter().collect();
-            prop_assert!(by_paths.is_subset(&by_pass), "missed: {:?} of {by_paths:?}", by_paths.difference(&by_pass));
-            // Merging loses nothing where chains are whole and no snapshot outlives a fork.
-            let whole = drawn.iter().all(|one| one.chained && one.effect < 11 && one.also.is_none());
-            if whole {
-                prop_assert_eq!(by_pass, by_paths);
-            }
-        }
     }
 }

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 
 use crate::base::{MachineName, Side};
 use crate::plan::facts::{CommitState, FactLog, Power, ReplicaState};
-use crate::verify::state::{Cause, Known, State, Twin};
+use crate::verify::state::{Cause, Guards, Known, Proof, State, Twin};
 
 /// The state that a machine was observed in. `None`: it was not observed.
 pub fn observed(facts: &FactLog<'_>, machine: &MachineName) -> Option<State> {
@@ -31,6 +31,10 @@ pub fn observed(facts: &FactLog<'_>, machine: &MachineName) -> Option<State> {
         onprem: twin("onprem.exists", "onprem.power")?,
         replica: Known::new(replica, Cause::Observed),
         commit: Known::new(commit, Cause::Observed),
+        proof: Known::new(Proof::None, Cause::Observed),
+        protected: false,
+        guards: Guards::default(),
+        aside: 0,
     })
 }
 

@@ -1,75 +1,30 @@
 //! The forward pass: once over the steps in their order, which is topological, with the few states that
 //! each machine may be in at that point. Linear in steps.
-//!
-//! A machine's `live` states are those in which its last step let the next one start: it succeeded, or
-//! it was `optional` and failed. Its `stopped` states are all others in which the chain may have come to
-//! rest. A step that does not need its machine's last step starts from both; a failure handler will
-//! start from the stopped ones of its attempt, a guard will fork and join the live ones.
 
-use std::collections::HashMap;
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 
 use crate::base::MachineName;
 use crate::plan::effect::Effect;
 use crate::plan::graph::{Plan, index};
 use crate::plan::step::{Kind, Step, StepIx, handle_from_json};
+use crate::verify::flow::Flow;
+use crate::verify::guards::Table;
 use crate::verify::observed::observed;
 use crate::verify::report::{Finding, Findings};
-use crate::verify::rules::{self, Ground, Look, RULES};
-use crate::verify::state::{State, StateSet};
-use crate::verify::step::{Act, SnapshotUse, failed, succeeded};
+use crate::verify::rules::{self, Ground, Look, RULES, STEP_RULES};
+use crate::verify::state::{Cause, Proof, State, StateSet};
+use crate::verify::step::{Act, failed, succeeded};
 
-/// Where one machine may be, at one point of the plan.
-struct Flow {
-    live: StateSet,
-    stopped: StateSet,
-    /// Its last step that can hold back the next one.
-    last: Option<StepIx>,
-    /// From this step on, no state has the source running: a snapshot taken since is of the last moment.
-    quiet_since: Option<StepIx>,
-    /// The last step that deletes every snapshot taken before.
-    all_snapshots_deleted_by: Option<StepIx>,
-    /// Snapshots that were given up one by one, and by which step.
-    released: HashMap<StepIx, StepIx>,
-    host_asked: bool,
-}
-
-impl Flow {
-    fn new(state: State) -> Flow {
-        Flow {
-            live: StateSet::of(state),
-            stopped: StateSet::default(),
-            last: None,
-            quiet_since: state.is_quiet().then(|| index(0)),
-            all_snapshots_deleted_by: None,
-            released: HashMap::new(),
-            host_asked: false,
-        }
-    }
-
-    fn look_at_quiet(&mut self, next: StepIx) {
-        if !self.live.iter().all(State::is_quiet) {
-            self.quiet_since = None;
-        } else if self.quiet_since.is_none() {
-            self.quiet_since = Some(next);
-        }
-    }
-
-    fn snapshot_use(&self, snapshot: StepIx) -> SnapshotUse {
-        let with_all = self.all_snapshots_deleted_by.filter(|by| snapshot < *by);
-        SnapshotUse {
-            is_current: self.quiet_since.is_some_and(|since| since <= snapshot),
-            deleted_by: with_all.or_else(|| self.released.get(&snapshot).copied()),
-        }
-    }
-}
-
-/// Everything the rules find in a plan.
-pub(super) fn pass(ground: &Ground<'_>) -> Findings {
+/// What the rules find in a plan, machine by machine.
+pub(super) fn pass<'a>(ground: &'a Ground<'a>, table: &'a Table<'a>, findings: &mut Findings) {
     let mut walk = Walk {
         ground,
+        table,
         snapshots: snapshots(ground.plan),
         flows: HashMap::new(),
-        findings: Findings::default(),
+        findings,
+        busy: OnceCell::new(),
         next: StateSet::default(),
     };
     for (ix, step) in ground.plan.iter() {
@@ -77,7 +32,16 @@ pub(super) fn pass(ground: &Ground<'_>) -> Findings {
             walk.step(ix, step, machine);
         }
     }
-    walk.findings
+}
+
+/// Nobody's state needs to be known for it.
+fn is_idle(step: &Step) -> bool {
+    matches!(step.effect, Effect::Nothing | Effect::Approved | Effect::Check { side: None, .. })
+}
+
+fn busy(plan: &Plan) -> HashSet<&MachineName> {
+    let busy = plan.steps.iter().filter(|step| !is_idle(step));
+    busy.filter_map(|step| step.machine.as_ref()).collect()
 }
 
 fn snapshots(plan: &Plan) -> HashMap<&str, StepIx> {
@@ -85,29 +49,31 @@ fn snapshots(plan: &Plan) -> HashMap<&str, StepIx> {
     taken.map(|(ix, step)| (step.id.as_str(), ix)).collect()
 }
 
-struct Walk<'a> {
+struct Walk<'a, 'f> {
     ground: &'a Ground<'a>,
+    table: &'a Table<'a>,
     /// The steps that take a snapshot, by id: what handles name.
     snapshots: HashMap<&'a str, StepIx>,
     /// `None`: the machine was not observed, which has been reported.
     flows: HashMap<&'a MachineName, Option<Flow>>,
-    findings: Findings,
+    findings: &'f mut Findings,
+    /// Machines that some step does more with than look, once somebody asks.
+    busy: OnceCell<HashSet<&'a MachineName>>,
     /// Room for the states after a step, used again for every step.
     next: StateSet,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> Walk<'a, '_> {
     fn step(&mut self, ix: StepIx, step: &'a Step, machine: &'a MachineName) {
-        // Nobody's state, and a machine that only such steps name is none of the plan's facts.
-        let idle = matches!(
-            step.effect,
-            Effect::Nothing | Effect::Approved | Effect::Check { side: None, .. }
-        );
-        if idle && !self.flows.contains_key(machine) {
-            return;
-        }
         let ground = self.ground;
-        let findings = &mut self.findings;
+        // A machine that only such steps name is none of the plan's facts.
+        if is_idle(step) && !self.flows.contains_key(machine) {
+            let busy = self.busy.get_or_init(|| busy(ground.plan));
+            if !busy.contains(machine) {
+                return;
+            }
+        }
+        let findings = &mut *self.findings;
         let flow = self.flows.entry(machine).or_insert_with(|| {
             let state = observed(ground.facts, machine);
             if state.is_none() {
@@ -121,50 +87,53 @@ impl<'a> Walk<'a> {
             let host = rules::host_connected(machine, ground.facts, ground.inventory);
             host.into_iter().for_each(|missing| findings.add(Finding::plain(ix, missing)));
         }
-        if flow.last.is_some_and(|last| !starts_after(ground.plan, step, last)) {
-            flow.live.join(&flow.stopped);
-            flow.look_at_quiet(ix);
-        }
+        flow.arrive(ground.plan, self.table, machine, ix, step);
+        approved(ground, flow, step);
         let snapshot = snapshot_of(step, &self.snapshots).map(|at| flow.snapshot_use(at));
-        let act = Act { at: ix, effect: step.effect, snapshot };
-        flow.stopped.join(&flow.live);
+        let vouches = vouches(ground, step);
+        let act = Act { at: ix, effect: step.effect, snapshot, vouches };
+        if flow.may_be_blocked(self.table, step) {
+            flow.stopped.join(&flow.live);
+        }
         self.next.clear();
-        for state in flow.live.iter() {
-            let kept = check(ground, machine, state, &act, findings);
+        for (nth, state) in flow.live.iter().enumerate() {
+            let look = Look { ground, machine, state, act: &act, gate: flow.gate };
+            let kept = check(look, nth == 0, findings);
             self.next.insert(succeeded(kept, &act));
-            for left in failed(kept, &act) {
-                flow.stopped.insert(left);
-                if step.optional {
-                    self.next.insert(left);
-                }
-            }
+            let after_failure = if step.optional { &mut self.next } else { &mut flow.stopped };
+            failed(kept, &act).into_iter().for_each(|left| after_failure.insert(left));
         }
         std::mem::swap(&mut flow.live, &mut self.next);
         flow.look_at_quiet(index(ix.at() + 1));
-        record(flow, ix, step, &self.snapshots);
+        record(ground.plan, flow, (ix, step), &self.snapshots);
     }
 }
 
-/// What the rules say of one state before one step; the state with which the proof goes on.
-fn check(
-    ground: &Ground<'_>,
-    machine: &MachineName,
-    state: &State,
-    act: &Act,
-    findings: &mut Findings,
-) -> State {
-    let mut state = *state;
+/// What the rules say of one state before one step; the state with which the proof goes on. Rules that do
+/// not look at the state are asked once per step.
+fn check(look: Look<'_>, is_first: bool, findings: &mut Findings) -> State {
+    if is_first {
+        for broken in STEP_RULES.iter().filter_map(|rule| rule(&look)) {
+            findings.add(Finding::broken(look.act.at, broken));
+        }
+    }
+    let mut state = *look.state;
     for rule in RULES {
-        if let Some(broken) = rule(&Look { ground, machine, state: &state, act }) {
+        if let Some(broken) = rule(&Look { state: &state, ..look }) {
             state = broken.repaired;
-            findings.add(Finding::broken(act.at, broken));
+            findings.add(Finding::broken(look.act.at, broken));
         }
     }
     state
 }
 
 /// What a step does to the machine's snapshots and its chain.
-fn record(flow: &mut Flow, ix: StepIx, step: &Step, snapshots: &HashMap<&str, StepIx>) {
+fn record(
+    plan: &Plan,
+    flow: &mut Flow,
+    (ix, step): (StepIx, &Step),
+    snapshots: &HashMap<&str, StepIx>,
+) {
     match step.effect {
         Effect::Commit => flow.all_snapshots_deleted_by = Some(ix),
         Effect::ReleaseSnapshot => {
@@ -172,20 +141,43 @@ fn record(flow: &mut Flow, ix: StepIx, step: &Step, snapshots: &HashMap<&str, St
                 flow.released.insert(snapshot, ix);
             }
         }
-        // From now on its home is a host that was chosen; the step itself refuses one that is not there.
+        // From now on its home is a host that was chosen, and looked at.
         Effect::CreateOnprem { .. } => flow.host_asked = true,
+        Effect::Approved => flow.gate = Some(ix),
         _ => {}
     }
     if step.kind != Kind::Notify {
-        flow.last = Some(ix);
+        flow.placed(plan, ix, step);
     }
 }
 
-/// The step starts only if `last` let it: directly, or through one step between (a barrier that needs
-/// it). An edge farther away is not looked for: the answer is then the careful one.
-fn starts_after(plan: &Plan, step: &Step, last: StepIx) -> bool {
-    let needs = |step: &Step| step.needs.binary_search(&last).is_ok();
-    needs(step) || step.needs.iter().any(|between| needs(plan.step(*between)))
+/// A gate of no machine that opened since the machine's last step: somebody looked.
+fn approved(ground: &Ground<'_>, flow: &mut Flow, step: &Step) {
+    let plan = ground.plan;
+    for at in &step.needs {
+        let gate = plan.step(*at);
+        if gate.machine.is_some() || gate.effect != Effect::Approved {
+            continue;
+        }
+        flow.gate = flow.gate.max(Some(*at));
+        let act =
+            Act { at: *at, effect: gate.effect, snapshot: None, vouches: vouches(ground, gate) };
+        flow.live = flow.live.map(|state| match state.side(state.active).cause {
+            Cause::Done(since) | Cause::Failed(since) if since > *at => state,
+            _ => succeeded(state, &act),
+        });
+    }
+}
+
+/// What the success of a step says of the side that runs.
+fn vouches(ground: &Ground<'_>, step: &Step) -> Proof {
+    match step.effect {
+        Effect::Check { asserts: true, .. } => Proof::Given,
+        Effect::Approved if rules::is_ignored(step) => Proof::Ignored,
+        Effect::Approved => Proof::Given,
+        Effect::Nothing if rules::rests_on_a_check(ground, step) => Proof::Given,
+        _ => Proof::None,
+    }
 }
 
 fn needs_host(effect: Effect) -> bool {
@@ -197,7 +189,7 @@ fn needs_host(effect: Effect) -> bool {
 fn snapshot_of(step: &Step, snapshots: &HashMap<&str, StepIx>) -> Option<StepIx> {
     let uses = matches!(
         step.effect,
-        Effect::Transfer { from_snapshot: true, .. } | Effect::ReleaseSnapshot
+        Effect::Transfer { from_snapshot: true, .. } | Effect::ReleaseSnapshot | Effect::StartCopy
     );
     let args = step.args.as_object().filter(|_| uses)?;
     args.values().filter_map(handle_from_json).find_map(|id| snapshots.get(id).copied())

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::plan::graph::Plan;
+use crate::plan::scope::Acknowledgement;
 use crate::plan::step::{Step, StepIx};
 use crate::source::Span;
-use crate::verify::rules::Broken;
+use crate::verify::rules::{Broken, severity};
 
 /// One rule broken by one step.
 pub(super) struct Finding {
@@ -26,7 +27,23 @@ impl Finding {
 
     /// A prerequisite that does not hold, with its way out.
     pub fn plain(step: StepIx, (message, help): (String, &str)) -> Finding {
-        Finding { step, code: "H009", message, help: help.to_owned(), because: Vec::new() }
+        Finding::new(step, "H009", message, help)
+    }
+
+    /// Something that no single state shows.
+    pub fn new(
+        step: StepIx,
+        code: &'static str,
+        message: String,
+        help: impl Into<String>,
+    ) -> Finding {
+        Finding { step, code, message, help: help.into(), because: Vec::new() }
+    }
+
+    /// The same, with a step that made it so.
+    pub fn because(mut self, step: StepIx, what: impl Into<String>) -> Finding {
+        self.because.push((step, what.into()));
+        self
     }
 }
 
@@ -45,25 +62,43 @@ impl Findings {
         }
     }
 
-    /// As diagnostics. The same mistake at the same place (a loop over machines) is told once, with the
-    /// other machines named.
-    pub fn diagnostics(self, plan: &Plan) -> Vec<Diagnostic> {
-        let mut told: Vec<(Finding, Vec<StepIx>)> = Vec::new();
-        let mut places: HashMap<(&'static str, &Span, &[Span], String), usize> = HashMap::new();
+    /// As diagnostics, in the order of the steps, each with the acknowledgement that answers it. The same
+    /// mistake at the same place (a loop over machines) is told once, with the other machines named.
+    pub fn diagnostics(mut self, plan: &Plan) -> Vec<(Diagnostic, Option<&Acknowledgement>)> {
+        self.0.sort_by_key(|finding| finding.step);
+        let mut told: Vec<(Finding, Vec<StepIx>, Option<usize>)> = Vec::new();
+        let mut places: HashMap<(&'static str, &Span, &[Span], String, Option<usize>), usize> =
+            HashMap::new();
         for finding in self.0 {
             let step = plan.step(finding.step);
             let says = without_name(&finding.message, step);
-            let key = (finding.code, &step.origin.at, &*step.origin.via, says);
+            let answer = answer(plan, &finding);
+            let key = (finding.code, &step.origin.at, &*step.origin.via, says, answer);
             match places.get(&key) {
                 Some(first) => told[*first].1.push(finding.step),
                 None => {
                     places.insert(key, told.len());
-                    told.push((finding, Vec::new()));
+                    told.push((finding, Vec::new(), answer));
                 }
             }
         }
-        told.into_iter().map(|(finding, others)| draw(plan, finding, &others)).collect()
+        let drawn = told.into_iter().map(|(finding, others, answer)| {
+            (draw(plan, finding, &others), answer.map(|at| &plan.acknowledged[at]))
+        });
+        drawn.collect()
     }
+}
+
+/// The acknowledgement that answers a warning: the one written last of those around its step. An error
+/// cannot be answered.
+fn answer(plan: &Plan, finding: &Finding) -> Option<usize> {
+    if severity(finding.code) == Severity::Error {
+        return None;
+    }
+    let scope = plan.step(finding.step).scope;
+    plan.acknowledged
+        .iter()
+        .rposition(|known| known.code == finding.code && plan.is_within(scope, known.scope))
 }
 
 /// What is said whatever the machine's name: equal for the turns of a loop.
@@ -89,8 +124,11 @@ fn draw(plan: &Plan, finding: Finding, others: &[StepIx]) -> Diagnostic {
         };
         message = format!("{message}; the same for {}{more}", names.join(", "));
     }
-    let mut diagnostic =
-        Diagnostic::error(finding.code, message).help(finding.help).at(step.origin.at.clone());
+    let diagnostic = match severity(finding.code) {
+        Severity::Error => Diagnostic::error(finding.code, message),
+        _ => Diagnostic::warning(finding.code, message),
+    };
+    let mut diagnostic = diagnostic.help(finding.help).at(step.origin.at.clone());
     // Outermost call first; the last frame is the step itself.
     for (at, frame) in (1..).zip(step.origin.via.iter()) {
         let is_step = at == step.origin.via.len();

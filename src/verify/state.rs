@@ -15,6 +15,8 @@ pub enum Twin {
     Unknown,
     /// There is no such side.
     Missing,
+    /// A person declared it lost: it is off for good, and nothing can be read from it.
+    Lost,
 }
 
 impl Twin {
@@ -58,6 +60,53 @@ impl<T> Known<T> {
     }
 }
 
+/// What vouches for the side that runs: what a commit rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Nobody looked since it started.
+    None,
+    /// Somebody looked, and the plan goes on whatever was seen.
+    Ignored,
+    /// A check succeeded or a person agreed since it started.
+    Given,
+}
+
+/// Guards remembered at once, per machine; of any more both outcomes are taken together.
+pub const GUARDS_MAX: usize = 4;
+
+/// What a state knows of conditions: which were met on the way here, and how they came out. A condition
+/// has one value in a run, so what is known stays true.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Guards([u32; GUARDS_MAX]);
+
+impl Guards {
+    /// How a condition came out, if it was met.
+    pub fn value(&self, cond: u32) -> Option<bool> {
+        let lane = self.0.iter().find(|lane| **lane >> 1 == cond + 1)?;
+        Some(lane & 1 == 1)
+    }
+
+    /// The same, with a condition's value; unchanged when there is no room.
+    #[must_use]
+    pub fn with(mut self, cond: u32, value: bool) -> Guards {
+        if let Some(lane) = self.0.iter_mut().find(|lane| **lane == 0) {
+            *lane = (cond + 1) << 1 | u32::from(value);
+            self.0.sort_unstable_by(|a, b| b.cmp(a));
+        }
+        self
+    }
+
+    /// The same, without a condition that nothing will ask for any more.
+    #[must_use]
+    pub fn without(mut self, cond: u32) -> Guards {
+        if let Some(lane) = self.0.iter_mut().find(|lane| **lane >> 1 == cond + 1) {
+            *lane = 0;
+            self.0.sort_unstable_by(|a, b| b.cmp(a));
+        }
+        self
+    }
+}
+
 /// One thing that a machine may be. Equal when the values are: witnesses do not count, so the states of
 /// one machine stay few, however long its chain is.
 #[derive(Clone, Copy, Debug)]
@@ -72,13 +121,24 @@ pub struct State {
     pub replica: Known<ReplicaState>,
     /// Where the last switch stands.
     pub commit: Known<CommitState>,
+    /// What vouches for the side that runs.
+    pub proof: Known<Proof>,
+    /// This plan protects it towards the cloud.
+    pub protected: bool,
+    /// What is known of guards.
+    pub guards: Guards,
+    /// Clean-ups that it only passes through: behind them its chain has come to rest. One bit each.
+    pub aside: u8,
 }
 
 impl PartialEq for State {
     fn eq(&self, other: &State) -> bool {
-        let values =
-            |s: &State| (s.active, s.cloud.value, s.onprem.value, s.replica.value, s.commit.value);
-        values(self) == values(other)
+        let sides = |s: &State| (s.active, s.cloud.value, s.onprem.value);
+        let rest = |s: &State| (s.replica.value, s.commit.value, s.proof.value, s.protected);
+        sides(self) == sides(other)
+            && rest(self) == rest(other)
+            && self.guards == other.guards
+            && self.aside == other.aside
     }
 }
 
@@ -132,6 +192,14 @@ impl StateSet {
     /// Takes every state out and keeps the room.
     pub fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// Every state changed, those that became equal taken together.
+    #[must_use]
+    pub fn map(&self, change: impl Fn(State) -> State) -> StateSet {
+        let mut changed = StateSet::default();
+        self.iter().for_each(|state| changed.insert(change(*state)));
+        changed
     }
 
     /// In the order found.

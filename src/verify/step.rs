@@ -2,10 +2,10 @@
 //! knows; rules only look.
 
 use crate::base::Side;
-use crate::plan::effect::{Effect, Mode};
+use crate::plan::effect::Effect;
 use crate::plan::facts::{CommitState, ReplicaState};
 use crate::plan::step::StepIx;
-use crate::verify::state::{Cause, Known, State, Twin};
+use crate::verify::state::{Cause, Known, Proof, State, Twin};
 
 /// The snapshot that a transfer reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Act {
     pub effect: Effect,
     /// The snapshot it was given.
     pub snapshot: Option<SnapshotUse>,
+    /// What its success says of the side that runs.
+    pub vouches: Proof,
 }
 
 /// The state after the step succeeded. On and off are not changed twice: a start or stop of a side that
@@ -32,14 +34,17 @@ pub struct Act {
 pub fn succeeded(mut state: State, act: &Act) -> State {
     let done = Cause::Done(act.at);
     match act.effect {
-        Effect::Nothing
-        | Effect::Approved
-        | Effect::Check { .. }
-        | Effect::Snapshot
-        | Effect::ReleaseSnapshot
-        | Effect::StartCopy
-        | Effect::DeleteCopy
-        | Effect::ReverseReplicate => state,
+        Effect::Nothing | Effect::Approved | Effect::Check { .. } => looked(state, act, done),
+        Effect::Snapshot | Effect::ReleaseSnapshot | Effect::StartCopy | Effect::DeleteCopy => {
+            state
+        }
+        Effect::ReverseReplicate => {
+            state.protected = true;
+            if state.replica.value != ReplicaState::Current {
+                state.replica = Known::new(ReplicaState::Stale, done);
+            }
+            state
+        }
         Effect::Transfer { .. } => {
             state.replica = Known::new(transferred(&state, act), done);
             state
@@ -50,14 +55,18 @@ pub fn succeeded(mut state: State, act: &Act) -> State {
         Effect::Start(side) => started(state, side, Twin::On, done),
         Effect::Commit => {
             state.commit = Known::new(CommitState::Committed, done);
+            state.protected = false;
             state.with_side(Side::Cloud, Known::new(Twin::Missing, done))
         }
         Effect::CommitFailover => {
             state.commit = Known::new(CommitState::Committed, done);
             state
         }
-        Effect::DeclareLost(side) => state.with_side(side, Known::new(Twin::Off, done)),
-        Effect::CreateOnprem { .. } if state.onprem.value == Twin::Missing => {
+        Effect::DeclareLost(side) => declared_lost(state, side, done),
+        Effect::CreateOnprem { moves } if moves || state.onprem.value == Twin::Missing => {
+            if moves {
+                state.replica = Known::new(ReplicaState::Absent, done);
+            }
             state.with_side(Side::Onprem, Known::new(Twin::Off, done))
         }
         Effect::CreateOnprem { .. } => state,
@@ -86,18 +95,62 @@ pub fn failed(state: State, act: &Act) -> [State; 2] {
             [refused, started(state, side, Twin::Unknown, cause)]
         }
         Effect::Commit => [state, state.with_side(Side::Cloud, Known::new(Twin::Missing, cause))],
-        Effect::CreateOnprem { .. } | Effect::CommitFailover | Effect::DeclareLost(_) => {
-            [state, succeeded(state, act)]
+        Effect::ReverseReplicate => {
+            let mut dirty = state;
+            dirty.replica = Known::new(ReplicaState::Dirty, cause);
+            [state, dirty]
         }
-        Effect::Nothing
-        | Effect::Approved
-        | Effect::Check { .. }
+        Effect::CreateOnprem { .. } | Effect::CommitFailover => {
+            [state, worded(succeeded(state, act), cause)]
+        }
+        Effect::Nothing | Effect::Approved | Effect::Check { .. } => {
+            [doubted(state, act, cause); 2]
+        }
+        Effect::DeclareLost(_)
         | Effect::Snapshot
         | Effect::ReleaseSnapshot
         | Effect::StartCopy
-        | Effect::DeleteCopy
-        | Effect::ReverseReplicate => [state; 2],
+        | Effect::DeleteCopy => [state; 2],
     }
+}
+
+/// The same, whatever was done with the step's failure as its witness.
+fn worded(mut state: State, cause: Cause) -> State {
+    let Cause::Failed(at) = cause else { return state };
+    let done = Cause::Done(at);
+    for known in [&mut state.replica.cause, &mut state.commit.cause, &mut state.onprem.cause] {
+        if *known == done {
+            *known = cause;
+        }
+    }
+    state
+}
+
+/// Somebody looked at the machine, and it was well.
+fn looked(mut state: State, act: &Act, done: Cause) -> State {
+    if act.vouches == Proof::Given || state.proof.value == Proof::None {
+        state.proof = match act.vouches {
+            Proof::None => state.proof,
+            given => Known::new(given, done),
+        };
+    }
+    state
+}
+
+/// Somebody looked, it was not well, and the plan may go on all the same.
+fn doubted(mut state: State, act: &Act, cause: Cause) -> State {
+    if act.vouches != Proof::None && state.proof.value == Proof::None {
+        state.proof = Known::new(Proof::Ignored, cause);
+    }
+    state
+}
+
+/// Nothing will ever be read from that side again: what the other one has is all there is.
+fn declared_lost(mut state: State, side: Side, done: Cause) -> State {
+    if state.active == side && state.replica.value == ReplicaState::Stale {
+        state.replica = Known::new(ReplicaState::Current, done);
+    }
+    state.with_side(side, Known::new(Twin::Lost, done))
 }
 
 /// What a verified transfer leaves: a copy of stopped disks is current, any other is of an earlier moment.
@@ -107,21 +160,29 @@ fn transferred(state: &State, act: &Act) -> ReplicaState {
 }
 
 /// The machine runs on `side`, for all we know: that side holds the live data from now on, and the other
-/// side's disks are of an earlier moment.
+/// side's disks are of an earlier moment. A switch that was not committed is taken back by starting the
+/// side it came from: then nothing waits for a commit, and the disks that were left have diverged.
 fn started(mut state: State, side: Side, twin: Twin, cause: Cause) -> State {
+    state.proof = Known::new(Proof::None, cause);
     if state.active == side {
         if state.replica.value == ReplicaState::Current {
             state.replica = Known::new(ReplicaState::Stale, cause);
         }
     } else {
+        let back = is_way_back(&state, side);
+        let left = if back { ReplicaState::Diverged } else { ReplicaState::Stale };
+        let commit = if back { CommitState::Committed } else { CommitState::Pending };
         state.active = side;
-        state.replica = Known::new(ReplicaState::Stale, cause);
-        state.commit = Known::new(CommitState::Pending, cause);
+        state.replica = Known::new(left, cause);
+        state.commit = Known::new(commit, cause);
+        state.protected = false;
     }
     state.with_side(side, Known::new(twin, cause))
 }
 
-/// A transfer that sends changes only.
-pub fn is_delta(effect: Effect) -> bool {
-    matches!(effect, Effect::Transfer { mode: Mode::Delta, .. })
+/// Starting this side takes back a switch that waits for its commit.
+pub fn is_way_back(state: &State, side: Side) -> bool {
+    state.active != side
+        && state.commit.value == CommitState::Pending
+        && matches!(state.replica.value, ReplicaState::Stale | ReplicaState::Diverged)
 }

@@ -114,7 +114,7 @@ fn output(of: &str, name: &str) -> Json {
     json!({ "of": of, "output": name })
 }
 
-fn op(op: &str, args: [Json; 2]) -> Json {
+fn op(op: &str, args: &[Json; 2]) -> Json {
     json!({ "op": op, "args": args })
 }
 
@@ -124,7 +124,7 @@ async fn a_condition_of_the_script_fails_the_step_when_it_holds() {
     bench.did("run_command", sh("echo seven")).await;
     let args = |wanted: i64| {
         json!({
-            "condition": { "deferred": op("==", [output("run_command", "status"), json!({ "value": wanted })]) },
+            "condition": { "deferred": op("==", &[output("run_command", "status"), json!({ "value": wanted })]) },
             "message": { "text": ["it said ", { "deferred": output("run_command", "stdout") }] },
         })
     };
@@ -165,7 +165,7 @@ async fn a_wait_looks_again_until_its_condition_holds() {
 
     // What is read beside the probes stays as it was.
     bench.did("run_command", sh("true")).await;
-    let never = json!({ "condition": { "until": op("==", [output("run_command", "status"), json!({ "value": 1 })]) }, "probes": [] });
+    let never = json!({ "condition": { "until": op("==", &[output("run_command", "status"), json!({ "value": 1 })]) }, "probes": [] });
     let mut never = bench.attempt("wait_until.3", &never);
     never.limit = Some(Duration::from_millis(50));
     assert_eq!(never.go().await.unwrap_err().class, Class::TimedOut);

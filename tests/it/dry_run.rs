@@ -1,6 +1,7 @@
 //! The dry run of every script we ship, over the inventory we ship and machines that are away: what a
 //! reviewer reads.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use camino::Utf8Path;
@@ -14,7 +15,7 @@ use homing::render::Review;
 use homing::render::style::Style;
 use homing::render::text::text;
 use homing::source::MemoryWorld;
-use homing::trace::Request;
+use homing::trace::{Request, stdlib_docs};
 
 use crate::support::observed::{away, told};
 
@@ -34,9 +35,20 @@ fn inventory() -> Inventory {
 
 /// The page of `homing plan`, and holds it to what every page promises.
 fn page(script: &str, given: &[(&str, &str)], observed: &str) -> String {
-    let path = scripts().join(script);
-    let files = std::fs::read_to_string(&path).into_iter().map(|text| (script.into(), text));
-    let world = MemoryWorld(files.collect());
+    let text = std::fs::read_to_string(scripts().join(script)).unwrap_or_default();
+    let (page, mistakes) = compiled(script, &text, given, observed);
+    assert_eq!(mistakes, Vec::<String>::new(), "{script}");
+    page
+}
+
+/// The page of a script's text, empty where it was refused; and what was found, by code and message.
+fn compiled(
+    script: &str,
+    text_of_it: &str,
+    given: &[(&str, &str)],
+    observed: &str,
+) -> (String, Vec<String>) {
+    let world = MemoryWorld([(script.into(), text_of_it.to_owned())].into());
     let inventory = inventory();
     let mut facts = away(&inventory);
     told(&mut facts, observed);
@@ -49,8 +61,9 @@ fn page(script: &str, given: &[(&str, &str)], observed: &str) -> String {
         facts: &FactLog::new(&facts),
         allocated: None,
     });
-    assert_eq!(compiled.diagnostics, [], "{script}");
-    let verified = compiled.plan.unwrap();
+    let found = compiled.diagnostics.iter().map(|one| format!("{}: {}", one.code, one.message));
+    let found = found.collect();
+    let Some(verified) = compiled.plan else { return (String::new(), found) };
     let plan = verified.plan();
     let estimates = estimate(&verified, &inventory, &facts, &History::default());
     let sentences = Review::sentences(plan, &inventory, &facts);
@@ -59,7 +72,67 @@ fn page(script: &str, given: &[(&str, &str)], observed: &str) -> String {
     let page = text(&review, Style::PLAIN);
     let wide: Vec<&str> = page.lines().filter(|line| line.chars().count() > COLUMNS).collect();
     assert_eq!(wide, Vec::<&str>::new(), "{script}");
-    page
+    (page, found)
+}
+
+/// Every function of the standard library, each used as its own text says. `main` is what `homing run
+/// std/failback -p machine=web-01` traces.
+const LIBRARY: &[(&str, &str)] = &[
+    ("std/drill::main", "-p machine=web-01"),
+    ("std/drill::rehearse", "drill::rehearse(vm(\"web-01\"));"),
+    ("std/failback::main", "-p machine=web-01"),
+    ("std/failback::planned", "failback::planned(vm(\"web-01\"), #{ grace: \"3m\" });"),
+    (
+        "std/failback::switch_over",
+        "let web = vm(\"web-01\");\nfailback::synchronize(web);\n\
+         failback::switch_over(web, #{ check: |m| check(m, #{ hold: \"30s\" }) });",
+    ),
+    (
+        "std/failback::synchronize",
+        "for m in vms(\"\") { failback::synchronize(m, #{ bandwidth: \"50MiB/s\" }); }",
+    ),
+    (
+        "std/failback::to_alternate_host",
+        "failback::to_alternate_host(vm(\"web-02\"), #{ host: \"hv-01\", network: \"prod\" });",
+    ),
+    (
+        "std/waves::canary",
+        "let o = #{ first: 1, hold: \"5m\", size: 2 };\n\
+         waves::canary(vms(\"\"), o, |m| failback::synchronize(m));",
+    ),
+    (
+        "std/waves::run",
+        "waves::run(vms(\"\"), #{ size: 2, max_failed: 1 }, |m| failback::synchronize(m));",
+    ),
+    ("std/waves::tiers", "waves::tiers(vms(\"\"), #{ gate: \"Next tier?\" });"),
+];
+
+fn of_library(function: &str, uses: &str) -> (String, Vec<String>) {
+    let (module, name) = function.split_once("::").unwrap();
+    if name == "main" {
+        let given = uses.strip_prefix("-p ").and_then(|given| given.split_once('='));
+        return compiled(module, "", &[given.unwrap()], "");
+    }
+    let modules: BTreeSet<String> = stdlib_docs().into_iter().map(|one| one.module).collect();
+    let used = modules.iter().filter_map(|module| {
+        let short = module.strip_prefix("std/")?;
+        uses.contains(&format!("{short}::")).then(|| format!("import \"{module}\" as {short};\n"))
+    });
+    let text = format!("{}{uses}\n", used.collect::<String>());
+    compiled("library.rhai", &text, &[], "")
+}
+
+#[test]
+fn every_function_of_the_library_has_a_page_here() {
+    let there: BTreeSet<String> =
+        stdlib_docs().iter().map(|one| format!("{}::{}", one.module, one.name)).collect();
+    let here: BTreeSet<String> = LIBRARY.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(here, there, "each needs a line in LIBRARY, and its snapshot");
+    for (name, uses) in LIBRARY {
+        let (page, mistakes) = of_library(name, uses);
+        assert_eq!(mistakes, Vec::<String>::new(), "{name}");
+        insta::assert_snapshot!(name.replace("::", ".").replace('/', "."), page);
+    }
 }
 
 #[test]
@@ -109,9 +182,4 @@ fn everything_in_the_downtime() {
 fn a_commit_that_was_left_open() {
     let open = "// facts: * where=home cloud.power=off onprem.power=on commit=pending";
     insta::assert_snapshot!(page("commit.rhai", &[], open));
-}
-
-#[test]
-fn the_library_without_a_script() {
-    insta::assert_snapshot!(page("std/failback", &[("machine", "db-01")], ""));
 }

@@ -191,7 +191,8 @@ async fn web(status: u16) -> (u16, tokio::task::JoinHandle<String>) {
         let is_whole = |asked: &[u8]| {
             let text = String::from_utf8_lossy(asked);
             text.split_once("\r\n\r\n").is_some_and(|(head, body)| {
-                head.contains(&format!("Content-Length: {}", body.len()))
+                let length = format!("content-length: {}", body.len());
+                head.starts_with("GET ") || head.to_lowercase().contains(&length)
             })
         };
         while !is_whole(&asked) && peer.read_buf(&mut asked).await.unwrap() > 0 {}
@@ -241,6 +242,31 @@ async fn checks_ask_ports_and_pages() {
     assert!(bad.message.contains("answers 500"), "{bad:?}");
     let homeless = check(&bench, json!({ "tcp": 22, "side": "onprem" })).await.unwrap_err();
     assert!(homeless.class == Class::Permanent && homeless.message.contains("address"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_runs_a_listed_command_and_asks_the_side_that_runs() {
+    let bench = Bench::new().await;
+    let sh = |line: &str| json!({ "command": ["/bin/sh", "-c", line], "every": "20ms" });
+    let good = check(&bench, sh("echo all is well")).await.unwrap();
+    assert!(good["detail"].as_str().unwrap().ends_with("status 0: all is well"), "{good}");
+    let bad = check(&bench, sh("echo it is not >&2; exit 2")).await.unwrap_err();
+    assert!(bad.class == Class::TimedOut && bad.message.contains("status 2: it is not"), "{bad:?}");
+    let slow = check(&bench, sh("sleep 60")).await.unwrap_err();
+    assert!(slow.message.contains("did not end within"), "{slow:?}");
+    let unlisted = json!({ "command": ["/bin/bash", "-c", "true"] });
+    bench.refused_with("check", unlisted, "H323").await;
+
+    bench.did("check", json!({})).await;
+    bench.switch_over().await;
+    bench.did("check", json!({})).await;
+    bench.boot_by_hand(Side::Cloud).await;
+    bench.refused("check", "H312").await;
+    bench.did("check", json!({ "side": "onprem" })).await;
+    bench.stop_by_hand(Side::Cloud).await;
+    bench.stop_by_hand(Side::Onprem).await;
+    let off = check(&bench, json!({ "every": "20ms" })).await.unwrap_err();
+    assert!(off.message.contains("runs on neither side"), "{off:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -107,5 +107,5 @@ fn the_library_can_be_watched_and_a_missing_script_cannot() {
     let ground = Ground::new();
     ground.homing(&["watch", "gone.rhai"]).exit(2).says(&["there is no script"]);
     let talk = ground.listen(&["watch", "std/failback", "-p", "machine=web-01"]);
-    talk.until("ok: 10 steps");
+    talk.until("steps, digest");
 }

@@ -199,7 +199,7 @@ fn probes(value: &Json, earlier: &Earlier<'_>) -> Result<(), String> {
         let step = earlier.step(probe["step"].as_str().ok_or("a probe of it has no step")?)?;
         let same = probe["primitive"] == step.primitive
             && probe["args"] == *step.args
-            && probe["machine"].as_str() == step.machine.as_ref().map(|machine| machine.as_str());
+            && probe["machine"].as_str() == step.machine.as_ref().map(MachineName::as_str);
         same.then_some(()).ok_or_else(|| format!("its probe is not as step `{}`", step.id))
     })
 }

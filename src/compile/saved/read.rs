@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::base::{Digest, Json, MachineName, PlanId, StepId};
+use crate::compile::prove;
 use crate::compile::saved::args::{Earlier, check_args};
 use crate::compile::saved::scopes::{self, ScopeRecord};
 use crate::compile::saved::seal;
@@ -19,7 +20,7 @@ use crate::plan::scope::{Acknowledgement, Scope, ScopeIx, ScopeKind};
 use crate::plan::step::{Origin, Reversibility, Step, StepIx};
 use crate::primitives::contract::Subject;
 use crate::source::Span;
-use crate::verify::{VerifiedPlan, verify};
+use crate::verify::VerifiedPlan;
 
 /// What came of reading a saved plan.
 #[derive(Clone, Debug, Default)]
@@ -130,7 +131,7 @@ pub fn load(text: &str, inventory: &Inventory, facts: &Facts) -> Loaded {
     if any_error(&loaded.diagnostics) {
         return loaded;
     }
-    let verdict = verify(plan, &log, inventory);
+    let verdict = prove(plan, &log, inventory);
     loaded.diagnostics.extend(verdict.diagnostics);
     match verdict.plan {
         Some(proved) if *proved.digest() == document.digest => loaded.plan = Some(proved),

@@ -263,7 +263,7 @@ shutdown_azure_vm(vm("web-01")).after(copy);"#,
         text: "`.on_failure(..)`, `.always(..)` and `.then_continue()` belong to the `attempt(..)` right before them, `.otherwise(..)` to its `when(..)`: each at most once, `on_failure` before `always`, `then_continue` behind an `on_failure`, and nothing written in between.",
         wrong: Some(
             r#"let web = vm("web-01");
-attempt(|| { snapshot(web); })
+attempt(|| { check(web, #{ side: "cloud" }); })
     .always(|| { notify(#{ text: "tried", command: ["/bin/true"] }); })
     .then_continue();"#,
         ),

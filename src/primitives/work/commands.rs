@@ -1,8 +1,17 @@
-//! The allow-list: the only programs that a script may start, word by word, never through a shell.
+//! The allow-list: the only programs that a script may start, word by word, never through a shell; and
+//! starting them on this computer.
 
+use std::collections::BTreeMap;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::base::MachineName;
 use crate::diagnostic::Diagnostic;
 use crate::plan::inventory::Inventory;
+use crate::primitives::contract::Ctx;
 use crate::run::failure::Failure;
+use crate::sites::commands::{Command, Ran};
+use crate::sites::process::{self, NoEnd};
 
 /// The code of everything that is not on the list.
 const CODE: &str = "H323";
@@ -40,6 +49,48 @@ fn way_out(inventory: &Inventory) -> String {
     format!(
         "add it as [commands.NAME] argv = [..] (`*` stands for any one argument); listed are: {listed}"
     )
+}
+
+/// A command with its whole environment: it sees what it is given and nothing else.
+pub fn command(argv: &[String], mut env: BTreeMap<String, String>, ctx: &dyn Ctx) -> Command {
+    env.extend(std::env::var("PATH").ok().map(|path| ("PATH".to_owned(), path)));
+    let own = [
+        ("HOMING_RUN", Some(ctx.run().as_str())),
+        ("HOMING_STEP", Some(ctx.step().as_str())),
+        ("HOMING_STEP_KEY", Some(ctx.key().as_str())),
+        ("HOMING_MACHINE", ctx.machine().map(MachineName::as_str)),
+    ];
+    let own = own.into_iter();
+    env.extend(own.filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))));
+    Command { argv: argv.to_vec(), env }
+}
+
+/// Runs a command on this computer, in the inventory's folder. `stop` ends it.
+///
+/// # Errors
+/// Permanent when it was not started, transient when it was and its end is unknown; cancelled.
+pub async fn here(
+    command: Command,
+    ctx: &dyn Ctx,
+    stop: CancellationToken,
+) -> Result<Ran, Failure> {
+    let folder = ctx.inventory().folder.clone().into_std_path_buf();
+    let folder = if folder.as_os_str().is_empty() { ".".into() } else { folder };
+    let shown = command.argv.join(" ");
+    let running = tokio::task::spawn_blocking(move || {
+        process::run(&command, &folder, &|| stop.is_cancelled())
+    });
+    match running.await {
+        Ok(Ok(ran)) => Ok(ran),
+        Ok(Err(NoEnd::Stopped)) | Err(_) => Err(Failure::cancelled()),
+        Ok(Err(NoEnd::NotStarted(error))) => {
+            Err(Failure::permanent(format!("`{shown}` cannot be started: {error}"))
+                .help("see that the program is there and may be executed"))
+        }
+        Ok(Err(NoEnd::Lost(error))) => {
+            Err(Failure::transient(format!("`{shown}` was cut off: {error}")))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod http;
 pub mod keys;
 pub mod moving;
 pub mod options;
+pub mod probing;
 pub mod sides;
 pub mod stopping;
 pub mod taken;

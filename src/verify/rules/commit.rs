@@ -4,7 +4,7 @@ use crate::base::Side;
 use crate::plan::effect::Effect;
 use crate::plan::facts::{CommitState, ReplicaState};
 use crate::verify::rules::{Broken, Look, noun};
-use crate::verify::state::{Cause, Known, Twin};
+use crate::verify::state::{Cause, Known, Proof, Twin};
 
 /// H004: the commit deletes the cloud side, so the machine must live on-prem by then.
 pub(super) fn commits_too_early(look: &Look<'_>) -> Option<Broken> {
@@ -28,6 +28,7 @@ pub(super) fn commits_too_early(look: &Look<'_>) -> Option<Broken> {
     repaired.onprem = Known::assumed(Twin::On);
     repaired.commit = Known::assumed(CommitState::Pending);
     repaired.replica = Known::assumed(ReplicaState::Stale);
+    repaired.proof = Known::assumed(Proof::Given);
     let broken = Broken::new("H004", repaired, message, help);
     let cause = if state.active == Side::Cloud { state.cloud.cause } else { state.onprem.cause };
     Some(broken.because(cause, "this is the last that changed it", "if this fails, it may not run"))
@@ -61,6 +62,7 @@ pub(super) fn uses_what_was_deleted(look: &Look<'_>) -> Option<Broken> {
     let (what, cause) = match look.act.effect {
         Effect::Transfer { .. } => {
             let deleted_by = look.act.snapshot?.deleted_by?;
+            repaired.protected = true;
             ("the snapshot".to_owned(), Cause::Done(deleted_by))
         }
         effect => {
@@ -69,6 +71,9 @@ pub(super) fn uses_what_was_deleted(look: &Look<'_>) -> Option<Broken> {
             if twin.value != Twin::Missing
                 || !matches!(twin.cause, Cause::Done(_) | Cause::Failed(_))
             {
+                return None;
+            }
+            if creates_it(look, side) {
                 return None;
             }
             repaired = repaired.with_side(side, Known::assumed(Twin::Off));
@@ -89,13 +94,31 @@ pub(super) fn uses_what_was_deleted(look: &Look<'_>) -> Option<Broken> {
     Some(broken.because(cause, "deleted here", "even if this fails, it may be deleted"))
 }
 
+/// The start makes the machine there anew: its disks are a replica that was written since, and only what
+/// that replica is worth counts.
+pub(super) fn creates_it(look: &Look<'_>, side: Side) -> bool {
+    let state = look.state;
+    if look.act.effect != Effect::Start(side) || side != Side::Cloud || state.active == side {
+        return false;
+    }
+    let written = |at| {
+        let effect = look.ground.plan.step(at).effect;
+        matches!(effect, Effect::Transfer { .. } | Effect::ReverseReplicate)
+    };
+    match state.replica.cause {
+        Cause::Done(at) | Cause::Failed(at) => written(at),
+        Cause::Observed => state.replica.value != ReplicaState::Absent,
+        Cause::Assumed => true,
+    }
+}
+
 /// The side that must be there for the step to make sense.
 pub(super) fn side_used(effect: Effect) -> Option<Side> {
     match effect {
         Effect::Stop(side) | Effect::Start(side) | Effect::Check { side: Some(side), .. } => {
             Some(side)
         }
-        Effect::Commit => Some(Side::Cloud),
+        Effect::Commit | Effect::CommitFailover => Some(Side::Cloud),
         Effect::ReverseReplicate => Some(Side::Onprem),
         Effect::Nothing
         | Effect::Approved
@@ -103,7 +126,6 @@ pub(super) fn side_used(effect: Effect) -> Option<Side> {
         | Effect::ReleaseSnapshot
         | Effect::Transfer { .. }
         | Effect::Check { side: None, .. }
-        | Effect::CommitFailover
         | Effect::DeclareLost(_)
         | Effect::StartCopy
         | Effect::DeleteCopy

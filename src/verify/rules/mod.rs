@@ -1,39 +1,86 @@
-//! The rules: each looks at one state before one step. What a step does to a state is not their business.
+//! The rules: each looks at one state before one step, or at the plan as it is written. What a step does
+//! to a state is not their business.
 
 mod commit;
+mod hosts;
+mod lost;
 mod power;
 mod prerequisites;
+mod proof;
 mod replica;
+mod tiers;
+mod transfer;
+mod written;
 
-use crate::base::{MachineName, Side};
+use std::cell::OnceCell;
+use std::collections::HashMap;
+
+use crate::base::{MachineName, Side, StepId};
+use crate::diagnostic::Severity;
 use crate::plan::facts::{DirtyMark, FactLog};
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
-use crate::plan::step::StepIx;
+use crate::plan::step::{Step, StepIx};
 use crate::verify::state::{Cause, State};
 use crate::verify::step::Act;
 
 pub(super) use prerequisites::{host_connected, not_observed};
+pub(super) use proof::{is_ignored, rests_on_a_check};
+pub(super) use tiers::in_order;
+pub(super) use written::as_written;
 
 /// The codes that every plan is checked against.
-pub const CODES: &[&str] = &["H001", "H002", "H003", "H004", "H006", "H007", "H008", "H009"];
+pub const CODES: &[&str] = &[
+    "H001", "H002", "H003", "H004", "H005", "H006", "H007", "H008", "H009", "H010", "H011", "H012",
+    "H013", "H014", "H015", "H016", "H017", "H018", "H019", "H020",
+];
+
+/// Those that somebody should look at, and may answer; all others refuse the plan.
+const WARNINGS: &[&str] = &["H005", "H011", "H013", "H014", "H016", "H017", "H019"];
+
+/// How bad it is to break a rule.
+pub(super) fn severity(code: &str) -> Severity {
+    if WARNINGS.contains(&code) { Severity::Warning } else { Severity::Error }
+}
 
 /// What rules may look at besides a state.
 pub(super) struct Ground<'a> {
     pub plan: &'a Plan,
     pub facts: &'a FactLog<'a>,
     pub inventory: &'a Inventory,
+    /// Places by id, once somebody asks.
+    places: OnceCell<HashMap<StepId, StepIx>>,
+}
+
+impl<'a> Ground<'a> {
+    pub fn new(plan: &'a Plan, facts: &'a FactLog<'a>, inventory: &'a Inventory) -> Ground<'a> {
+        Ground { plan, facts, inventory, places: OnceCell::new() }
+    }
+
+    /// The place of a step.
+    pub fn place(&self, id: &StepId) -> Option<StepIx> {
+        let named = || self.plan.iter().map(|(ix, step)| (step.id.clone(), ix)).collect();
+        self.places.get_or_init(named).get(id).copied()
+    }
 }
 
 /// One state before one step.
+#[derive(Clone, Copy)]
 pub(super) struct Look<'a> {
     pub ground: &'a Ground<'a>,
     pub machine: &'a MachineName,
     pub state: &'a State,
     pub act: &'a Act,
+    /// The gate that opened last before the step.
+    pub gate: Option<StepIx>,
 }
 
 impl Look<'_> {
+    /// The step.
+    pub fn step(&self) -> &Step {
+        self.ground.plan.step(self.act.at)
+    }
+
     /// The mark that a transfer of an earlier run left.
     pub fn dirty_mark(&self) -> Option<&DirtyMark> {
         self.ground.facts.peek().machines.get(self.machine)?.dirty.as_ref()
@@ -80,15 +127,28 @@ type Rule = fn(&Look<'_>) -> Option<Broken>;
 pub(super) const RULES: &[Rule] = &[
     commit::uses_what_was_deleted,
     prerequisites::side_exists,
+    lost::reads_what_is_lost,
     prerequisites::last_switch_committed,
+    prerequisites::protected_towards,
     prerequisites::disks_stand_still,
+    prerequisites::moves_what_lives_there,
     power::split_brain,
     replica::delta_onto_nothing,
     replica::fit_to_boot,
+    transfer::full_in_the_downtime,
     commit::commits_too_early,
     prerequisites::something_to_commit,
+    proof::commits_unproven,
     commit::reverses_too_early,
     prerequisites::protects_a_running_machine,
+];
+
+/// Rules that do not look at the state: asked once per step that can be reached.
+pub(super) const STEP_RULES: &[Rule] = &[
+    transfer::names_the_key,
+    transfer::fits_the_month,
+    hosts::fits_the_host,
+    lost::declared_behind_a_gate,
 ];
 
 /// Where a side is, for a sentence.

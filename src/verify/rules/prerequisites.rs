@@ -2,9 +2,9 @@
 
 use crate::base::{MachineName, Side};
 use crate::plan::effect::Effect;
-use crate::plan::facts::{CommitState, FactLog};
+use crate::plan::facts::{CommitState, FactLog, ReplicaState};
 use crate::plan::inventory::Inventory;
-use crate::verify::rules::commit::side_used;
+use crate::verify::rules::commit::{creates_it, side_used};
 use crate::verify::rules::{Broken, Look, noun, place};
 use crate::verify::state::{Cause, Known, Twin};
 
@@ -40,7 +40,7 @@ pub(super) fn side_exists(look: &Look<'_>) -> Option<Broken> {
     // A commit without a cloud side is a commit without a switch; that rule says it better.
     let side = side_used(look.act.effect).filter(|_| look.act.effect != Effect::Commit)?;
     let twin = look.state.side(side);
-    if twin.value != Twin::Missing || twin.cause != Cause::Observed {
+    if twin.value != Twin::Missing || twin.cause != Cause::Observed || creates_it(look, side) {
         return None;
     }
     let message = format!("`{}` does not exist {}", look.machine, place(side));
@@ -65,7 +65,7 @@ pub(super) fn last_switch_committed(look: &Look<'_>) -> Option<Broken> {
         }
     };
     let help = match look.state.active {
-        Side::Cloud => "commit the failover where it was made, then make the plan again",
+        Side::Cloud => "commit the failover before this step, or where it was made",
         Side::Onprem => {
             "commit the failback before this step; if a run brought it home, `homing resume` that run"
         }
@@ -110,22 +110,82 @@ pub(super) fn disks_stand_still(look: &Look<'_>) -> Option<Broken> {
     Some(broken.because(cause, "from here it runs", "if this fails, it may run"))
 }
 
-/// A commit ends a switch that waits for it.
+/// A commit ends a switch that waits for it; a failover's also needs the machine to run where it went.
 pub(super) fn something_to_commit(look: &Look<'_>) -> Option<Broken> {
     let commit = look.state.commit;
     let settled = commit.value == CommitState::Committed && commit.cause != Cause::Assumed;
-    if look.act.effect != Effect::Commit || look.state.active == Side::Cloud || !settled {
-        return None;
-    }
-    let message =
-        format!("`{}`: there is nothing to commit, its failback is committed", look.machine);
+    let (side, what) = match look.act.effect {
+        Effect::Commit => (Side::Onprem, "failback"),
+        Effect::CommitFailover => (Side::Cloud, "failover"),
+        _ => return None,
+    };
+    let machine = look.machine;
     let mut repaired = *look.state;
     repaired.commit = Known::assumed(CommitState::Pending);
-    Some(Broken::new("H009", repaired, message, "leave this step out").because(
-        commit.cause,
-        "committed here",
-        "even if this fails, it may be committed",
-    ))
+    if look.state.active == side && settled {
+        let message = format!("`{machine}`: there is nothing to commit, its {what} is committed");
+        return Some(Broken::new("H009", repaired, message, "leave this step out").because(
+            commit.cause,
+            "committed here",
+            "even if this fails, it may be committed",
+        ));
+    }
+    let twin = look.state.side(side);
+    let runs = look.state.active == side && twin.value == Twin::On;
+    if side == Side::Onprem || runs {
+        // That the on-prem side must run before it is committed is a rule of its own.
+        return None;
+    }
+    repaired.active = side;
+    repaired = repaired.with_side(side, Known::assumed(Twin::On));
+    let message =
+        format!("`{machine}`: its failover is committed while it may not run in the cloud");
+    let broken = Broken::new("H009", repaired, message, "start it in the cloud before this step");
+    Some(broken.because(twin.cause, "turned off here", "if this fails, it may not run"))
+}
+
+/// Disks in the cloud that a commit deleted exist again once the machine is protected.
+pub(super) fn protected_towards(look: &Look<'_>) -> Option<Broken> {
+    let state = look.state;
+    let towards = matches!(look.act.effect, Effect::Transfer { .. })
+        && state.active == Side::Onprem
+        && state.cloud.value == Twin::Missing
+        && !state.protected;
+    if !towards {
+        return None;
+    }
+    let observed = || look.ground.facts.read(look.machine, "protection");
+    if state.cloud.cause == Cause::Observed && observed().is_some_and(|p| p == "onprem_to_cloud") {
+        return None;
+    }
+    let message = format!(
+        "`{}` has nothing in the cloud to transfer to: it is not protected towards the cloud",
+        look.machine
+    );
+    let mut repaired = *state;
+    repaired.protected = true;
+    let help = "protect it in that direction before this step";
+    let broken = Broken::new("H009", repaired, message, help);
+    let failed = "even if this fails, it may be deleted";
+    Some(broken.because(state.cloud.cause, "deleted here", failed))
+}
+
+/// A machine changes its host only while it lives in the cloud and stands still at home.
+pub(super) fn moves_what_lives_there(look: &Look<'_>) -> Option<Broken> {
+    let state = look.state;
+    let moves = look.act.effect == Effect::CreateOnprem { moves: true };
+    if !moves || (state.active == Side::Cloud && !state.onprem.value.may_run()) {
+        return None;
+    }
+    let why = if state.active == Side::Cloud { "it may run on-prem" } else { "it lives on-prem" };
+    let message = format!("`{}` is given another host while {why}", look.machine);
+    let mut repaired = *state;
+    repaired.active = Side::Cloud;
+    repaired = repaired.with_side(Side::Onprem, Known::assumed(Twin::Off));
+    repaired.replica = Known::assumed(ReplicaState::Stale);
+    let help = "create it on another host only while it lives in the cloud and is off on-prem";
+    let broken = Broken::new("H009", repaired, message, help);
+    Some(broken.because(state.onprem.cause, "from here it runs", "if this fails, it may run"))
 }
 
 /// Protection starts from a machine that runs.

@@ -1,17 +1,25 @@
-//! H002, H003, H008: what a replica must be before it is booted, or written by changes alone.
+//! H002, H003, H008, H016: what a replica must be before it is booted, or written by changes alone.
+//!
+//! Starting the side that a switch came from, before that switch is committed, is a way back and meant:
+//! it loses what the other side wrote since, which H016 says. H002 is for every other start from disks
+//! that are older than the last writes: nothing was brought over after the stop, the source ran again
+//! since, or the switch is committed, so that there is no way back but another transfer.
 
 use crate::base::Side;
-use crate::plan::effect::Effect;
+use crate::plan::effect::{Chosen, Effect, Mode};
 use crate::plan::facts::ReplicaState;
 use crate::verify::rules::{Broken, Look, noun, place};
 use crate::verify::state::{Cause, Known, State};
-use crate::verify::step::is_delta;
+use crate::verify::step::is_way_back;
 
 /// The passive side boots from its replica: it must be a verified copy of the stopped machine.
 pub(super) fn fit_to_boot(look: &Look<'_>) -> Option<Broken> {
     let Effect::Start(side) = look.act.effect else { return None };
     if side == look.state.active {
         return None;
+    }
+    if is_way_back(look.state, side) {
+        return Some(gives_writes_up(look, side));
     }
     let mut repaired = *look.state;
     repaired.replica = Known::assumed(ReplicaState::Current);
@@ -23,6 +31,24 @@ pub(super) fn fit_to_boot(look: &Look<'_>) -> Option<Broken> {
         | ReplicaState::Unknown
         | ReplicaState::Absent => Some(dirty_boot(look, side, repaired)),
     }
+}
+
+/// The way back. The proof goes on from the state as it is.
+fn gives_writes_up(look: &Look<'_>, side: Side) -> Broken {
+    let (machine, left) = (look.machine, place(side.other()));
+    let message = format!(
+        "`{machine}` goes back and starts {} as the switch left it: what it wrote {left} since is lost",
+        place(side)
+    );
+    let help = "go back only where that is accepted: in a handler, or behind a gate that says so; \
+                `acknowledge` this with the reason";
+    let done = format!("from here it writes {left}");
+    let failed = format!("even if this fails, it may have written {left}");
+    Broken::new("H016", *look.state, message, help).because(
+        look.state.replica.cause,
+        &done,
+        &failed,
+    )
 }
 
 fn lost_writes(look: &Look<'_>, side: Side, repaired: State) -> Broken {
@@ -91,7 +117,12 @@ fn dirty_boot(look: &Look<'_>, side: Side, repaired: State) -> Broken {
 
 /// A transfer of changes needs something that changed.
 pub(super) fn delta_onto_nothing(look: &Look<'_>) -> Option<Broken> {
-    if !is_delta(look.act.effect) || look.state.replica.value != ReplicaState::Absent {
+    // What is left to `auto` is decided when the step runs, of what is there then.
+    let says_delta = matches!(
+        look.act.effect,
+        Effect::Transfer { mode: Mode::Delta, chosen: Chosen { mode: true, .. }, .. }
+    );
+    if !says_delta || look.state.replica.value != ReplicaState::Absent {
         return None;
     }
     let passive = look.state.active.other();
@@ -104,5 +135,7 @@ pub(super) fn delta_onto_nothing(look: &Look<'_>) -> Option<Broken> {
     repaired.replica = Known::assumed(ReplicaState::Stale);
     let help = "let `mode` be \"auto\" or \"full\"; where the machine itself is missing there, create it \
                 before";
-    Some(Broken::new("H008", repaired, message, help))
+    let failed = "if this fails, there may be none";
+    let broken = Broken::new("H008", repaired, message, help);
+    Some(broken.because(look.state.replica.cause, "from here the replica is left behind", failed))
 }

@@ -254,7 +254,8 @@ impl Bench {
         let site = self.inventory.sites.get_mut(&site_name("dc1")).unwrap();
         site.settings["hosts"][host]["connected"] = json!(connected);
         let tools = Tools { exe: env!("CARGO_BIN_EXE_homing").into() };
-        self.sites = registry::open(&self.inventory, &tools).ok().expect("the same inventory");
+        self.sites =
+            registry::open(&self.inventory, &tools).unwrap_or_else(|wrong| panic!("{wrong:?}"));
         self.practice = registry::practice(&self.inventory, &tools).unwrap();
     }
 

@@ -138,7 +138,7 @@ impl Ground {
         self.write(name, &text.replacen(from, to, 1));
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_homing"));
         command.args(args).current_dir(self.path()).stdin(Stdio::null());
         for name in ["HOMING_CONFIG", "HOMING_STATE", "NO_COLOR", "COLUMNS"] {
@@ -149,7 +149,12 @@ impl Ground {
 
     /// Calls the binary and waits.
     pub fn homing(&self, args: &[&str]) -> Said {
-        let output = self.command(args).output().unwrap();
+        self.homing_with(args, &[])
+    }
+
+    /// The same with more in its environment.
+    pub fn homing_with(&self, args: &[&str], env: &[(&str, std::path::PathBuf)]) -> Said {
+        let output = self.command(args).envs(env.iter().cloned()).output().unwrap();
         Said {
             code: output.status.code().unwrap_or(-1),
             out: String::from_utf8(output.stdout).unwrap(),

@@ -50,9 +50,12 @@ pub fn told(facts: &mut Facts, script: &str) {
         for change in changes.split_whitespace() {
             let (fact, value) = change.split_once('=').expect(line);
             if let Some((site, host)) = subject.split_once('/') {
-                assert_eq!(fact, "connected", "{line}");
                 let host = facts.hosts.get_mut(&host_key(site, host)).expect(line);
-                host.connected = word(value);
+                match fact {
+                    "connected" => host.connected = word(value),
+                    "free_bytes" => host.free_bytes = word(value),
+                    _ => panic!("no fact to change: {line}"),
+                }
                 continue;
             }
             let name = (subject != "*").then(|| MachineName::new(subject).unwrap());
@@ -73,6 +76,8 @@ fn set(facts: &mut MachineFacts, fact: &str, value: &str) {
         "replica" => facts.replica = word(value),
         "commit" => facts.commit = word(value),
         "protection" => facts.protection = word(value),
+        "encrypted" => facts.encrypted = word(value),
+        "failed_over_at" => facts.failed_over_at = Some(value.parse().expect(value)),
         "dirty" => {
             let (run, step) = value.split_once(':').expect("RUN:STEP");
             let sync = SyncId::new("s1").unwrap();

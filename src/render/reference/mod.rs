@@ -3,14 +3,14 @@
 //! One page, two ways to draw it: for a terminal, and as Markdown.
 
 use crate::base::units::show_seconds;
-use crate::diagnostic::codes::CodeText;
+use crate::diagnostic::codes::{self, CodeText};
 use crate::plan::facts::{FACTS, FactType};
 use crate::plan::policy::Policy;
 use crate::plan::step::Reversibility;
 use crate::primitives::spec::{COMMON_OPTIONS, Opt, OptType, Spec, Takes};
 use crate::render::style::{Ink, Style};
 use crate::render::table::Table;
-use crate::trace::{FunctionDoc, PROPERTIES, WORDS, stdlib_docs};
+use crate::trace::{FunctionDoc, PROPERTIES, WORDS};
 
 /// One heading with what stands below it.
 struct Section {
@@ -32,8 +32,19 @@ struct Page {
 }
 
 /// `homing primitives`: one line each, then the machine's properties. Ends with a line break.
-pub fn primitives<'a>(specs: impl IntoIterator<Item = &'a Spec>, style: Style) -> String {
-    overview(specs).text(style)
+pub fn primitives<'a>(
+    specs: impl IntoIterator<Item = &'a Spec>,
+    library: &[FunctionDoc],
+    style: Style,
+) -> String {
+    let topics: Vec<String> = topics().collect();
+    let more = format!(
+        "`homing primitives NAME` tells all of a primitive, a word or a function, and of a topic: {}. \
+         `--markdown` prints everything.",
+        topics.join(", ")
+    );
+    let more = style.fill("", "", &more);
+    format!("{}\n{more}\n", overview(specs, library).text(style))
 }
 
 /// `homing primitives NAME`: all of one. Ends with a line break.
@@ -41,17 +52,61 @@ pub fn primitive(spec: &Spec, style: Style) -> String {
     page(spec).text(style)
 }
 
-/// `homing primitives --markdown`: the overview and every page. Ends with a line break.
-pub fn markdown<'a>(specs: impl IntoIterator<Item = &'a Spec> + Clone) -> String {
-    let pages = specs.clone().into_iter().map(page);
-    let library = stdlib_docs();
-    let functions = documented(&library).map(function_page);
-    let all: Vec<String> = std::iter::once(overview(specs))
-        .chain(pages)
-        .chain(functions)
-        .map(|page| page.markdown())
+/// `homing primitives --markdown`: all there is to know to write plans and to run them; `exits` are the
+/// exit codes with their meanings. Ends with a line break.
+pub fn markdown<'a>(
+    specs: impl IntoIterator<Item = &'a Spec> + Clone,
+    exits: &[(u8, &str)],
+    library: &[FunctionDoc],
+) -> String {
+    let part = |title: &str| format!("# {title}\n");
+    let tables = overview(specs.clone(), library).sections.into_iter().skip(1);
+    let tables = tables.filter_map(|section| match section.body {
+        Body::Table(table) => Some(format!("## {}\n\n{}", section.heading, table.markdown())),
+        Body::Text(_) | Body::Script(_) => None,
+    });
+    let all: Vec<String> = [part("Writing and running plans"), MANUAL.to_owned()]
+        .into_iter()
+        .chain([format!("## Exit codes\n\n{}", exit_codes(exits).markdown())])
+        .chain(tables)
+        .chain([part("Primitives"), primitives_table(specs.clone()).markdown()])
+        .chain(specs.into_iter().map(|spec| page(spec).markdown()))
+        .chain([part("Standard library")])
+        .chain(documented(library).map(|function| function_page(function).markdown()))
+        .chain([part("Codes"), codes_table(codes::all()).markdown()])
         .collect();
     all.join("\n")
+}
+
+/// How plans are written and run, by topic.
+const MANUAL: &str = include_str!("manual.md");
+
+/// What the manual says of, in its order: `order`, `failure`.
+pub fn topics() -> impl Iterator<Item = String> {
+    sections().map(|(heading, _)| heading.to_ascii_lowercase())
+}
+
+/// `homing primitives order`: one topic of the manual. Ends with a line break.
+pub fn topic(name: &str) -> Option<String> {
+    let (heading, text) = sections().find(|(heading, _)| heading.eq_ignore_ascii_case(name))?;
+    Some(format!("{heading}\n\n{}\n", text.trim()))
+}
+
+fn sections() -> impl Iterator<Item = (&'static str, &'static str)> {
+    MANUAL.split("## ").skip(1).filter_map(|section| section.split_once('\n'))
+}
+
+/// `homing primitives when`: a word of the language. Ends with a line break.
+pub fn word(name: &str, style: Style) -> Option<String> {
+    let word = WORDS.iter().find(|word| word.name == name)?;
+    let body = Body::Text(word.doc.to_owned());
+    let page = Page { title: word.usage.to_owned(), sections: vec![Section { heading: "", body }] };
+    Some(page.text(style))
+}
+
+fn exit_codes(exits: &[(u8, &str)]) -> Table {
+    let rows = exits.iter().map(|(code, meaning)| vec![code.to_string(), (*meaning).to_owned()]);
+    Table { header: vec!["exit", "meaning"], rows: rows.collect(), amounts: &[] }
 }
 
 /// `homing explain H003`. Ends with a line break.
@@ -66,12 +121,15 @@ pub fn code(code: &CodeText, style: Style) -> String {
 
 /// `homing explain` without a code: all codes. Ends with a line break.
 pub fn codes<'a>(codes: impl IntoIterator<Item = &'a CodeText>, style: Style) -> String {
-    let rows = codes.into_iter().map(|code| vec![code.code.to_owned(), code.title.to_owned()]);
-    let table = Table { header: vec!["code", "title"], rows: rows.collect(), amounts: &[] };
-    table.text(style)
+    codes_table(codes).text(style)
 }
 
-fn overview<'a>(specs: impl IntoIterator<Item = &'a Spec>) -> Page {
+fn codes_table<'a>(codes: impl IntoIterator<Item = &'a CodeText>) -> Table {
+    let rows = codes.into_iter().map(|code| vec![code.code.to_owned(), code.title.to_owned()]);
+    Table { header: vec!["code", "title"], rows: rows.collect(), amounts: &[] }
+}
+
+fn primitives_table<'a>(specs: impl IntoIterator<Item = &'a Spec>) -> Table {
     let row = |spec: &Spec| {
         vec![
             signature(spec),
@@ -79,18 +137,18 @@ fn overview<'a>(specs: impl IntoIterator<Item = &'a Spec>) -> Page {
             summary(spec).to_owned(),
         ]
     };
-    let primitives = Table {
-        header: vec!["primitive", "way back", "what it does"],
-        rows: specs.into_iter().map(row).collect(),
-        amounts: &[],
-    };
+    let header = vec!["primitive", "way back", "what it does"];
+    Table { header, rows: specs.into_iter().map(row).collect(), amounts: &[] }
+}
+
+fn overview<'a>(specs: impl IntoIterator<Item = &'a Spec>, all: &[FunctionDoc]) -> Page {
     Page {
         title: "Primitives".to_owned(),
         sections: vec![
-            Section { heading: "", body: Body::Table(primitives) },
+            Section { heading: "", body: Body::Table(primitives_table(specs)) },
             Section { heading: "Words of the language", body: Body::Table(words()) },
             Section { heading: "Properties of a machine", body: Body::Table(properties()) },
-            Section { heading: "Standard library", body: Body::Table(library()) },
+            Section { heading: "Standard library", body: Body::Table(library(all)) },
         ],
     }
 }
@@ -105,9 +163,8 @@ fn documented(all: &[FunctionDoc]) -> impl Iterator<Item = &FunctionDoc> {
     all.iter().filter(|function| !function.doc.starts_with("The same, with options"))
 }
 
-fn library() -> Table {
-    let docs = stdlib_docs();
-    let rows = documented(&docs).map(|function| {
+fn library(all: &[FunctionDoc]) -> Table {
+    let rows = documented(all).map(|function| {
         let summary = function.doc.split("\n\n").next().unwrap_or_default().replace('\n', " ");
         vec![function.module.clone(), function_usage(function), summary]
     });
@@ -361,6 +418,24 @@ mod tests {
         example: "polish(vm(\"web-01\"), #{ rounds: 2 });",
     };
 
+    fn shine() -> FunctionDoc {
+        FunctionDoc {
+            module: "std/polish".into(),
+            name: "shine".into(),
+            params: vec!["m".into()],
+            doc: "Shines it.".into(),
+        }
+    }
+
+    #[test]
+    fn topics_are_sections_of_the_manual() {
+        let topics: Vec<String> = topics().collect();
+        assert_eq!(topics[..3], ["script", "machines", "order"]);
+        assert!(topic("Order").unwrap().starts_with("Order\n\nSteps on the same machine"));
+        assert!(topic("chaos").is_none());
+        assert!(word("vms", Style::PLAIN).unwrap().contains("sorted by name"));
+    }
+
     #[test]
     fn a_primitive_is_explained_from_its_spec() {
         insta::assert_snapshot!(primitive(&SPEC, Style::PLAIN));
@@ -368,14 +443,27 @@ mod tests {
 
     #[test]
     fn the_overview_lists_primitives_and_properties() {
-        let shown = primitives([&SPEC], Style::PLAIN);
+        let shown = primitives([&SPEC], &[shine()], Style::PLAIN);
         assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
-        insta::assert_snapshot!(shown);
+        for part in ["polish(m, #{..})", "std/polish", "m.away_over(duration)", "vms(", "order"] {
+            assert!(shown.contains(part), "{part} in\n{shown}");
+        }
     }
 
     #[test]
     fn markdown_holds_the_same() {
-        insta::assert_snapshot!(markdown([&SPEC]));
+        let shown = markdown([&SPEC], &[(0, "succeeded")], &[shine()]);
+        for part in [
+            "## Order\n",
+            "| 0    | succeeded |",
+            "## Properties of a machine\n",
+            "## `polish(m, #{..})`\n",
+            "| rounds | int, 1 to 9",
+            "## `std/polish: shine(m)`\n\nShines it.",
+            "| H003 |",
+        ] {
+            assert!(shown.contains(part), "{part} in\n{shown}");
+        }
     }
 
     #[test]
