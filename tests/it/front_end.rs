@@ -67,5 +67,8 @@ fn scripts_with_something_torn_out_or_put_in() {
 
 #[test]
 fn texts_of_any_kind() {
-    all(9, prop_oneof!["(?s).{0,200}", "[ -~\n]{0,300}", "[(){}\\[\\]|`\"'${}#:;,.=a-c0-9 \n]{0,200}"]);
+    all(
+        9,
+        prop_oneof!["(?s).{0,200}", "[ -~\n]{0,300}", "[(){}\\[\\]|`\"'${}#:;,.=a-c0-9 \n]{0,200}"],
+    );
 }

@@ -24,7 +24,9 @@ const DEPTH_MAX: u32 = 5;
 pub fn script(bytes: &[u8]) -> String {
     let mut pen = Pen { bytes, at: 0, depth: 0, out: String::new() };
     pen.out.push_str("import \"std/failback\" as failback;\nimport \"std/waves\" as waves;\n");
-    pen.out.push_str("import \"std/drill\" as drill;\nlet web = vm(\"web-01\");\nlet db = vm(\"db-01\");\n");
+    pen.out.push_str(
+        "import \"std/drill\" as drill;\nlet web = vm(\"web-01\");\nlet db = vm(\"db-01\");\n",
+    );
     pen.out.push_str("let n = 3;\nlet t = \"text\";\nlet c = check(web);\nlet s = snapshot(db);\nlet all = vms(\"\");\n");
     pen.out.push_str("let f = |x| x;\nlet list = [1, 2, 3];\nlet o = #{ a: 1 };\n");
     while pen.at < pen.bytes.len() {
@@ -92,9 +94,16 @@ impl Pen<'_> {
     }
 }
 
-const NAMES: &[&str] = &["web", "db", "n", "t", "c", "s", "all", "f", "list", "o", "x", "this", "i"];
+const NAMES: &[&str] =
+    &["web", "db", "n", "t", "c", "s", "all", "f", "list", "o", "x", "this", "i"];
 
-const SIMPLE: &[&str] = &["check(%v);", "snapshot(%v);", "%v = %v;", "();", "notify(#{ text: t, webhook: \"http://a/\" });"];
+const SIMPLE: &[&str] = &[
+    "check(%v);",
+    "snapshot(%v);",
+    "%v = %v;",
+    "();",
+    "notify(#{ text: t, webhook: \"http://a/\" });",
+];
 
 const STATEMENTS: &[&str] = &[
     "check(%e);",
