@@ -111,7 +111,7 @@ const LIBRARY: &[(&str, &str)] = &[
         "std/waves::run",
         "waves::run(vms(\"\"), #{ size: 2, max_failed: 1 }, |m| failback::synchronize(m));",
     ),
-    ("std/waves::tiers", "waves::tiers(vms(\"\"), #{ check: |m| check(m, #{ hold: \"10s\" }) });"),
+    ("std/waves::tiers", "waves::tiers(vms(\"\"), #{ check: |m| check(m, #{ every: \"5s\" }) });"),
 ];
 
 fn of_library(function: &str, uses: &str) -> (String, Vec<String>) {
