@@ -13,7 +13,7 @@ use crate::trace::sources::Part;
 pub(super) fn unseen(c: char) -> Diagnostic {
     let message = format!("the character U+{:04X} stands here, which nobody sees", u32::from(c));
     let help = "who reviews the plan must see what it says: leave the character out";
-    Diagnostic::error("H160", message).help(help)
+    Diagnostic::error("H149", message).help(help)
 }
 
 /// A text that does not parse.

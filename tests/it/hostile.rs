@@ -248,7 +248,7 @@ fn characters_that_lie() {
         "check(vm(\"web-01\"));\0",
         "approve(\"\u{fdd0}0\u{fdd1}\");",
     ] {
-        refused(script, &["H160", "hostile.rhai:1"]);
+        refused(script, &["H149", "hostile.rhai:1"]);
     }
     refused("let m = vm(\"wеb-01\");", &["H110"]);
 }
