@@ -9,6 +9,19 @@ use crate::trace::literal::{self, name_kind};
 use crate::trace::recorder::{Recorder, Said, Unknown};
 use crate::trace::sources::Part;
 
+/// Characters of a mistake's message, and of its help.
+const WORDS_MAX: usize = 2_000;
+
+/// Cuts what nobody reads to its end: a script may have put a text of any length into a mistake.
+pub(super) fn clip(mistake: &mut Diagnostic) {
+    for text in std::iter::once(&mut mistake.message).chain(&mut mistake.help) {
+        if let Some((at, _)) = text.char_indices().nth(WORDS_MAX) {
+            text.truncate(at);
+            text.push('…');
+        }
+    }
+}
+
 /// A character that a reviewer would not see.
 pub(super) fn unseen(c: char) -> Diagnostic {
     let message = format!("the character U+{:04X} stands here, which nobody sees", u32::from(c));

@@ -248,7 +248,7 @@ fn characters_that_lie() {
         "check(vm(\"web-01\"));\0",
         "approve(\"\u{fdd0}0\u{fdd1}\");",
     ] {
-        refused(script, &["H160", "hostile.rhai:1"]);
+        refused(script, &["H149", "hostile.rhai:1"]);
     }
     refused("let m = vm(\"wеb-01\");", &["H110"]);
 }
@@ -296,8 +296,8 @@ fn a_function_that_fails_or_answers_nonsense_is_not_ignored() {
                [5, 6].index_of(|x| x == 6), [5].some(|x| x == 5), [5].all(|x| x == 6), all.len()];
            throw found"#,
     );
-    let wanted = "[[3, 2, 1], [3, 2, 1], [1, 2], [3], [1, 2], a+cc, [6], 6, 1, true, false, 300]";
-    ground.homing(&["check", "kind.rhai"]).exit(3).says(&[wanted]);
+    let wanted = ["[[3, 2, 1], [3, 2, 1], [1, 2], [3], [1, 2], a+cc,", "[6], 6, 1, true, false, 300]"];
+    ground.homing(&["check", "kind.rhai"]).exit(3).says(&wanted);
 }
 
 #[test]
