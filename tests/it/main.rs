@@ -22,6 +22,7 @@ mod plans;
 mod primitives;
 mod refusals;
 mod scopes;
+mod situations;
 mod soak;
 mod support;
 mod watch;

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod observed;
+pub mod situation;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
