@@ -48,8 +48,9 @@ hv-02 = { switches = ["prod", "lan"], isolated = ["drill"] }
 pub fn inventory(disk: &str, machines: &[Machines<'_>], more: &str) -> String {
     let entries = machines.iter().map(|all| {
         let Machines { names, tier, needs, host, days, more } = all;
+        let table = if names.contains('{') { "machines" } else { "machine" };
         format!(
-            "\n[machines.\"{names}\"]\ncloud = \"azure\"\nonprem = \"dc1/{host}\"\n\
+            "\n[{table}.\"{names}\"]\ncloud = \"azure\"\nonprem = \"dc1/{host}\"\n\
              disks = [\"{disk}\"]\ntags = {{ tier = \"{tier}\" }}\nneeds = {needs:?}\n\
              lab = {{ writes_per_second = 50, failed_over = \"{days} days ago\" }}\n{more}\n"
         )
