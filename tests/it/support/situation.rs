@@ -73,9 +73,9 @@ impl Deref for Situation {
 }
 
 impl Situation {
-    /// With disks of 64 GiB: to be planned, never run.
+    /// With disks of 1 GiB: to be planned, never run (a new host must have the room).
     pub fn full(script: &str, machines: &[Machines<'_>]) -> Situation {
-        Situation::new(script, &inventory("64GiB", machines, ""))
+        Situation::new(script, &inventory("1GiB", machines, ""))
     }
 
     /// With disks of 2 MiB: to be run.
