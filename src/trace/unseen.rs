@@ -6,7 +6,7 @@ use crate::base::Json;
 /// The first such character, and the byte at which it stands.
 pub(super) fn find(text: &str) -> Option<(usize, char)> {
     // Nearly every text is plain ASCII.
-    let suspicious = |byte: u8| byte < b' ' || byte >= 0x7f;
+    let suspicious = |byte: u8| !(b' '..0x7f).contains(&byte);
     let from = text.bytes().position(suspicious)?;
     let from = (0..=from).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     text[from..].char_indices().find(|(_, c)| is_unseen(*c)).map(|(at, c)| (from + at, c))

@@ -612,7 +612,7 @@ mod tests {
             let mut comes = Comes::Anyhow;
             let mut at_least = |what: Comes| {
                 if what > comes {
-                    comes = what
+                    comes = what;
                 }
             };
             let holds = matches!(before.role, Role::Barrier | Role::Listed);
