@@ -62,9 +62,6 @@ const DIAGNOSTICS_MAX: usize = 100;
 /// Edges of a plan, per step that it may have.
 const EDGES_PER_STEP_MAX: usize = 16;
 
-/// Characters of a mistake's message, and of its help.
-const WORDS_MAX: usize = 2_000;
-
 /// The shared recorder.
 #[derive(Clone)]
 pub(super) struct Desk(Rc<RefCell<Recorder>>);
@@ -243,11 +240,7 @@ impl Recorder {
     /// Takes a mistake in, once.
     pub(super) fn push(&mut self, mistake: Diagnostic) {
         let mut mistake = self.late.told(mistake);
-        // A script may have put a text of any length into it.
-        clip(&mut mistake.message);
-        if let Some(help) = &mut mistake.help {
-            clip(help);
-        }
+        mistakes::clip(&mut mistake);
         if self.diagnostics.len() < DIAGNOSTICS_MAX && !self.diagnostics.contains(&mistake) {
             self.diagnostics.push(mistake);
         }
@@ -489,14 +482,6 @@ impl Recorder {
 /// `machine.primitive.n`: chosen names hold no dot, so no other id has two.
 fn is_numbered(id: &StepId) -> bool {
     id.as_str().bytes().filter(|byte| *byte == b'.').count() == 2
-}
-
-/// Cuts a text that nobody reads to its end.
-fn clip(text: &mut String) {
-    if let Some((at, _)) = text.char_indices().nth(WORDS_MAX) {
-        text.truncate(at);
-        text.push('…');
-    }
 }
 
 /// The error that ends an evaluation whose reason is recorded already.

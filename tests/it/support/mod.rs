@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod observed;
+pub mod scribe;
 pub mod situation;
 
 use std::fs;
