@@ -134,7 +134,8 @@ pub(super) struct Recorder {
     pub(super) table: Table,
     pub(super) ids: Ids,
     origins: HashMap<Vec<Position>, Origin>,
-    barriers: HashMap<Vec<Position>, Option<MachineName>>,
+    /// How many steps there were at the last barrier written at a place.
+    barriers: HashMap<Vec<Position>, usize>,
     edges_added: usize,
 }
 
@@ -345,24 +346,23 @@ impl Recorder {
         Ok(Handle(at))
     }
 
-    /// A barrier inside a loop over machines makes them wait for each other: seldom meant.
+    /// A barrier inside a loop over machines makes them wait for each other: seldom meant. One behind the
+    /// steps of several machines ends a wave, and the library means the ones that it writes.
     fn watch_for_serialising(&mut self, places: &[Position], step: &Step) {
-        let before = self.steps.last().and_then(|step| step.machine.clone());
-        let Some(before) = before else { return };
-        match self.barriers.get(places) {
-            None => {
-                self.barriers.insert(places.to_vec(), Some(before));
-            }
-            Some(Some(first)) if *first != before => {
-                let message = format!(
-                    "`{}` names no machine and is written once per machine: each waits for the one before",
-                    step.primitive
-                );
-                let help = "name the machine as first argument, or write it once, after the loop";
-                self.say_at(places, Part::Whole, Diagnostic::warning("H126", message).help(help));
-                self.barriers.insert(places.to_vec(), None);
-            }
-            Some(_) => {}
+        if !self.sources.is_of_user(places[0]) {
+            return;
+        }
+        let Some(since) = self.barriers.insert(places.to_vec(), self.steps.len()) else { return };
+        let before = self.steps[..since].last().and_then(|step| step.machine.as_ref());
+        let mut machines = self.steps[since..].iter().filter_map(|step| step.machine.as_ref());
+        let Some((before, first)) = before.zip(machines.next()) else { return };
+        if first != before && machines.all(|machine| machine == first) {
+            let message = format!(
+                "`{}` names no machine and is written once per machine: each waits for the one before",
+                step.primitive
+            );
+            let help = "name the machine as first argument, or write it once, after the loop";
+            self.say_at(places, Part::Whole, Diagnostic::warning("H126", message).help(help));
         }
     }
 

@@ -23,6 +23,7 @@ mod plans;
 mod primitives;
 mod refusals;
 mod scopes;
+mod situations;
 mod soak;
 mod support;
 mod watch;

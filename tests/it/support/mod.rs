@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod observed;
 pub mod scribe;
+pub mod situation;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
