@@ -390,8 +390,12 @@ impl Recorder {
         Ok(Handle(at))
     }
 
-    /// A barrier inside a loop over machines makes them wait for each other: seldom meant.
+    /// A barrier inside a loop over machines makes them wait for each other: seldom meant, but by the
+    /// library, whose waves are such loops.
     fn watch_for_serialising(&mut self, places: &[Position], step: &Step) {
+        if !self.sources.is_of_user(places[0]) {
+            return;
+        }
         let before = self.steps.last().and_then(|step| step.machine.clone());
         let Some(before) = before else { return };
         match self.barriers.get(places) {
