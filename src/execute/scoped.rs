@@ -188,7 +188,7 @@ impl Weaver {
 /// What a step that works puts out.
 pub(super) fn outputs(step: &StepId) -> crate::base::Json {
     let number: usize = step.as_str().trim_start_matches('s').parse().unwrap();
-    serde_json::json!({ "even": number % 2 == 0 })
+    serde_json::json!({ "even": number.is_multiple_of(2) })
 }
 
 /// A random plan, and how its steps behave.
@@ -234,7 +234,7 @@ fn write(
                 _ => serde_json::json!({}),
             });
         }
-        9..=11 => weaver.when(m, gene % 2 == 0, behaves(next())),
+        9..=11 => weaver.when(m, gene.is_multiple_of(2), behaves(next())),
         _ if depth < 2 => {
             let (shape, who, long) = (next(), next(), 1 + next() % 5);
             let all = halting && shape % 4 == 0;

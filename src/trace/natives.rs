@@ -146,7 +146,7 @@ fn dedup(ctx: NativeCallContext<'_>, list: &mut Array, f: FnPtr) -> Answer<()> {
 
 /// Sorts by a function, stably; one that contradicts itself gives some order.
 fn sort(ctx: NativeCallContext<'_>, list: &mut Array, f: FnPtr) -> Answer<()> {
-    let mut runs: Vec<Array> = list.iter().map(|item| vec![item.clone()].into()).collect();
+    let mut runs: Vec<Array> = list.iter().map(|item| vec![item.clone()]).collect();
     while runs.len() > 1 {
         let mut merged = Vec::with_capacity(runs.len().div_ceil(2));
         let mut pairs = runs.into_iter();

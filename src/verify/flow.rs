@@ -394,9 +394,9 @@ impl Attempt {
         let mut on = std::mem::take(&mut self.success);
         let mut off = std::mem::take(&mut self.failures);
         if self.then_continue {
-            on.join(&handled)
+            on.join(&handled);
         } else {
-            off.join(&handled)
+            off.join(&handled);
         }
         (on, off)
     }

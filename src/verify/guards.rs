@@ -58,10 +58,10 @@ impl<'a> Table<'a> {
                         self.last_met.insert((machine, guard.cond), ix);
                     }
                 }
-                (ScopeKind::Attempt { .. }, None) => {
-                    if step.kind != Kind::Notify && !step.optional {
-                        self.shared.insert(ix, at);
-                    }
+                (ScopeKind::Attempt { .. }, None)
+                    if step.kind != Kind::Notify && !step.optional =>
+                {
+                    self.shared.insert(ix, at);
                 }
                 (ScopeKind::Attempt { .. }, Some(machine)) => {
                     let known = self.machines.entry(ix).or_insert((machine, false));
