@@ -6,14 +6,15 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::sync::Arc;
 
-use foldhash::{HashMap, HashSet};
+use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::units::parse_duration;
-use crate::base::{HostName, Json, MachineName, Shared, Side, SiteName, SyncId, Timestamp};
+use crate::base::{
+    HostName, Json, MachineName, Shared, SharedTexts, Side, SiteName, SyncId, Timestamp,
+};
 
 /// Whether a side runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -443,34 +444,6 @@ impl<'a> FactLog<'a> {
     /// What was read, and the machines that were asked for but never observed.
     pub fn finish(self) -> (BTreeSet<Fact>, BTreeSet<MachineName>) {
         (self.take(), self.missing.into_inner())
-    }
-}
-
-/// Texts, each kept once.
-#[derive(Default)]
-struct SharedTexts {
-    known: HashSet<Arc<str>>,
-    /// Room for the text of a value.
-    value: String,
-}
-
-impl SharedTexts {
-    fn share(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.known.get(text) {
-            return known.clone();
-        }
-        let shared: Arc<str> = text.into();
-        self.known.insert(shared.clone());
-        shared
-    }
-
-    fn share_value(&mut self, value: &Json) -> Arc<str> {
-        let mut text = std::mem::take(&mut self.value);
-        text.clear();
-        write!(text, "{value}").expect("BUG: writing to a string cannot fail");
-        let shared = self.share(&text);
-        self.value = text;
-        shared
     }
 }
 

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use foldhash::{HashMap, HashSet};
+use foldhash::HashMap;
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 
-use crate::base::{Json, MachineName, StepId};
+use crate::base::{Json, MachineName};
 use crate::diagnostic::Diagnostic;
 use crate::plan::facts::{Facts, HostKey};
 use crate::plan::graph::index;
@@ -21,6 +21,7 @@ use crate::primitives::spec::{Spec, Yields};
 use crate::source::Span;
 use crate::trace::ParamDecl;
 use crate::trace::bind::Table;
+use crate::trace::ids::Ids;
 use crate::trace::late::Late;
 use crate::trace::options::Common;
 use crate::trace::order::{Asked, Opens, Order, Role};
@@ -131,13 +132,7 @@ pub(super) struct Recorder {
     pub(super) blocks: Blocks,
     pub(super) acknowledged: Vec<Acknowledgement>,
     pub(super) table: Table,
-    /// All but the numbered ones, which are unique by themselves.
-    ids: HashSet<StepId>,
-    /// Room for the id being made.
-    next_id: String,
-    /// How many steps of each primitive a machine has; few primitives, so a list.
-    counters: Vec<Vec<(&'static str, u32)>>,
-    counters_of_none: Vec<(&'static str, u32)>,
+    pub(super) ids: Ids,
     origins: HashMap<Vec<Position>, Origin>,
     /// How many steps there were at the last barrier written at a place.
     barriers: HashMap<Vec<Position>, usize>,
@@ -197,10 +192,7 @@ impl Recorder {
             stopped: None,
             importing: 0,
             late: Late::default(),
-            ids: HashSet::default(),
-            next_id: String::new(),
-            counters: vec![Vec::new(); machines],
-            counters_of_none: Vec::new(),
+            ids: Ids::new(machines),
             origins: HashMap::default(),
             barriers: HashMap::default(),
             edges_added: 0,
@@ -299,34 +291,6 @@ impl Recorder {
         self.spec(handle).yields == Yields::Copy
     }
 
-    /// The next id of a primitive on a machine: `web-01.snapshot.2`.
-    pub(super) fn next_id(&mut self, machine: Option<u32>, primitive: &'static str) -> &str {
-        let counters = match machine {
-            Some(machine) => &mut self.counters[machine as usize],
-            None => &mut self.counters_of_none,
-        };
-        let at = counters.iter().position(|(name, _)| std::ptr::eq(*name, primitive));
-        let at = at.unwrap_or_else(|| {
-            counters.push((primitive, 0));
-            counters.len() - 1
-        });
-        counters[at].1 += 1;
-        self.next_id.clear();
-        if let Some(machine) = machine {
-            self.next_id.push_str(self.names[machine as usize].as_str());
-            self.next_id.push('.');
-        }
-        self.next_id.push_str(primitive);
-        self.next_id.push('.');
-        self.next_id.push_str(&counters[at].1.to_string());
-        &self.next_id
-    }
-
-    /// Whether an id is used already.
-    pub(super) fn has_id(&self, id: &StepId) -> bool {
-        !is_numbered(id) && self.ids.contains(id)
-    }
-
     /// Records a step.
     pub(super) fn record(
         &mut self,
@@ -377,9 +341,7 @@ impl Recorder {
         step.follows.dedup();
         step.follows.retain(|ix| !step.needs.contains(ix) && !step.waits.contains(ix));
         step.scope = self.scope;
-        if !is_numbered(&step.id) {
-            self.ids.insert(step.id.clone());
-        }
+        self.ids.take(&step.id);
         self.steps.push(step);
         Ok(Handle(at))
     }
@@ -477,11 +439,6 @@ impl Recorder {
         self.group_ends.push(ends);
         GroupHandle(self.group_ends.len() - 1)
     }
-}
-
-/// `machine.primitive.n`: chosen names hold no dot, so no other id has two.
-fn is_numbered(id: &StepId) -> bool {
-    id.as_str().bytes().filter(|byte| *byte == b'.').count() == 2
 }
 
 /// The error that ends an evaluation whose reason is recorded already.

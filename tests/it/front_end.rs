@@ -23,9 +23,7 @@ fn time() -> Option<Duration> {
 fn runner(seed: u8) -> TestRunner {
     let mut seeds = [seed; 32];
     if time().is_some() {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        seeds[..16].copy_from_slice(&now.as_nanos().to_le_bytes());
-        println!("seed {seeds:?}");
+        rustix::rand::getrandom(&mut seeds, rustix::rand::GetRandomFlags::empty()).unwrap();
     }
     let config = Config { failure_persistence: None, ..Config::default() };
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seeds))
@@ -41,7 +39,7 @@ fn all(seed: u8, strategy: impl Strategy<Value = String>) {
         assert!(judged.is_ok(), "the script above, in full:\n{text}");
         cases += 1;
     }
-    println!("{cases} scripts");
+    assert!(cases > 0, "there was time for none");
 }
 
 #[test]

@@ -26,7 +26,9 @@ fn refused_in(ground: &Ground, script: &str, parts: &[&str]) {
         .output()
         .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
+    let begins: String = ground.read_lossy(script).chars().take(200).collect();
     let shown: String = said.chars().take(2_000).collect();
+    let script = format!("{script}: {begins}");
     assert_eq!(output.status.code(), Some(3), "{script}: {shown}");
     for part in parts {
         assert!(said.contains(part), "no `{part}` for {script}: {shown}");
@@ -52,8 +54,6 @@ fn seconds(time: &str) -> f64 {
 fn refused(script: &str, parts: &[&str]) {
     let ground = Ground::new();
     ground.write("hostile.rhai", script);
-    let begins: String = script.chars().take(100).collect();
-    println!("{begins}");
     refused_in(&ground, "hostile.rhai", parts);
 }
 
@@ -296,7 +296,8 @@ fn a_function_that_fails_or_answers_nonsense_is_not_ignored() {
                [5, 6].index_of(|x| x == 6), [5].some(|x| x == 5), [5].all(|x| x == 6), all.len()];
            throw found"#,
     );
-    let wanted = ["[[3, 2, 1], [3, 2, 1], [1, 2], [3], [1, 2], a+cc,", "[6], 6, 1, true, false, 300]"];
+    let wanted =
+        ["[[3, 2, 1], [3, 2, 1], [1, 2], [3], [1, 2], a+cc,", "[6], 6, 1, true, false, 300]"];
     ground.homing(&["check", "kind.rhai"]).exit(3).says(&wanted);
 }
 
@@ -320,7 +321,6 @@ fn sets_of_twenty_thousand_machines() {
     {
         let name = format!("sets{nth}.rhai");
         ground.write(&name, script);
-        println!("{script}");
         refused_in(&ground, &name, &["H140"]);
     }
 }

@@ -131,6 +131,11 @@ impl Ground {
         fs::read_to_string(self.path().join(name)).unwrap()
     }
 
+    /// The same of a file that may be no text.
+    pub fn read_lossy(&self, name: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.path().join(name)).unwrap()).into_owned()
+    }
+
     /// Changes a file in it.
     #[track_caller]
     pub fn edit(&self, name: &str, from: &str, to: &str) {
