@@ -142,7 +142,7 @@ pub(super) struct Recorder {
     counters: Vec<Vec<(&'static str, u32)>>,
     counters_of_none: Vec<(&'static str, u32)>,
     origins: HashMap<Vec<Position>, Origin>,
-    barriers: HashMap<Vec<Position>, Option<MachineName>>,
+    barriers: HashMap<Vec<Position>, Option<(MachineName, usize)>>,
     edges_added: usize,
 }
 
@@ -398,11 +398,18 @@ impl Recorder {
         }
         let before = self.steps.last().and_then(|step| step.machine.clone());
         let Some(before) = before else { return };
+        let now = self.steps.len();
         match self.barriers.get(places) {
             None => {
-                self.barriers.insert(places.to_vec(), Some(before));
+                self.barriers.insert(places.to_vec(), Some((before, now)));
             }
-            Some(Some(first)) if *first != before => {
+            Some(Some((first, then))) if *first != before => {
+                // Several machines between two of them: a barrier for each group, which is its use.
+                let other = |step: &Step| step.machine.as_ref().is_some_and(|m| *m != before);
+                if self.steps[*then..].iter().any(other) {
+                    self.barriers.insert(places.to_vec(), Some((before, now)));
+                    return;
+                }
                 let message = format!(
                     "`{}` names no machine and is written once per machine: each waits for the one before",
                     step.primitive
