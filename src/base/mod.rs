@@ -11,7 +11,7 @@ pub use names::{
     CopyId, Digest, HostName, InvalidName, MachineName, PlanId, RunId, SiteName, SnapshotId,
     StepId, StepKey, SyncId,
 };
-pub use shared::Shared;
+pub use shared::{Shared, SharedTexts};
 
 use serde::{Deserialize, Serialize};
 

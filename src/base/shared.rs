@@ -1,8 +1,13 @@
 //! Large data that many hold and few change.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+
+use foldhash::HashSet;
+
+use crate::base::Json;
 
 /// A value that costs nothing to clone: clones are one and the same until one of them is changed, which
 /// then becomes its own.
@@ -37,6 +42,36 @@ impl<K: Ord, V, const N: usize> From<[(K, V); N]> for Shared<BTreeMap<K, V>> {
 impl<I, T: FromIterator<I>> FromIterator<I> for Shared<T> {
     fn from_iter<A: IntoIterator<Item = I>>(items: A) -> Shared<T> {
         Shared::from(T::from_iter(items))
+    }
+}
+
+/// Texts, each kept once.
+#[derive(Default)]
+pub struct SharedTexts {
+    known: HashSet<Arc<str>>,
+    /// Room for the text of a value.
+    value: String,
+}
+
+impl SharedTexts {
+    /// The text, as kept.
+    pub fn share(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.known.get(text) {
+            return known.clone();
+        }
+        let shared: Arc<str> = text.into();
+        self.known.insert(shared.clone());
+        shared
+    }
+
+    /// The canonical text of a value, as kept.
+    pub fn share_value(&mut self, value: &Json) -> Arc<str> {
+        let mut text = std::mem::take(&mut self.value);
+        text.clear();
+        write!(text, "{value}").expect("BUG: writing to a string cannot fail");
+        let shared = self.share(&text);
+        self.value = text;
+        shared
     }
 }
 

@@ -4,6 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 static ALLOCATED_BYTES: AtomicU64 = AtomicU64::new(0);
+static PEAK_BYTES: AtomicU64 = AtomicU64::new(0);
 
 /// The system's allocator, counting.
 #[derive(Debug)]
@@ -14,6 +15,18 @@ pub fn allocated_bytes() -> u64 {
     ALLOCATED_BYTES.load(Ordering::Relaxed)
 }
 
+/// The most bytes that were allocated at once; 0 where [`Counting`] is not the allocator.
+pub fn peak_bytes() -> u64 {
+    PEAK_BYTES.load(Ordering::Relaxed)
+}
+
+fn add(bytes: usize) {
+    let now = ALLOCATED_BYTES.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
+    if now > PEAK_BYTES.load(Ordering::Relaxed) {
+        PEAK_BYTES.fetch_max(now, Ordering::Relaxed);
+    }
+}
+
 #[expect(
     unsafe_code,
     reason = "an allocator is unsafe by its trait; every call goes to the system's"
@@ -21,7 +34,7 @@ pub fn allocated_bytes() -> u64 {
 // SAFETY: hands every request to `System` unchanged and only counts beside it.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATED_BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
+        add(layout.size());
         // SAFETY: the caller's promises are `System`'s conditions.
         unsafe { System.alloc(layout) }
     }
@@ -33,7 +46,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        ALLOCATED_BYTES.fetch_add(bytes as u64, Ordering::Relaxed);
+        add(bytes);
         ALLOCATED_BYTES.fetch_sub(layout.size() as u64, Ordering::Relaxed);
         // SAFETY: as above.
         unsafe { System.realloc(at, layout, bytes) }

@@ -61,6 +61,7 @@ pub fn main() -> ExitCode {
     let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         dispatch(cli.command, &cli.global, terminal)
     }));
+    tracing::info!("{} bytes of memory at most", memory::peak_bytes());
     match worked {
         Ok(Ok(exit)) => exit.into(),
         Ok(Err(stop)) => {

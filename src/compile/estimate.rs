@@ -8,7 +8,6 @@ use crate::plan::estimate::{Estimates, History, MachineEstimate};
 use crate::plan::facts::{FactLog, Facts};
 use crate::plan::graph::{Plan, index};
 use crate::plan::inventory::Inventory;
-use crate::plan::scope::{ScopeIx, ScopeKind};
 use crate::plan::step::{Kind, Step, StepIx};
 use crate::primitives::contract::{Cost, Subject};
 use crate::verify::{Downtime, VerifiedPlan};
@@ -42,7 +41,7 @@ pub fn estimate(
     Estimates {
         makespan_s,
         machines: machines.collect(),
-        critical_path: critical_path(&times, makespan_s),
+        critical_path: critical_path(plan, &times, makespan_s),
         step_s: costs.into_iter().map(|cost| cost.seconds).collect(),
         from_history,
     }
@@ -112,27 +111,22 @@ fn schedule(plan: &Plan, costs: &[Cost]) -> Vec<Time> {
             }
         }
         // When all goes well no handler has anything to do.
-        let seconds = if handles(plan, step) { 0.0 } else { costs[ix.at()].seconds };
+        let seconds = if plan.is_in_handler(step) { 0.0 } else { costs[ix.at()].seconds };
         time.end_s = time.start_s + seconds;
         times.push(time);
     }
     times
 }
 
-/// The longest path, as places: from the step that ends last back to one that waits for nothing.
-fn critical_path(times: &[Time], makespan_s: f64) -> Vec<u32> {
+/// The longest path, as places: from the step that ends last back to one that waits for nothing. It leads
+/// past handlers, which take no time.
+fn critical_path(plan: &Plan, times: &[Time], makespan_s: f64) -> Vec<u32> {
     let last = times.iter().rposition(|time| time.end_s >= makespan_s).map(index);
+    let path = std::iter::successors(last, |ix| times[ix.at()].after);
     let mut path: Vec<u32> =
-        std::iter::successors(last, |ix| times[ix.at()].after).map(|ix| ix.0).collect();
+        path.filter(|ix| !plan.is_in_handler(plan.step(*ix))).map(|ix| ix.0).collect();
     path.reverse();
     path
-}
-
-fn handles(plan: &Plan, step: &Step) -> bool {
-    step.scope != ScopeIx::PLAN
-        && plan
-            .outwards(step.scope)
-            .any(|(_, scope)| matches!(scope.kind, ScopeKind::Handler { .. }))
 }
 
 /// What the estimates of one machine are made of, while its steps go by.
@@ -171,7 +165,7 @@ fn sections<'a>(
     let mut sections: BTreeMap<&MachineName, Section> = BTreeMap::new();
     for (ix, step) in plan.iter() {
         let Some(machine) = &step.machine else { continue };
-        if handles(plan, step) {
+        if plan.is_in_handler(step) {
             continue;
         }
         let (cost, time) = (costs[ix.at()], times[ix.at()]);
@@ -202,7 +196,7 @@ fn sections<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compile::saved::tests::{facts, inventory, proved};
+    use crate::compile::saved::tests::{facts, inventory, proved, scoped};
 
     #[test]
     fn downtime_counts_from_the_stop_to_the_check_and_leaves_people_out() {
@@ -233,5 +227,17 @@ mod tests {
         let estimates = estimate(&plan, &inventory(), &facts(), &history);
         assert!(estimates.from_history);
         assert_eq!(estimates.step_s[1], 8.0);
+    }
+
+    #[test]
+    fn handlers_take_no_time_and_lie_on_no_path() {
+        let mut plan = scoped();
+        // Written after an attempt that goes on: behind its handler too.
+        (plan.steps[6].needs, plan.steps[6].follows) = (vec![index(3)], vec![index(2)]);
+        let costs = vec![Cost { seconds: 10.0, ..Cost::default() }; plan.steps.len()];
+        let times = schedule(&plan, &costs);
+        let ends: Vec<f64> = times.iter().map(|time| time.end_s).collect();
+        assert_eq!(ends, [10.0, 20.0, 30.0, 30.0, 30.0, 40.0, 40.0, 50.0, 60.0]);
+        assert_eq!(critical_path(&plan, &times, 60.0), [0, 1, 2, 6, 7, 8]);
     }
 }

@@ -28,6 +28,9 @@ pub(super) struct Frontier {
     /// How many attempts around it what blocks it lies outside of.
     outside: Vec<u32>,
     attempts: Attempts,
+    /// Edges that were followed.
+    #[cfg(test)]
+    pub(super) visited: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -85,6 +88,8 @@ impl Frontier {
             barred: vec![None; count],
             outside: vec![0; count],
             attempts: Attempts::default(),
+            #[cfg(test)]
+            visited: 0,
         }
     }
 
@@ -184,6 +189,10 @@ impl Frontier {
 
     /// What has become of a step now that something before it settled.
     fn look(&mut self, on: Ground<'_>, ix: StepIx, news: &mut Vec<News>, freed: &mut Vec<StepIx>) {
+        #[cfg(test)]
+        {
+            self.visited += 1;
+        }
         let at = ix.at();
         if self.settled[at].is_some() {
             return;
@@ -263,10 +272,12 @@ impl Frontier {
     }
 }
 
-/// The weight of the longest path from each step to the end, the step included: who goes first.
+/// The weight of the longest path from each step to the end, the step included: who goes first. Handlers
+/// weigh nothing: when all goes well none has anything to do.
 pub(super) fn longest_paths(plan: &Plan, step_s: &[f64]) -> Vec<u64> {
     let weight = |at: usize| {
         let seconds = step_s.get(at).copied().filter(|s| s.is_finite() && *s > 0.0);
+        let seconds = seconds.filter(|_| !plan.is_in_handler(&plan.steps[at]));
         // A step without an estimate still counts as one more on the path.
         (seconds.unwrap_or(0.0) * 1000.0) as u64 + 1
     };
@@ -279,4 +290,25 @@ pub(super) fn longest_paths(plan: &Plan, step_s: &[f64]) -> Vec<u64> {
         }
     }
     after
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::execute::scoped::Weaver;
+    use crate::execute::trial::Behaviour;
+    use crate::plan::scope::Rules;
+
+    #[test]
+    fn who_has_a_long_handler_before_them_goes_no_earlier() {
+        let mut weaver = Weaver::default();
+        let works = Some(Behaviour::Works);
+        let body = |weaver: &mut Weaver| {
+            weaver.act(0, Behaviour::Works);
+        };
+        weaver.attempt(false, true, Rules::default(), body, [works, None, None], [None; 3]);
+        weaver.act(0, Behaviour::Works);
+        let paths = longest_paths(&weaver.plan, &[1.0, 100.0, 100.0, 2.0]);
+        assert_eq!(paths, [3004, 2003, 2002, 2001]);
+    }
 }

@@ -40,6 +40,10 @@ pub use outcome::{danger, half_committed, touched};
 pub use workers::{Attempt, LocalWorkers, Workers};
 
 #[cfg(test)]
+mod left_out;
+#[cfg(test)]
 mod scoped;
 #[cfg(test)]
 mod trial;
+#[cfg(test)]
+mod wide;

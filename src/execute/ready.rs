@@ -199,6 +199,7 @@ mod tests {
     use crate::plan::effect::{Chosen, Mode};
     use crate::plan::graph::index;
     use crate::plan::inventory::{Addresses, MachineEntry, SiteEntry};
+    use crate::plan::scope::{Rules, Scope, ScopeKind};
 
     fn inventory(concurrency: u32, azure: Option<u32>, transfers: u32) -> Inventory {
         let site = |most| SiteEntry {
@@ -290,5 +291,57 @@ mod tests {
         ready.release(index(2));
         assert_eq!(started(&mut ready), [1]);
         assert!(ready.is_empty());
+    }
+
+    /// One step per machine, in scopes: the first of each range, one past its last, and its rules.
+    fn scoped(scopes: &[(usize, usize, Rules)], count: usize, inventory: &Inventory) -> Ready {
+        let mut plan = Plan::default();
+        for at in 0..count {
+            let inside = |(first, end, _): &(usize, usize, Rules)| (*first..*end).contains(&at);
+            let scope = scopes.iter().rposition(inside).map_or(0, |at| at + 1);
+            let machine = Some(MachineName::new(format!("m{at}")).unwrap());
+            let scope = ScopeIx(u32::try_from(scope).unwrap());
+            plan.steps.push(Step { machine, scope, ..step(at, Kind::Act) });
+        }
+        for (at, (first, end, rules)) in scopes.iter().enumerate() {
+            let parent = ScopeIx(u32::try_from(at).unwrap());
+            let (first, end) = (index(*first), index(*end));
+            let kind = ScopeKind::Parallel;
+            plan.scopes.push(Scope { kind, parent, first, end, rules: rules.clone() });
+        }
+        let mut ready = Ready::new(&plan, inventory, (0..count as u64).collect());
+        (0..count).for_each(|at| ready.push(index(at)));
+        ready
+    }
+
+    #[test]
+    fn every_scope_around_a_step_limits_it() {
+        let at_most = |most| Rules { at_most: Some(most), ..Rules::default() };
+        let scopes = [(0, 4, at_most(2)), (2, 4, at_most(1))];
+        let mut ready = scoped(&scopes, 5, &inventory(64, None, 1));
+        assert_eq!(started(&mut ready), [4, 3, 1]);
+        ready.release(index(4));
+        assert_eq!(started(&mut ready), [] as [usize; 0], "it had no part in them");
+        ready.release(index(1));
+        assert_eq!(started(&mut ready), [0]);
+        ready.release(index(3));
+        assert_eq!(started(&mut ready), [2]);
+        assert!(ready.is_empty());
+    }
+
+    #[test]
+    fn a_scope_may_limit_each_host_for_itself() {
+        let rules = Rules { at_most_per_host: Some(1), ..Rules::default() };
+        let mut inventory = inventory(64, None, 1);
+        for name in ["m1", "m3"] {
+            let entry = inventory.machines.get_mut(&MachineName::new(name).unwrap()).unwrap();
+            entry.host = HostName::new("hv-02").unwrap();
+        }
+        let mut ready = scoped(&[(0, 4, rules)], 5, &inventory);
+        assert_eq!(started(&mut ready), [4, 3, 2]);
+        ready.release(index(3));
+        assert_eq!(started(&mut ready), [1]);
+        ready.release(index(2));
+        assert_eq!(started(&mut ready), [0]);
     }
 }

@@ -6,14 +6,15 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::sync::Arc;
 
-use foldhash::{HashMap, HashSet};
+use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::units::parse_duration;
-use crate::base::{HostName, Json, MachineName, Shared, Side, SiteName, SyncId, Timestamp};
+use crate::base::{
+    HostName, Json, MachineName, Shared, SharedTexts, Side, SiteName, SyncId, Timestamp,
+};
 
 /// Whether a side runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -141,17 +142,6 @@ pub struct HostFacts {
 
 /// A fact of a host, with subject `site/host`: homing reaches it.
 pub const HOST_CONNECTED: &str = "connected";
-
-/// A fact of a host: it has this virtual switch.
-pub fn host_switch(name: &str) -> String {
-    format!("switch({})", Json::from(name))
-}
-
-/// A fact of a host: it has at least that many bytes free. A predicate, so that a plan does not go stale
-/// with every byte written there.
-pub fn host_free(bytes: u64) -> String {
-    format!("free_bytes({bytes})")
-}
 
 /// The subject under which a plan records which machines a selection found.
 pub const SELECTION: &str = "vms";
@@ -313,26 +303,6 @@ impl Facts {
     }
 }
 
-impl Facts {
-    /// The value of a host's fact, written as the plan records it: [`HOST_CONNECTED`], [`host_switch`],
-    /// [`host_free`]. `None`: the host is not known at its site, or there is no such fact.
-    pub fn host(&self, host: &HostKey, fact: &str) -> Option<Json> {
-        let observed = self.hosts.get(host)?;
-        if fact == HOST_CONNECTED {
-            return Some(observed.connected.into());
-        }
-        let (name, argument) = fact.strip_suffix(')')?.split_once('(')?;
-        match name {
-            "switch" => {
-                let switch: String = serde_json::from_str(argument).ok()?;
-                Some(observed.switches.contains(&switch).into())
-            }
-            "free_bytes" => Some((observed.free_bytes >= argument.parse().ok()?).into()),
-            _ => None,
-        }
-    }
-}
-
 /// What was read of one subject: a handful of facts, in the order of reading.
 #[derive(Debug, Default)]
 struct Read(Vec<(Cow<'static, str>, Json)>);
@@ -477,34 +447,6 @@ impl<'a> FactLog<'a> {
     }
 }
 
-/// Texts, each kept once.
-#[derive(Default)]
-struct SharedTexts {
-    known: HashSet<Arc<str>>,
-    /// Room for the text of a value.
-    value: String,
-}
-
-impl SharedTexts {
-    fn share(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.known.get(text) {
-            return known.clone();
-        }
-        let shared: Arc<str> = text.into();
-        self.known.insert(shared.clone());
-        shared
-    }
-
-    fn share_value(&mut self, value: &Json) -> Arc<str> {
-        let mut text = std::mem::take(&mut self.value);
-        text.clear();
-        write!(text, "{value}").expect("BUG: writing to a string cannot fail");
-        let shared = self.share(&text);
-        self.value = text;
-        shared
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -548,18 +490,6 @@ pub(crate) mod tests {
         assert_eq!(read(&with_duration("away_over", "13d")).unwrap(), "false");
         assert_eq!(read("synced_within(\"1d\")").unwrap(), "false");
         assert_eq!(read("away_over"), None, "it takes a duration");
-        assert_eq!(read("colour"), None);
-
-        let key = (SiteName::new("dc1").unwrap(), HostName::new("hv-01").unwrap());
-        let switches = ["prod".to_owned()].into();
-        let host = HostFacts { connected: true, switches, free_bytes: 1 << 30 };
-        let facts = Facts { hosts: [(key.clone(), host)].into(), ..Facts::default() };
-        let read = |fact: &str| facts.host(&key, fact);
-        assert_eq!(read(HOST_CONNECTED), Some(true.into()));
-        assert_eq!(read(&host_switch("prod")), Some(true.into()));
-        assert_eq!(read(&host_switch("te\"st")), Some(false.into()));
-        assert_eq!(read(&host_free(1 << 30)), Some(true.into()));
-        assert_eq!(read(&host_free((1 << 30) + 1)), Some(false.into()));
         assert_eq!(read("colour"), None);
     }
 }

@@ -9,6 +9,7 @@ pub mod estimate;
 pub mod expr;
 pub mod facts;
 pub mod graph;
+pub mod hosts;
 pub mod inventory;
 pub mod policy;
 pub mod scope;

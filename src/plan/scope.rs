@@ -194,6 +194,13 @@ impl Plan {
         })
     }
 
+    /// Whether a step is done only where something failed: it stands in a handler.
+    pub fn is_in_handler(&self, step: &Step) -> bool {
+        let is_handler =
+            |(_, scope): (ScopeIx, &Scope)| matches!(scope.kind, ScopeKind::Handler { .. });
+        step.scope != ScopeIx::PLAN && self.outwards(step.scope).any(is_handler)
+    }
+
     /// Whether a step stands in a handler or clean-up that answers for another step: of an attempt around
     /// that one, and for its machine.
     pub fn handles(&self, step: &Step, body: StepIx) -> bool {

@@ -10,6 +10,7 @@ use crate::plan::effect::Effect;
 use crate::plan::estimate::MachineEstimate;
 use crate::plan::expr::described;
 use crate::plan::facts::SELECTION;
+use crate::plan::scope::ScopeKind;
 use crate::plan::step::{Reversibility, Step, StepIx};
 use crate::render::fold::{count, counted, names};
 use crate::render::style::{Ink, Style};
@@ -71,8 +72,13 @@ fn title(review: &Review<'_>, style: Style) -> String {
 
 fn direction(review: &Review<'_>, style: Style) -> String {
     let plan = review.plan;
+    // What a failure would start again is no direction of the plan.
+    let goes_back = |step: &Step| {
+        plan.guards(step).iter().any(|(_, scope)| matches!(scope.kind, ScopeKind::Handler { .. }))
+    };
     let started = |side| {
         let starts = plan.steps.iter().filter(move |step| step.effect == Effect::Start(side));
+        let starts = starts.filter(|step| !goes_back(step));
         starts.filter_map(|step| step.machine.as_ref()).collect::<BTreeSet<_>>()
     };
     let (home, away) = (started(Side::Onprem), started(Side::Cloud));

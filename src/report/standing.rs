@@ -7,7 +7,6 @@ use serde::Serialize;
 use crate::base::{Json, MachineName, Side, StepId, Timestamp};
 use crate::plan::effect::Effect;
 use crate::plan::facts::{CommitState, Facts, MachineFacts, Power, Protection, ReplicaState};
-use crate::plan::scope::{ScopeIx, ScopeKind};
 use crate::plan::step::StepIx;
 use crate::report::Seen;
 use crate::report::clock::{Downtime, downtime};
@@ -140,14 +139,7 @@ fn standing(
 
 /// A handler ran for the machine, and every step of it that ran came to a good end.
 fn is_rolled_back(seen: &Seen<'_>, chain: &[StepIx]) -> bool {
-    let handles = |ix: &&StepIx| {
-        let scope = seen.plan.step(**ix).scope;
-        scope != ScopeIx::PLAN
-            && seen
-                .plan
-                .outwards(scope)
-                .any(|(_, scope)| matches!(scope.kind, ScopeKind::Handler { .. }))
-    };
+    let handles = |ix: &&StepIx| seen.plan.is_in_handler(seen.plan.step(**ix));
     let status = |ix: &StepIx| seen.state.step(*ix).status;
     let mut ran =
         chain.iter().filter(handles).map(status).filter(|s| *s != Status::Skipped).peekable();

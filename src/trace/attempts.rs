@@ -275,7 +275,7 @@ impl Recorder {
     fn join(&mut self, ctx: &NativeCallContext<'_>) -> Answer<()> {
         let barrier = self.table.iter().find(|known| known.spec().kind == Kind::Barrier);
         let spec = barrier.expect("BUG: the catalogue has a barrier").spec();
-        let text = self.next_id(None, spec.name);
+        let text = self.ids.next(None, spec.name);
         let id = StepId::new(text).expect("BUG: a counted id is an id");
         // As a script would write it; `plan::settle` reads it.
         let args = serde_json::json!({ "on_failed": "fail" });
@@ -326,7 +326,7 @@ impl Recorder {
     fn undo_one(&mut self, ctx: &NativeCallContext<'_>, command: StepIx) -> Answer<()> {
         let step = self.steps[command.at()].clone();
         let id = match StepId::new(format!("{}.{UNDO}", step.id)) {
-            Ok(id) if !self.has_id(&id) => id,
+            Ok(id) if !self.ids.has(&id) => id,
             taken => {
                 let why = taken.map_or_else(
                     |long| long.to_string(),

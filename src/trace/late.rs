@@ -19,6 +19,11 @@ use crate::trace::sources::Part;
 /// Around the number of a placeholder: Unicode promises that no text has these characters.
 const OPEN: char = '\u{FDD0}';
 const CLOSE: char = '\u{FDD1}';
+
+/// The mark of a value that is filled in later: no text of a script's own has it.
+pub(super) fn is_mark(c: char) -> bool {
+    matches!(c, OPEN | CLOSE)
+}
 /// Values and operators of one expression.
 const NODES_MAX: usize = 200;
 /// Of all expressions together, per step a plan may have.

@@ -1,6 +1,6 @@
 //! The interpreter's errors in the words of an operator, at the place that a user can change.
 
-use rhai::{Engine, EvalAltResult, ParseError, ParseErrorType, Position};
+use rhai::{Dynamic, Engine, EvalAltResult, ParseError, ParseErrorType, Position};
 
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::trace::deferred::{Deferred, KIND};
@@ -9,11 +9,24 @@ use crate::trace::literal::{self, name_kind};
 use crate::trace::recorder::{Recorder, Said, Unknown};
 use crate::trace::sources::Part;
 
+/// Characters of a mistake's message, and of its help.
+const WORDS_MAX: usize = 2_000;
+
+/// Cuts what nobody reads to its end: a script may have put a text of any length into a mistake.
+pub(super) fn clip(mistake: &mut Diagnostic) {
+    for text in std::iter::once(&mut mistake.message).chain(&mut mistake.help) {
+        if let Some((at, _)) = text.char_indices().nth(WORDS_MAX) {
+            text.truncate(at);
+            text.push('…');
+        }
+    }
+}
+
 /// A character that a reviewer would not see.
 pub(super) fn unseen(c: char) -> Diagnostic {
     let message = format!("the character U+{:04X} stands here, which nobody sees", u32::from(c));
     let help = "who reviews the plan must see what it says: leave the character out";
-    Diagnostic::error("H160", message).help(help)
+    Diagnostic::error("H149", message).help(help)
 }
 
 /// A text that does not parse.
@@ -94,8 +107,10 @@ fn describe(recorder: &Recorder, engine: &Engine, error: &EvalAltResult) -> Opti
             let help = "`fail_if(cond, \"message\")` fails while it runs";
             Diagnostic::error("H107", message).help(help)
         }
+        EvalAltResult::ErrorRuntime(value, _) if value.is::<Unknown>() => return None,
         EvalAltResult::ErrorRuntime(value, _) => {
-            Diagnostic::error("H105", format!("the script gives up: {value}"))
+            let words = thrown(engine, value, THROWN_DEPTH);
+            Diagnostic::error("H105", format!("the script gives up: {words}"))
         }
         EvalAltResult::ErrorFunctionNotFound(call, _) if follows(call) => return None,
         EvalAltResult::ErrorFunctionNotFound(call, _) => unknown_function(engine, call),
@@ -164,6 +179,24 @@ fn decided_now(recorder: &Recorder, at: Position) -> Diagnostic {
         "`{word}` decides when the plan is made, and this value is known only while it runs"
     );
     Diagnostic::error("H107", message).help(help)
+}
+
+/// Lists and maps in each other that are shown of what a script throws.
+const THROWN_DEPTH: u32 = 3;
+
+/// What a script throws, in its own words: never by the names of our types.
+fn thrown(engine: &Engine, value: &Dynamic, depth: u32) -> String {
+    let plain = value.is_string() || value.is_int() || value.is_bool() || value.is_float();
+    if plain || value.is_char() || value.is_unit() {
+        return value.to_string();
+    }
+    if let Ok(list) = value.as_array_ref().map(|list| list.clone())
+        && depth > 0
+    {
+        let items: Vec<String> = list.iter().map(|item| thrown(engine, item, depth - 1)).collect();
+        return format!("[{}]", items.join(", "));
+    }
+    name_kind(engine.map_type_name(value.type_name()))
 }
 
 fn limit(why: String) -> Diagnostic {

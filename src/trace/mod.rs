@@ -9,6 +9,7 @@ mod changes;
 mod deferred;
 mod engine;
 mod handles;
+mod ids;
 mod late;
 mod literal;
 mod look;

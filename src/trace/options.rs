@@ -287,7 +287,10 @@ pub(super) fn step_id(
             (StepId::new(format!("{}.{id}", recorder.names[machine as usize])), "id")
         }
         (None, Some(id), None) => (StepId::new(id), "id"),
-        (None, None, _) => (StepId::new(recorder.next_id(machine, spec.name)), "id"),
+        (None, None, _) => {
+            let machine = machine.map(|place| (place, &recorder.names[place as usize]));
+            (StepId::new(recorder.ids.next(machine, spec.name)), "id")
+        }
     };
     let id = match id {
         Ok(id) => id,
@@ -297,7 +300,7 @@ pub(super) fn step_id(
             return None;
         }
     };
-    if recorder.has_id(&id) {
+    if recorder.ids.has(&id) {
         let message = format!("a step is called `{id}` already");
         let help =
             "give each its own; in a loop put the machine's name into it: `${m.name}-complete`";

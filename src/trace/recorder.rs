@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use foldhash::{HashMap, HashSet};
+use foldhash::HashMap;
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 
-use crate::base::{Json, MachineName, StepId};
+use crate::base::{Json, MachineName};
 use crate::diagnostic::Diagnostic;
 use crate::plan::facts::{Facts, HostKey};
 use crate::plan::graph::index;
@@ -21,6 +21,7 @@ use crate::primitives::spec::{Spec, Yields};
 use crate::source::Span;
 use crate::trace::ParamDecl;
 use crate::trace::bind::Table;
+use crate::trace::ids::Ids;
 use crate::trace::late::Late;
 use crate::trace::options::Common;
 use crate::trace::order::{Asked, Opens, Order, Role};
@@ -61,9 +62,6 @@ impl IntoIterator for Unknown {
 const DIAGNOSTICS_MAX: usize = 100;
 /// Edges of a plan, per step that it may have.
 const EDGES_PER_STEP_MAX: usize = 16;
-
-/// Characters of a mistake's message, and of its help.
-const WORDS_MAX: usize = 2_000;
 
 /// The shared recorder.
 #[derive(Clone)]
@@ -134,15 +132,10 @@ pub(super) struct Recorder {
     pub(super) blocks: Blocks,
     pub(super) acknowledged: Vec<Acknowledgement>,
     pub(super) table: Table,
-    /// All but the numbered ones, which are unique by themselves.
-    ids: HashSet<StepId>,
-    /// Room for the id being made.
-    next_id: String,
-    /// How many steps of each primitive a machine has; few primitives, so a list.
-    counters: Vec<Vec<(&'static str, u32)>>,
-    counters_of_none: Vec<(&'static str, u32)>,
+    pub(super) ids: Ids,
     origins: HashMap<Vec<Position>, Origin>,
-    barriers: HashMap<Vec<Position>, Option<(MachineName, usize)>>,
+    /// How many steps there were at the last barrier written at a place.
+    barriers: HashMap<Vec<Position>, usize>,
     edges_added: usize,
 }
 
@@ -199,10 +192,7 @@ impl Recorder {
             stopped: None,
             importing: 0,
             late: Late::default(),
-            ids: HashSet::default(),
-            next_id: String::new(),
-            counters: vec![Vec::new(); machines],
-            counters_of_none: Vec::new(),
+            ids: Ids::new(machines),
             origins: HashMap::default(),
             barriers: HashMap::default(),
             edges_added: 0,
@@ -242,11 +232,7 @@ impl Recorder {
     /// Takes a mistake in, once.
     pub(super) fn push(&mut self, mistake: Diagnostic) {
         let mut mistake = self.late.told(mistake);
-        // A script may have put a text of any length into it.
-        clip(&mut mistake.message);
-        if let Some(help) = &mut mistake.help {
-            clip(help);
-        }
+        mistakes::clip(&mut mistake);
         if self.diagnostics.len() < DIAGNOSTICS_MAX && !self.diagnostics.contains(&mistake) {
             self.diagnostics.push(mistake);
         }
@@ -305,34 +291,6 @@ impl Recorder {
         self.spec(handle).yields == Yields::Copy
     }
 
-    /// The next id of a primitive on a machine: `web-01.snapshot.2`.
-    pub(super) fn next_id(&mut self, machine: Option<u32>, primitive: &'static str) -> &str {
-        let counters = match machine {
-            Some(machine) => &mut self.counters[machine as usize],
-            None => &mut self.counters_of_none,
-        };
-        let at = counters.iter().position(|(name, _)| std::ptr::eq(*name, primitive));
-        let at = at.unwrap_or_else(|| {
-            counters.push((primitive, 0));
-            counters.len() - 1
-        });
-        counters[at].1 += 1;
-        self.next_id.clear();
-        if let Some(machine) = machine {
-            self.next_id.push_str(self.names[machine as usize].as_str());
-            self.next_id.push('.');
-        }
-        self.next_id.push_str(primitive);
-        self.next_id.push('.');
-        self.next_id.push_str(&counters[at].1.to_string());
-        &self.next_id
-    }
-
-    /// Whether an id is used already.
-    pub(super) fn has_id(&self, id: &StepId) -> bool {
-        !is_numbered(id) && self.ids.contains(id)
-    }
-
     /// Records a step.
     pub(super) fn record(
         &mut self,
@@ -383,42 +341,28 @@ impl Recorder {
         step.follows.dedup();
         step.follows.retain(|ix| !step.needs.contains(ix) && !step.waits.contains(ix));
         step.scope = self.scope;
-        if !is_numbered(&step.id) {
-            self.ids.insert(step.id.clone());
-        }
+        self.ids.take(&step.id);
         self.steps.push(step);
         Ok(Handle(at))
     }
 
-    /// A barrier inside a loop over machines makes them wait for each other: seldom meant, but by the
-    /// library, whose waves are such loops.
+    /// A barrier inside a loop over machines makes them wait for each other: seldom meant. One behind the
+    /// steps of several machines ends a wave, and the library means the ones that it writes.
     fn watch_for_serialising(&mut self, places: &[Position], step: &Step) {
         if !self.sources.is_of_user(places[0]) {
             return;
         }
-        let before = self.steps.last().and_then(|step| step.machine.clone());
-        let Some(before) = before else { return };
-        let now = self.steps.len();
-        match self.barriers.get(places) {
-            None => {
-                self.barriers.insert(places.to_vec(), Some((before, now)));
-            }
-            Some(Some((first, then))) if *first != before => {
-                // Several machines between two of them: a barrier for each group, which is its use.
-                let other = |step: &Step| step.machine.as_ref().is_some_and(|m| *m != before);
-                if self.steps[*then..].iter().any(other) {
-                    self.barriers.insert(places.to_vec(), Some((before, now)));
-                    return;
-                }
-                let message = format!(
-                    "`{}` names no machine and is written once per machine: each waits for the one before",
-                    step.primitive
-                );
-                let help = "name the machine as first argument, or write it once, after the loop";
-                self.say_at(places, Part::Whole, Diagnostic::warning("H126", message).help(help));
-                self.barriers.insert(places.to_vec(), None);
-            }
-            Some(_) => {}
+        let Some(since) = self.barriers.insert(places.to_vec(), self.steps.len()) else { return };
+        let before = self.steps[..since].last().and_then(|step| step.machine.as_ref());
+        let mut machines = self.steps[since..].iter().filter_map(|step| step.machine.as_ref());
+        let Some((before, first)) = before.zip(machines.next()) else { return };
+        if first != before && machines.all(|machine| machine == first) {
+            let message = format!(
+                "`{}` names no machine and is written once per machine: each waits for the one before",
+                step.primitive
+            );
+            let help = "name the machine as first argument, or write it once, after the loop";
+            self.say_at(places, Part::Whole, Diagnostic::warning("H126", message).help(help));
         }
     }
 
@@ -494,19 +438,6 @@ impl Recorder {
     pub(super) fn group(&mut self, ends: Vec<StepIx>) -> GroupHandle {
         self.group_ends.push(ends);
         GroupHandle(self.group_ends.len() - 1)
-    }
-}
-
-/// `machine.primitive.n`: chosen names hold no dot, so no other id has two.
-fn is_numbered(id: &StepId) -> bool {
-    id.as_str().bytes().filter(|byte| *byte == b'.').count() == 2
-}
-
-/// Cuts a text that nobody reads to its end.
-fn clip(text: &mut String) {
-    if let Some((at, _)) = text.char_indices().nth(WORDS_MAX) {
-        text.truncate(at);
-        text.push('…');
     }
 }
 

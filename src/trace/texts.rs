@@ -1,8 +1,6 @@
 //! Texts in which something is filled in while the plan runs: to ask such a text something now is a
 //! mistake. (What cuts one to pieces without asking is found at the end: it arrives in no message.)
 
-#![expect(clippy::needless_pass_by_value, reason = "the interpreter passes arguments by value")]
-
 use rhai::{Array, Dynamic, Engine, ImmutableString, Map, NativeCallContext};
 
 use crate::diagnostic::Diagnostic;

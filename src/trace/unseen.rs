@@ -2,6 +2,7 @@
 //! meant: a reviewer signs what stands on the page.
 
 use crate::base::Json;
+use crate::trace::late;
 
 /// The first such character, and the byte at which it stands.
 pub(super) fn find(text: &str) -> Option<(usize, char)> {
@@ -15,13 +16,25 @@ pub(super) fn find(text: &str) -> Option<(usize, char)> {
 /// The first such character in a step's arguments.
 pub(super) fn in_args(args: &Json) -> Option<char> {
     match args {
-        Json::String(text) => find(text).map(|(_, c)| c),
+        Json::String(text) => in_text(text),
         Json::Array(items) => items.iter().find_map(in_args),
         Json::Object(entries) => {
-            entries.iter().find_map(|(key, value)| find(key).map(|(_, c)| c).or(in_args(value)))
+            entries.iter().find_map(|(key, value)| in_text(key).or(in_args(value)))
         }
         _ => None,
     }
+}
+
+/// What stands for a value known only later may be there, and is judged elsewhere.
+fn in_text(text: &str) -> Option<char> {
+    let mut rest = text;
+    while let Some((at, found)) = find(rest) {
+        if !late::is_mark(found) {
+            return Some(found);
+        }
+        rest = &rest[at + found.len_utf8()..];
+    }
+    None
 }
 
 fn is_unseen(c: char) -> bool {

@@ -59,9 +59,10 @@ impl<'a> Table<'a> {
                     }
                 }
                 (ScopeKind::Attempt { .. }, None)
-                    if step.kind != Kind::Notify && !step.optional => {
-                        self.shared.insert(ix, at);
-                    }
+                    if step.kind != Kind::Notify && !step.optional =>
+                {
+                    self.shared.insert(ix, at);
+                }
                 (ScopeKind::Attempt { .. }, Some(machine)) => {
                     let known = self.machines.entry(ix).or_insert((machine, false));
                     known.1 |= known.0 != machine;

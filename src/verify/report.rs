@@ -67,8 +67,7 @@ impl Findings {
     pub fn diagnostics(mut self, plan: &Plan) -> Vec<(Diagnostic, Option<&Acknowledgement>)> {
         self.0.sort_by_key(|finding| finding.step);
         let mut told: Vec<(Finding, Vec<StepIx>, Option<usize>)> = Vec::new();
-        let mut places: HashMap<(&'static str, &Span, &[Span], String, Option<usize>), usize> =
-            HashMap::new();
+        let mut places: HashMap<Place<'_>, usize> = HashMap::new();
         for finding in self.0 {
             let step = plan.step(finding.step);
             let says = without_name(&finding.message, step);
@@ -88,6 +87,9 @@ impl Findings {
         drawn.collect()
     }
 }
+
+/// What makes two findings one report: code, call, frames, words, answer.
+type Place<'a> = (&'static str, &'a Span, &'a [Span], String, Option<usize>);
 
 /// The acknowledgement that answers a warning: the one written last of those around its step. An error
 /// cannot be answered.

@@ -78,6 +78,9 @@ fn compiled(
 /// Every function of the standard library, each used as its own text says. `main` is what `homing run
 /// std/failback -p machine=web-01` traces.
 const LIBRARY: &[(&str, &str)] = &[
+    ("std/checks::port", "checks::port(vm(\"web-01\"), 443);"),
+    ("std/checks::settled", "checks::settled(vm(\"web-01\"), \"5m\");"),
+    ("std/checks::web", "checks::web(vm(\"web-01\"), \"/health\");"),
     ("std/drill::main", "-p machine=web-01"),
     ("std/drill::rehearse", "drill::rehearse(vm(\"web-01\"));"),
     ("std/failback::main", "-p machine=web-01"),
@@ -95,6 +98,10 @@ const LIBRARY: &[(&str, &str)] = &[
         "std/failback::to_alternate_host",
         "failback::to_alternate_host(vm(\"web-02\"), #{ host: \"hv-01\", network: \"prod\" });",
     ),
+    ("std/failover::main", "-p machine=web-01"),
+    ("std/failover::planned", "failover::planned(vm(\"web-01\"));"),
+    ("std/failover::switch_over", "failover::switch_over(vm(\"web-01\"));"),
+    ("std/failover::synchronize", "failover::synchronize(vm(\"web-01\"));"),
     (
         "std/waves::canary",
         "let o = #{ first: 1, hold: \"5m\", size: 2 };\n\
@@ -104,14 +111,20 @@ const LIBRARY: &[(&str, &str)] = &[
         "std/waves::run",
         "waves::run(vms(\"\"), #{ size: 2, max_failed: 1 }, |m| failback::synchronize(m));",
     ),
-    ("std/waves::tiers", "waves::tiers(vms(\"\"), #{ gate: \"Next tier?\" });"),
+    ("std/waves::tiers", "waves::tiers(vms(\"\"), #{ check: |m| check(m, #{ every: \"5s\" }) });"),
 ];
 
 fn of_library(function: &str, uses: &str) -> (String, Vec<String>) {
     let (module, name) = function.split_once("::").unwrap();
+    // A failover begins at home.
+    let observed = if module == "std/failover" {
+        "// facts: web-01 where=home cloud.power=off onprem.power=on protection=onprem_to_cloud"
+    } else {
+        ""
+    };
     if name == "main" {
         let given = uses.strip_prefix("-p ").and_then(|given| given.split_once('='));
-        return compiled(module, "", &[given.unwrap()], "");
+        return compiled(module, "", &[given.unwrap()], observed);
     }
     let modules: BTreeSet<String> = stdlib_docs().into_iter().map(|one| one.module).collect();
     let used = modules.iter().filter_map(|module| {
@@ -119,7 +132,7 @@ fn of_library(function: &str, uses: &str) -> (String, Vec<String>) {
         uses.contains(&format!("{short}::")).then(|| format!("import \"{module}\" as {short};\n"))
     });
     let text = format!("{}{uses}\n", used.collect::<String>());
-    compiled("library.rhai", &text, &[], "")
+    compiled("library.rhai", &text, &[], observed)
 }
 
 #[test]

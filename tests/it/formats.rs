@@ -157,6 +157,7 @@ fn event(name: &str) -> Value {
             "step": "text", "attempt": "int", "failure": "any", "retry_in_ms": "int",
         }),
         "step_succeeded" => json!({ "step": "text", "attempt": "int", "outputs": "any" }),
+        "step_skipped" => json!({ "step": "text", "reason": "text" }),
         "gate_opened" => json!({ "step": "text", "message": "text", "expires_at": "time?" }),
         "gate_answered" => json!({
             "step": "text", "answer": "approved_in_advance", "by": by, "comment": "text?",

@@ -12,6 +12,7 @@ mod failover;
 mod failover_run;
 mod failures;
 mod formats;
+mod front_end;
 mod gates;
 mod hostile;
 mod https;

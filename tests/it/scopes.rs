@@ -179,3 +179,72 @@ fn no_machine_is_turned_off_after_the_window_and_nothing_new_starts_in_a_scope_t
         assert_ne!(status(&ground, &format!("{machine}.start_onprem_vm.1")), "succeeded");
     }
 }
+
+/// Every command of the plan writes its word into `notes`.
+fn note(word: &str) -> String {
+    format!("[\"/bin/sh\", \"-c\", \"echo {word} >> notes\"]")
+}
+
+#[test]
+fn commands_are_undone_the_last_one_first_and_only_those_that_were_begun() {
+    let command = |name: &str, undo: &str| {
+        format!("run_command(m, #{{ argv: {}, undo: {} }});", note(name), note(undo))
+    };
+    let script = format!(
+        r#"
+let m = vm("web-01");
+attempt(|| {{
+    {}
+    {}
+    transfer_delta(snapshot(m));
+    {}
+}}).on_failure(|| {{
+    run_command(m, #{{ argv: {} }});
+}}).always(|| {{
+    run_command(m, #{{ argv: {} }});
+}});
+"#,
+        command("first", "unfirst"),
+        command("second", "unsecond"),
+        command("third", "unthird"),
+        note("handled"),
+        note("cleaned"),
+    );
+    let ground = ground(&script);
+    let listed = "[commands.note]\nargv = [\"/bin/sh\", \"-c\", \"*\"]\n";
+    ground.write("homing.toml", &format!("{listed}{}", ground.read("homing.toml")));
+    let inject = ["--inject", "web-01.transfer_delta=permanent"];
+    ground.homing(&[&["run", "wave.rhai"][..], &inject].concat()).exit(1);
+    let notes = ground.read("notes");
+    let words: Vec<&str> = notes.lines().collect();
+    assert_eq!(words, ["first", "second", "unsecond", "unfirst", "handled", "cleaned"]);
+    assert_eq!(status(&ground, "web-01.run_command.3.undo"), "skipped");
+    ground.nothing_ran_twice(&ground.newest_run());
+}
+
+#[test]
+fn a_machine_whose_facts_changed_is_left_out_where_the_plan_says_so() {
+    let ground = ground(&format!("policy(#{{ on_changed_fact: \"drop_machine\" }});\n{WAVE}"));
+    ground.write("one.rhai", &WAVE.replace(", vm(\"web-02\")", ""));
+    ground.homing(&["lab", "init"]).exit(0);
+    ground.homing(&["plan", "wave.rhai", "--out", "plan.json"]).exit(0);
+    ground.homing(&["run", "one.rhai"]).exit(0);
+    assert_eq!(running_on(&ground), ["dc1", "azure"]);
+    ground.homing(&["run", "plan.json"]).exit(7).says(&["web-01"]);
+    assert_eq!(running_on(&ground), ["dc1", "dc1"]);
+    assert_eq!(status(&ground, "web-01.shutdown_azure_vm.1"), "excluded");
+}
+
+#[test]
+fn a_machine_is_left_out_while_others_work_and_takes_no_further_step() {
+    let ground = ground(WAVE);
+    // Its first transfer takes some seconds.
+    ground.edit("homing.toml", "bandwidth = \"400MiB/s\"", "bandwidth = \"2MiB/s\"");
+    let mut running = ground.start(&["run", "wave.rhai", "--output", "jsonl"]);
+    running.until_event("attempt_started", "web-01.transfer_delta.1");
+    let run = ground.newest_run();
+    ground.homing(&["exclude", &run, "web-01", "--reason", "not tonight"]).exit(0);
+    assert_eq!(running.end(), 7);
+    assert_eq!(running_on(&ground), ["azure", "dc1"]);
+    assert_eq!(status(&ground, "web-01.check.1"), "excluded");
+}

@@ -231,7 +231,7 @@ pub(crate) mod tests {
 
     /// A plan with every kind of scope, rule, edge and deferred value: checks, waits and messages, which
     /// no rule minds.
-    fn scoped() -> Plan {
+    pub(crate) fn scoped() -> Plan {
         let (inventory, facts) = (inventory(), facts());
         let log = FactLog::new(&facts);
         let ok = json!({ "of": "web-01.probe", "output": "ok" });

@@ -494,8 +494,8 @@ mod tests {
             self.pending = None;
         }
 
-        fn write(&mut self, order: &mut Order, line: Line) {
-            match line {
+        fn write(&mut self, order: &mut Order, line: &Line) {
+            match line.clone() {
                 Line::On(m) => self.place(order, Some(m), Role::Chain, vec![]),
                 Line::NotifyOn(m) => self.place(order, Some(m), Role::Notify, vec![]),
                 Line::With(m, i) => self.place(order, Some(m), Role::Chain, self.picked(i)),
@@ -721,7 +721,7 @@ mod tests {
             let mut order = Order::new(3);
             let mut script = Script::default();
             for line in lines {
-                script.write(&mut order, line);
+                script.write(&mut order, &line);
             }
             let (needs, all) = script.naive();
             let (steps, each) = (script.steps.len(), || script.edges.iter().enumerate());

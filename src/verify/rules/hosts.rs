@@ -2,7 +2,7 @@
 
 use crate::base::{HostName, Json};
 use crate::plan::effect::Effect;
-use crate::plan::facts::{host_free, host_switch};
+use crate::plan::hosts::{host_free, host_switch};
 use crate::verify::rules::{Broken, Look};
 use crate::verify::state::Twin;
 

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod observed;
+pub mod scribe;
 pub mod situation;
 
 use std::fs;
@@ -128,6 +129,11 @@ impl Ground {
     /// The text of a file in it.
     pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path().join(name)).unwrap()
+    }
+
+    /// The same of a file that may be no text.
+    pub fn read_lossy(&self, name: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.path().join(name)).unwrap()).into_owned()
     }
 
     /// Changes a file in it.

@@ -141,6 +141,22 @@ impl Situation {
         assert!(named.all(|(_, at)| at == site), "{start} not all at {site}: {found:?}");
     }
 
+    /// Fails the test unless all `machines` run in the cloud, none on both sides, after a way back that
+    /// gave up what home wrote (H016): that alone counts as lost.
+    #[track_caller]
+    pub fn back_in_azure(&self, machines: usize) {
+        let report = self.homing(&["lab", "verify", "--format", "json"]).json();
+        let machines_found = report["machines"].as_array().unwrap();
+        assert_eq!(machines_found.len(), machines, "{report:#}");
+        let statuses = self.statuses();
+        for machine in machines_found {
+            assert!(machine["running_on"] == "azure" && machine["overlap"] == false, "{machine}");
+            let start = format!("{}.start_onprem_vm.1", machine["machine"].as_str().unwrap());
+            let ran_at_home = statuses[&start] == "succeeded";
+            assert!(ran_at_home || machine["lost"] == 0, "{machine}");
+        }
+    }
+
     /// How every step of the newest run stands: `succeeded`, `failed`, `blocked`, `skipped` ..
     #[track_caller]
     pub fn statuses(&self) -> BTreeMap<String, String> {
