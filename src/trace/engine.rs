@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use rhai::debugger::{DebuggerCommand, DebuggerEvent};
 use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage,
     BasicMathPackage, BasicStringPackage, LogicPackage, MoreStringPackage, Package,
 };
-use rhai::debugger::{DebuggerCommand, DebuggerEvent};
 use rhai::{ASTNode, Dynamic, Engine, OptimizationLevel, Stmt};
 
 use crate::diagnostic::Diagnostic;

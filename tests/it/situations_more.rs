@@ -13,25 +13,13 @@ use crate::support::situation::{ALIKE, Machines, Situation, inventory, steps_of}
 /// A shop: databases, and web servers that need them.
 const SHOP: [Machines<'static>; 2] = [
     Machines { names: "db-{01..02}", tier: "db", ..ALIKE },
-    Machines {
-        names: "web-{01..03}",
-        tier: "web",
-        needs: &["tier=db"],
-        host: "hv-02",
-        ..ALIKE
-    },
+    Machines { names: "web-{01..03}", tier: "web", needs: &["tier=db"], host: "hv-02", ..ALIKE },
 ];
 
 /// The same with more of everything.
 const LARGE_SHOP: [Machines<'static>; 2] = [
     Machines { names: "db-{01..10}", tier: "db", ..ALIKE },
-    Machines {
-        names: "web-{01..30}",
-        tier: "web",
-        needs: &["tier=db"],
-        host: "hv-02",
-        ..ALIKE
-    },
+    Machines { names: "web-{01..30}", tier: "web", needs: &["tier=db"], host: "hv-02", ..ALIKE },
 ];
 
 /// Another script of the situations beside the one of this ground.
@@ -71,7 +59,10 @@ fn s07_a_night_turns_nothing_off_and_a_failure_is_its_machines_alone() {
     let full = Situation::full("07-nightly", &LARGE_SHOP);
     let plan = full.proved(&[]);
     assert_eq!(steps_of(&plan, "transfer_delta").len(), 80);
-    assert_eq!((&plan["gates"], &plan["point_of_no_return"]), (&Value::Array(vec![]), &Value::Null));
+    assert_eq!(
+        (&plan["gates"], &plan["point_of_no_return"]),
+        (&Value::Array(vec![]), &Value::Null)
+    );
     assert!(plan["machines"].as_object().unwrap().values().all(|one| one["downtime_s"] == 0.0));
 
     let night = Situation::small("07-nightly", &SHOP);
@@ -114,7 +105,8 @@ fn s07_a_weekend_builds_on_its_night_and_stays_in_its_window() {
     assert!(began.iter().all(|at| *at >= opens), "{began:?}");
     weekend.all_at("dc1", "");
     // The web servers stopped before their databases did, and started behind them.
-    let stops = |tier| moments(&weekend, &run, "step_succeeded", &format!("{tier}-01.shutdown_azure"));
+    let stops =
+        |tier| moments(&weekend, &run, "step_succeeded", &format!("{tier}-01.shutdown_azure"));
     assert!(stops("web")[0] < stops("db")[0]);
 }
 
@@ -250,7 +242,10 @@ fn nothing_is_left(ground: &Situation) {
 fn s10_a_drill_leaves_nothing_whether_it_succeeds_or_fails() {
     let plan = Situation::full("10-drill", &LARGE_SHOP).proved(&[]);
     assert_eq!(steps_of(&plan, "delete_copy").len(), 40);
-    assert_eq!((&plan["gates"], &plan["point_of_no_return"]), (&Value::Array(vec![]), &Value::Null));
+    assert_eq!(
+        (&plan["gates"], &plan["point_of_no_return"]),
+        (&Value::Array(vec![]), &Value::Null)
+    );
 
     let drill = Situation::small("10-drill", &SHOP);
     drill.run(&["hold=200ms"], &[]).exit(0);
@@ -267,8 +262,11 @@ fn s10_a_drill_leaves_nothing_whether_it_succeeds_or_fails() {
 fn estate(disk: &str, half: u32) -> Situation {
     let digits = if half > 99 { "001" } else { "01" };
     let names = |start: &str, from: &str, to: u32| format!("{start}-{{{from}..{to}}}");
-    let (pilot, north, south) =
-        (names("a", digits, half / 5), names("b", digits, half - half / 5), names("c", digits, half));
+    let (pilot, north, south) = (
+        names("a", digits, half / 5),
+        names("b", digits, half - half / 5),
+        names("c", digits, half),
+    );
     let on = |names, tier, host| Machines { names, tier, host, ..ALIKE };
     let all = [
         on(pilot.as_str(), "pilot", "hv-01"),
@@ -284,7 +282,9 @@ fn estate(disk: &str, half: u32) -> Situation {
 fn at_once(ground: &Situation, run: &str, primitive: &str) -> usize {
     let (mut now, mut most) = (BTreeSet::new(), 0);
     for event in ground.events(run) {
-        let Some(step) = event["step"].as_str().filter(|id| id.contains(primitive)) else { continue };
+        let Some(step) = event["step"].as_str().filter(|id| id.contains(primitive)) else {
+            continue;
+        };
         match event["event"].as_str().unwrap() {
             "attempt_started" => now.insert(step.to_owned()),
             "step_succeeded" | "attempt_failed" => now.remove(step),
@@ -345,7 +345,9 @@ fn s12_there_and_back() {
         let sent = ground.events(&run);
         let ways = sent.iter().filter(|e| {
             e["event"] == "step_succeeded"
-                && e["step"].as_str().is_some_and(|id| id.starts_with(&format!("{machine}.transfer_delta")))
+                && e["step"]
+                    .as_str()
+                    .is_some_and(|id| id.starts_with(&format!("{machine}.transfer_delta")))
         });
         let modes: Vec<&Value> = ways.map(|e| &e["outputs"]["mode"]).collect();
         assert_eq!(modes.len(), 4);
