@@ -28,8 +28,7 @@ pub(super) struct Frontier {
     /// How many attempts around it what blocks it lies outside of.
     outside: Vec<u32>,
     attempts: Attempts,
-    /// Edges that were followed.
-    #[cfg(test)]
+    /// Steps looked at, again and again: what it costs.
     pub(super) visited: u64,
 }
 
@@ -88,7 +87,6 @@ impl Frontier {
             barred: vec![None; count],
             outside: vec![0; count],
             attempts: Attempts::default(),
-            #[cfg(test)]
             visited: 0,
         }
     }
@@ -189,10 +187,7 @@ impl Frontier {
 
     /// What has become of a step now that something before it settled.
     fn look(&mut self, on: Ground<'_>, ix: StepIx, news: &mut Vec<News>, freed: &mut Vec<StepIx>) {
-        #[cfg(test)]
-        {
-            self.visited += 1;
-        }
+        self.visited += 1;
         let at = ix.at();
         if self.settled[at].is_some() {
             return;

@@ -120,7 +120,7 @@ fn a_machine_that_died_at_home_is_started_again_by_the_same_run() {
     let checked_again = ground
         .events(&run)
         .into_iter()
-        .filter(|event| event["event"] == "attempt_started" && event["step"] == "web-01.check.1");
+        .filter(|event| event["event"] == "attempt_started" && event["step"] == "web-01.check.2");
     assert_eq!(
         checked_again.count(),
         2,

@@ -12,7 +12,7 @@ fn every_save_is_checked_and_compared() {
     let ground = Ground::new();
     ground.write("plans/one.rhai", &ground.read("failback-one.rhai"));
     let talk = ground.listen(&["watch", "plans/one.rhai"]);
-    talk.until("ok: 10 steps");
+    talk.until("ok: 11 steps");
     talk.until(WAITS);
 
     ground.edit("plans/one.rhai", "grace: \"1m\"", "grace: \"3m\"");
