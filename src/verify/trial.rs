@@ -417,6 +417,32 @@ fn traced(said: &[Said], inventory: &Inventory, facts: &MachineFacts) -> Option<
     (!crate::diagnostic::any_error(&traced.diagnostics)).then_some(traced.plan)
 }
 
+/// Steps of one machine, as drawn.
+fn web(steps: &[(Effect, bool)]) -> Vec<Drawn> {
+    let place = |effect: &Effect| effects().iter().position(|known| known == effect).unwrap();
+    let drawn = steps.iter().map(|(effect, chained)| Drawn {
+        on_db: false,
+        effect: place(effect),
+        optional: false,
+        chained: *chained,
+        also: None,
+    });
+    drawn.collect()
+}
+
+/// Both a start that went well and one that a rule reported lead to the same values; what rules ask of the
+/// replica's history told them apart, and the pass kept one of the two.
+#[test]
+fn a_commit_beside_a_start_and_the_way_back() {
+    let steps = [(START, false), (Effect::Commit, false), (Effect::Start(Side::Cloud), true)];
+    for which in 0..8 {
+        let plan = build(&web(&steps));
+        let (by_paths, by_pass) = both(&plan, start_facts(which), &inventory());
+        let missed: Vec<_> = by_paths.difference(&by_pass).collect();
+        assert!(missed.is_empty(), "{which}: missed {missed:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
