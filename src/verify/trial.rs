@@ -443,6 +443,24 @@ fn a_commit_beside_a_start_and_the_way_back() {
     }
 }
 
+/// A machine that only the handler of an attempt for all names goes on behind it as the handler left it.
+#[test]
+fn a_handler_of_a_machine_that_the_attempt_does_not_name() {
+    let handler = vec![Said::Does(word("commit"), true, false)];
+    let body = vec![Said::Does(word("shutdown_azure_vm"), false, false)];
+    let tried = Said::Attempt { all: true, goes_on: false, body, handler, always: Vec::new() };
+    let said = [tried, Said::Does(word("start_azure_vm"), true, false)];
+    let (inventory, facts) = (inventory(), start_facts(0));
+    let plan = traced(&said, &inventory, &facts).unwrap();
+    let (by_paths, by_pass) = both(&plan, facts, &inventory);
+    assert!(by_paths.contains(&("db-01.start_azure_vm.1".into(), "H007".into())), "{by_paths:?}");
+    assert_eq!(by_pass, by_paths);
+}
+
+fn word(name: &str) -> usize {
+    WORDS.iter().position(|word| word.starts_with(name)).unwrap()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
