@@ -24,6 +24,7 @@ mod primitives;
 mod refusals;
 mod scopes;
 mod situations;
+mod situations_more;
 mod soak;
 mod support;
 mod watch;

@@ -65,7 +65,8 @@ fn shop() -> [Machines<'static>; 3] {
     ]
 }
 
-const SHORT: [&str; 4] = ["warm_db=300ms", "warm_app=300ms", "warm_web=300ms", "patience=20s"];
+const SHORT: [&str; 5] =
+    ["warm_db=300ms", "warm_app=300ms", "warm_web=300ms", "look=100ms", "patience=20s"];
 
 #[test]
 fn a_shop_of_three_tiers_comes_home_tier_by_tier() {
