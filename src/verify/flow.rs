@@ -393,9 +393,10 @@ impl Attempt {
         };
         let mut on = std::mem::take(&mut self.success);
         let mut off = std::mem::take(&mut self.failures);
-        if self.then_continue {
+        if self.then_continue || self.exposed {
             on.join(&handled);
-        } else {
+        }
+        if !self.then_continue {
             off.join(&handled);
         }
         (on, off)

@@ -33,6 +33,7 @@ pub fn observed(facts: &FactLog<'_>, machine: &MachineName) -> Option<State> {
         commit: Known::new(commit, Cause::Observed),
         proof: Known::new(Proof::None, Cause::Observed),
         protected: false,
+        written: replica != ReplicaState::Absent,
         guards: Guards::default(),
         aside: 0,
     })

@@ -13,8 +13,10 @@ pub enum Twin {
     Off,
     /// Nobody can say; counts as on.
     Unknown,
-    /// There is no such side.
+    /// There was no such side when the plan was made.
     Missing,
+    /// A commit of this plan deleted it, or may have.
+    Deleted,
     /// A person declared it lost: it is off for good, and nothing can be read from it.
     Lost,
 }
@@ -107,8 +109,9 @@ impl Guards {
     }
 }
 
-/// One thing that a machine may be. Equal when the values are: witnesses do not count, so the states of
-/// one machine stay few, however long its chain is.
+/// One thing that a machine may be. Equal when the values are, so the states of one machine stay few,
+/// however long its chain is. Of witnesses only that counts which a rule asks for ([`State::asked`]): two
+/// states taken for one, which some rule tells apart, would hide what is wrong with the other.
 #[derive(Clone, Copy, Debug)]
 pub struct State {
     /// The side that holds the live data.
@@ -125,6 +128,9 @@ pub struct State {
     pub proof: Known<Proof>,
     /// This plan protects it towards the cloud.
     pub protected: bool,
+    /// The passive side's disks were written as a replica since the last switch: a cloud side that is
+    /// gone is made anew from them.
+    pub written: bool,
     /// What is known of guards.
     pub guards: Guards,
     /// Clean-ups that it only passes through: behind them its chain has come to rest. One bit each.
@@ -134,9 +140,11 @@ pub struct State {
 impl PartialEq for State {
     fn eq(&self, other: &State) -> bool {
         let sides = |s: &State| (s.active, s.cloud.value, s.onprem.value);
-        let rest = |s: &State| (s.replica.value, s.commit.value, s.proof.value, s.protected);
+        let rest = |s: &State| (s.replica.value, s.commit.value, s.proof.value);
+        let plan = |s: &State| (s.protected, s.written, s.asked());
         sides(self) == sides(other)
             && rest(self) == rest(other)
+            && plan(self) == plan(other)
             && self.guards == other.guards
             && self.aside == other.aside
     }
@@ -159,6 +167,16 @@ impl State {
             Side::Onprem => self.onprem = twin,
         }
         self
+    }
+
+    /// What rules decide by witnesses: the replica is as it was observed, a step of the plan made the
+    /// active side what it is, the commit was taken for granted after a report.
+    fn asked(&self) -> (bool, bool, bool) {
+        (
+            self.replica.cause == Cause::Observed,
+            matches!(self.side(self.active).cause, Cause::Done(_)),
+            self.commit.cause == Cause::Assumed,
+        )
     }
 
     /// The side that holds the live data is certainly off: nothing is being written.

@@ -40,6 +40,7 @@ pub fn succeeded(mut state: State, act: &Act) -> State {
         }
         Effect::ReverseReplicate => {
             state.protected = true;
+            state.written = true;
             if state.replica.value != ReplicaState::Current {
                 state.replica = Known::new(ReplicaState::Stale, done);
             }
@@ -47,6 +48,7 @@ pub fn succeeded(mut state: State, act: &Act) -> State {
         }
         Effect::Transfer { .. } => {
             state.replica = Known::new(transferred(&state, act), done);
+            state.written = true;
             state
         }
         Effect::Stop(side) if state.side(side).value == Twin::Off => state,
@@ -56,7 +58,7 @@ pub fn succeeded(mut state: State, act: &Act) -> State {
         Effect::Commit => {
             state.commit = Known::new(CommitState::Committed, done);
             state.protected = false;
-            state.with_side(Side::Cloud, Known::new(Twin::Missing, done))
+            deleted(state, done)
         }
         Effect::CommitFailover => {
             state.commit = Known::new(CommitState::Committed, done);
@@ -66,6 +68,7 @@ pub fn succeeded(mut state: State, act: &Act) -> State {
         Effect::CreateOnprem { moves } if moves || state.onprem.value == Twin::Missing => {
             if moves {
                 state.replica = Known::new(ReplicaState::Absent, done);
+                state.written = false;
             }
             state.with_side(Side::Onprem, Known::new(Twin::Off, done))
         }
@@ -79,8 +82,7 @@ pub fn failed(state: State, act: &Act) -> [State; 2] {
     let cause = Cause::Failed(act.at);
     match act.effect {
         Effect::Transfer { .. } => {
-            let mut dirty = state;
-            dirty.replica = Known::new(ReplicaState::Dirty, cause);
+            let dirty = dirty(state, cause);
             // A replica that was not there may still not be there; else dirty is the worse one.
             let untouched = state.replica.value == ReplicaState::Absent;
             [dirty, if untouched { state } else { dirty }]
@@ -94,12 +96,8 @@ pub fn failed(state: State, act: &Act) -> [State; 2] {
             let refused = state.with_side(side, Known::new(Twin::Unknown, cause));
             [refused, started(state, side, Twin::Unknown, cause)]
         }
-        Effect::Commit => [state, state.with_side(Side::Cloud, Known::new(Twin::Missing, cause))],
-        Effect::ReverseReplicate => {
-            let mut dirty = state;
-            dirty.replica = Known::new(ReplicaState::Dirty, cause);
-            [state, dirty]
-        }
+        Effect::Commit => [state, deleted(state, cause)],
+        Effect::ReverseReplicate => [state, dirty(state, cause)],
         Effect::CreateOnprem { .. } | Effect::CommitFailover => {
             [state, worded(succeeded(state, act), cause)]
         }
@@ -112,6 +110,19 @@ pub fn failed(state: State, act: &Act) -> [State; 2] {
         | Effect::StartCopy
         | Effect::DeleteCopy => [state; 2],
     }
+}
+
+/// The replica was begun and perhaps not finished.
+fn dirty(mut state: State, cause: Cause) -> State {
+    state.replica = Known::new(ReplicaState::Dirty, cause);
+    state.written = true;
+    state
+}
+
+/// The cloud side is gone, with what its disks were worth.
+fn deleted(mut state: State, cause: Cause) -> State {
+    state.written = false;
+    state.with_side(Side::Cloud, Known::new(Twin::Deleted, cause))
 }
 
 /// The same, whatever was done with the step's failure as its witness.
@@ -176,6 +187,7 @@ fn started(mut state: State, side: Side, twin: Twin, cause: Cause) -> State {
         state.replica = Known::new(left, cause);
         state.commit = Known::new(commit, cause);
         state.protected = false;
+        state.written = false;
     }
     state.with_side(side, Known::new(twin, cause))
 }

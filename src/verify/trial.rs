@@ -417,6 +417,50 @@ fn traced(said: &[Said], inventory: &Inventory, facts: &MachineFacts) -> Option<
     (!crate::diagnostic::any_error(&traced.diagnostics)).then_some(traced.plan)
 }
 
+/// Steps of one machine, as drawn.
+fn web(steps: &[(Effect, bool)]) -> Vec<Drawn> {
+    let place = |effect: &Effect| effects().iter().position(|known| known == effect).unwrap();
+    let drawn = steps.iter().map(|(effect, chained)| Drawn {
+        on_db: false,
+        effect: place(effect),
+        optional: false,
+        chained: *chained,
+        also: None,
+    });
+    drawn.collect()
+}
+
+/// Both a start that went well and one that a rule reported lead to the same values; what rules ask of the
+/// replica's history told them apart, and the pass kept one of the two.
+#[test]
+fn a_commit_beside_a_start_and_the_way_back() {
+    let steps = [(START, false), (Effect::Commit, false), (Effect::Start(Side::Cloud), true)];
+    for which in 0..8 {
+        let plan = build(&web(&steps));
+        let (by_paths, by_pass) = both(&plan, start_facts(which), &inventory());
+        let missed: Vec<_> = by_paths.difference(&by_pass).collect();
+        assert!(missed.is_empty(), "{which}: missed {missed:?}");
+    }
+}
+
+/// A machine that only the handler of an attempt for all names goes on behind it as the handler left it.
+#[test]
+fn a_handler_of_a_machine_that_the_attempt_does_not_name() {
+    let handler = vec![Said::Does(word("commit"), true, false)];
+    let body = vec![Said::Does(word("shutdown_azure_vm"), false, false)];
+    let tried = Said::Attempt { all: true, goes_on: false, body, handler, always: Vec::new() };
+    let said = [tried, Said::Does(word("start_azure_vm"), true, false)];
+    let (inventory, facts) = (inventory(), start_facts(0));
+    let plan = traced(&said, &inventory, &facts).unwrap();
+    let (by_paths, by_pass) = both(&plan, facts, &inventory);
+    assert!(by_paths.contains(&("db-01.start_azure_vm.1".into(), "H007".into())), "{by_paths:?}");
+    assert_eq!(by_pass, by_paths);
+}
+
+fn word(name: &str) -> usize {
+    WORDS.iter().position(|word| word.starts_with(name)).unwrap()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 

@@ -106,6 +106,27 @@ async fn a_failover_is_taken_back_before_its_commit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_failover_that_restarted_in_the_cloud_is_taken_back_all_the_same() {
+    let bench = at_home().await;
+    brought_over(&bench).await;
+    for step in ["2", "3"] {
+        bench.did(&format!("start_azure_vm.{step}"), json!({})).await;
+        bench.did(&format!("shutdown_azure_vm.{step}"), json!({})).await;
+    }
+    assert_eq!(replica(&bench).await, ReplicaState::Stale, "on-prem rests as it was left");
+    bench.twice("start_onprem_vm.2", json!({})).await;
+    assert_eq!(replica(&bench).await, ReplicaState::Diverged);
+    // Taken back twice: the second failover starts from the on-prem side as it is now.
+    bench.did("shutdown_onprem_vm.3", json!({})).await;
+    bench.did("transfer_delta.4", json!({})).await;
+    bench.did("start_azure_vm.4", json!({})).await;
+    bench.did("shutdown_azure_vm.4", json!({})).await;
+    bench.did("start_onprem_vm.4", json!({})).await;
+    bench.did("check.4", json!({})).await;
+    assert!(!bench.practice.verify().await.unwrap().machines[0].overlap);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failback_taken_back_leaves_a_diverged_replica_at_home() {
     let bench = Bench::new().await;
     bench.switch_over().await;

@@ -68,12 +68,7 @@ pub(super) fn uses_what_was_deleted(look: &Look<'_>) -> Option<Broken> {
         effect => {
             let side = side_used(effect)?;
             let twin = look.state.side(side);
-            if twin.value != Twin::Missing
-                || !matches!(twin.cause, Cause::Done(_) | Cause::Failed(_))
-            {
-                return None;
-            }
-            if creates_it(look, side) {
+            if twin.value != Twin::Deleted || creates_it(look, side) {
                 return None;
             }
             repaired = repaired.with_side(side, Known::assumed(Twin::Off));
@@ -98,18 +93,8 @@ pub(super) fn uses_what_was_deleted(look: &Look<'_>) -> Option<Broken> {
 /// that replica is worth counts.
 pub(super) fn creates_it(look: &Look<'_>, side: Side) -> bool {
     let state = look.state;
-    if look.act.effect != Effect::Start(side) || side != Side::Cloud || state.active == side {
-        return false;
-    }
-    let written = |at| {
-        let effect = look.ground.plan.step(at).effect;
-        matches!(effect, Effect::Transfer { .. } | Effect::ReverseReplicate)
-    };
-    match state.replica.cause {
-        Cause::Done(at) | Cause::Failed(at) => written(at),
-        Cause::Observed => state.replica.value != ReplicaState::Absent,
-        Cause::Assumed => true,
-    }
+    let starts = look.act.effect == Effect::Start(side) && side == Side::Cloud;
+    starts && state.active != side && state.written
 }
 
 /// The side that must be there for the step to make sense.

@@ -5,6 +5,8 @@
 //! made sure that the side is off. What the other side's replica lacks is given up by it: it may boot.
 
 use crate::plan::effect::Effect;
+use crate::plan::scope::ScopeKind;
+use crate::plan::step::StepIx;
 use crate::verify::rules::proof::is_ignored;
 use crate::verify::rules::{Broken, Look, noun, place};
 use crate::verify::state::{Known, Twin};
@@ -16,7 +18,7 @@ pub(super) fn declared_behind_a_gate(look: &Look<'_>) -> Option<Broken> {
     let (machine, noun) = (look.machine, noun(side));
     let help = "put a gate right before this step, with a `timeout` and without `on_timeout: \"go_on\"` \
                 or `optional`";
-    let Some(gate) = look.gate else {
+    let Some(gate) = look.gate.filter(|gate| is_certain(look, *gate)) else {
         let message = format!(
             "split brain: the {noun} side of `{machine}` is declared lost and nobody is asked whether it \
              is really off"
@@ -32,6 +34,20 @@ pub(super) fn declared_behind_a_gate(look: &Look<'_>) -> Option<Broken> {
     let mut broken = Broken::new("H020", repaired, message, help);
     broken.because.push((gate, "nobody needs to answer this".to_owned()));
     Some(broken)
+}
+
+/// Whoever comes to the step was let through by the gate: no guard passes it by, and no attempt goes on
+/// where it was rejected.
+fn is_certain(look: &Look<'_>, gate: StepIx) -> bool {
+    let plan = look.ground.plan;
+    let step = look.step();
+    plan.outwards(plan.step(gate).scope).all(|(at, scope)| match scope.kind {
+        ScopeKind::Plan | ScopeKind::Group { .. } | ScopeKind::Parallel => true,
+        ScopeKind::When { .. }
+        | ScopeKind::Attempt { .. }
+        | ScopeKind::Handler { .. }
+        | ScopeKind::Always { .. } => plan.is_within(step.scope, at),
+    })
 }
 
 /// H009: nothing can be read from what is lost.

@@ -125,6 +125,8 @@ type Rule = fn(&Look<'_>) -> Option<Broken>;
 
 /// In this order; each sees what the ones before it repaired.
 pub(super) const RULES: &[Rule] = &[
+    transfer::fits_the_month,
+    hosts::fits_the_host,
     commit::uses_what_was_deleted,
     prerequisites::side_exists,
     lost::reads_what_is_lost,
@@ -144,12 +146,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 /// Rules that do not look at the state: asked once per step that can be reached.
-pub(super) const STEP_RULES: &[Rule] = &[
-    transfer::names_the_key,
-    transfer::fits_the_month,
-    hosts::fits_the_host,
-    lost::declared_behind_a_gate,
-];
+pub(super) const STEP_RULES: &[Rule] = &[transfer::names_the_key, lost::declared_behind_a_gate];
 
 /// Where a side is, for a sentence.
 fn place(side: Side) -> &'static str {

@@ -40,7 +40,7 @@ pub(super) fn side_exists(look: &Look<'_>) -> Option<Broken> {
     // A commit without a cloud side is a commit without a switch; that rule says it better.
     let side = side_used(look.act.effect).filter(|_| look.act.effect != Effect::Commit)?;
     let twin = look.state.side(side);
-    if twin.value != Twin::Missing || twin.cause != Cause::Observed || creates_it(look, side) {
+    if twin.value != Twin::Missing || creates_it(look, side) {
         return None;
     }
     let message = format!("`{}` does not exist {}", look.machine, place(side));
@@ -149,13 +149,13 @@ pub(super) fn protected_towards(look: &Look<'_>) -> Option<Broken> {
     let state = look.state;
     let towards = matches!(look.act.effect, Effect::Transfer { .. })
         && state.active == Side::Onprem
-        && state.cloud.value == Twin::Missing
+        && matches!(state.cloud.value, Twin::Missing | Twin::Deleted)
         && !state.protected;
     if !towards {
         return None;
     }
     let observed = || look.ground.facts.read(look.machine, "protection");
-    if state.cloud.cause == Cause::Observed && observed().is_some_and(|p| p == "onprem_to_cloud") {
+    if state.cloud.value == Twin::Missing && observed().is_some_and(|p| p == "onprem_to_cloud") {
         return None;
     }
     let message = format!(
