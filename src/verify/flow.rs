@@ -76,6 +76,8 @@ struct Attempt {
     quiet: Option<StepIx>,
     /// A machine that was rolled back since another one failed goes on behind it all the same.
     exposed: bool,
+    /// None of the body's steps is this machine's: what stopped it before does not keep its clean-up out.
+    absent: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -203,6 +205,9 @@ impl Flow {
             // None of the attempt's own steps is this machine's.
             self.follow(plan, ix, step);
             self.open(plan, table, machine, (of, ix));
+            if let Some(Frame { kind: Inside::Attempt(attempt), .. }) = self.frames.last_mut() {
+                attempt.absent = true;
+            }
         }
         let is_handler = matches!(plan.scope(scope).kind, ScopeKind::Handler { .. });
         let depth = u8::try_from(self.frames.len()).unwrap_or(u8::MAX);
@@ -226,6 +231,9 @@ impl Flow {
                 let (on, off) = attempt.outcome(now);
                 self.live = on;
                 off.iter().for_each(|s| self.live.insert(aside(s)));
+                if attempt.absent {
+                    attempt.outer.iter().for_each(|s| self.live.insert(aside(s)));
+                }
                 self.quiet_since = later(self.quiet_since, attempt.quiet);
                 attempt.phase = Phase::Always;
             }
@@ -268,6 +276,7 @@ impl Flow {
                 chain: Vec::new(),
                 quiet: None,
                 exposed: false,
+                absent: false,
             })),
             ScopeKind::Plan
             | ScopeKind::Group { .. }
@@ -395,6 +404,10 @@ impl Attempt {
         let mut off = std::mem::take(&mut self.failures);
         if self.then_continue || self.exposed {
             on.join(&handled);
+        }
+        if self.exposed && !self.then_continue {
+            // The next step only follows the handler: its failure lets it begin, too.
+            on.join(&off);
         }
         if !self.then_continue {
             off.join(&handled);
