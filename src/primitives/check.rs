@@ -294,10 +294,14 @@ fn target_probe(target: &str, status: Option<u32>, options: &mut Options<'_>) ->
     Probe::Address(target.to_owned())
 }
 
+/// A probe with less time than this may not get to the reason why nothing answers.
+const CUT_SHORT: Duration = Duration::from_secs(1);
+
 /// Probes until it has answered for as long as it must, or the deadline.
 async fn until(args: &Args, ctx: &dyn Ctx, deadline: Instant) -> Result<(bool, String), Failure> {
     let sides = ctx.machine().map(|_| Sides::open(ctx)).transpose()?;
     let mut answers_since: Option<Instant> = None;
+    let mut why_not: Option<String> = None;
     loop {
         let longest = args.probe.patience();
         let patience = longest.min(deadline.saturating_duration_since(Instant::now()));
@@ -314,10 +318,15 @@ async fn until(args: &Args, ctx: &dyn Ctx, deadline: Instant) -> Result<(bool, S
             }
             Err(failure) if failure.may_retry() => {
                 answers_since = None;
-                failure.message
+                // A probe that the deadline cuts short says less than the one before it.
+                match why_not.take().filter(|_| patience < CUT_SHORT) {
+                    Some(before) => before,
+                    None => failure.message,
+                }
             }
             Err(failure) => return Err(failure),
         };
+        why_not = answers_since.is_none().then(|| detail.clone());
         ctx.progress(0, 0, 0, &detail);
         if Instant::now() + args.every >= deadline {
             return Ok((false, detail));
