@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
-use proptest::test_runner::Config as ProptestConfig;
+use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
 use crate::base::{MachineName, Side};
 use crate::plan::effect::{Chosen, Effect, Mode};
@@ -447,9 +447,9 @@ fn a_commit_beside_a_start_and_the_way_back() {
 #[test]
 fn a_handler_of_a_machine_that_the_attempt_does_not_name() {
     let handler = vec![Said::Does(word("commit"), true, false)];
-    let body = vec![Said::Does(word("shutdown_azure_vm"), false, false)];
+    let body = vec![Said::Does(word("shutdown_azure_vm("), false, false)];
     let tried = Said::Attempt { all: true, goes_on: false, body, handler, always: Vec::new() };
-    let said = [tried, Said::Does(word("start_azure_vm"), true, false)];
+    let said = [tried, Said::Does(word("start_azure_vm("), true, false)];
     let (inventory, facts) = (inventory(), start_facts(0));
     let plan = traced(&said, &inventory, &facts).unwrap();
     let (by_paths, by_pass) = both(&plan, facts, &inventory);
@@ -461,8 +461,19 @@ fn word(name: &str) -> usize {
     WORDS.iter().position(|word| word.starts_with(name)).unwrap()
 }
 
+/// The suite tries the same cases every time; `PROPTEST_CASES=20000` hunts for new ones.
+fn config() -> ProptestConfig {
+    /// What proptest tries when nobody asks for more.
+    const NOBODY_ASKED: u32 = 256;
+    let asked = ProptestConfig::default();
+    if asked.cases != NOBODY_ASKED {
+        return asked;
+    }
+    ProptestConfig { cases: 400, rng_seed: RngSeed::Fixed(20_261_122), ..asked }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn the_pass_finds_what_every_failure_path_finds(drawn in drawn(), which in 0..8_usize) {
