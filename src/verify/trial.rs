@@ -463,10 +463,9 @@ fn word(name: &str) -> usize {
 
 /// The suite tries the same cases every time; `PROPTEST_CASES=20000` hunts for new ones.
 fn config() -> ProptestConfig {
-    /// What proptest tries when nobody asks for more.
-    const NOBODY_ASKED: u32 = 256;
     let asked = ProptestConfig::default();
-    if asked.cases != NOBODY_ASKED {
+    // 256 is what nobody asked for.
+    if asked.cases != 256 {
         return asked;
     }
     ProptestConfig { cases: 400, rng_seed: RngSeed::Fixed(20_261_122), ..asked }

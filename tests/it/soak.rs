@@ -82,6 +82,10 @@ fn round(job: &Job, luck: &mut Luck, counts: &mut Counts) {
     let mut heard: Vec<Vec<Value>> = Vec::new();
     for _ in 0..=luck.below(3) {
         let run = open_run(&ground);
+        if run.is_none() && !ground.runs().is_empty() {
+            // It was killed once its success was written: there is nothing left to resume.
+            break;
+        }
         let args = match &run {
             Some(run) => vec!["resume", run.as_str()],
             None => [&["run"], job.args].concat(),
