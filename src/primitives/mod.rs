@@ -68,11 +68,12 @@ pub fn find(name: &str) -> Option<&'static dyn AnyPrimitive> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{HostName, Json, MachineName, SiteName};
+    use crate::base::{Json, MachineName};
     use crate::plan::facts::tests::away;
     use crate::plan::facts::{FactLog, Facts};
-    use crate::plan::inventory::{Addresses, Inventory, MachineEntry};
+    use crate::plan::inventory::Inventory;
     use crate::primitives::contract::Subject;
+    use crate::sites::look::tests::entry;
 
     #[test]
     fn the_registry_and_every_option_list_are_sorted() {
@@ -146,20 +147,8 @@ mod tests {
 
     fn described(primitive: &str, args: &str) -> String {
         let machine = MachineName::new("web-01").unwrap();
-        let entry = MachineEntry {
-            cloud: SiteName::new("azure").unwrap(),
-            onprem: SiteName::new("dc1").unwrap(),
-            host: HostName::new("hv-01").unwrap(),
-            disks: vec![64 << 20],
-            tags: [].into(),
-            needs: Vec::new(),
-            rto_s: None,
-            key: None,
-            address: Addresses::default(),
-            settings: [].into(),
-        };
         let inventory =
-            Inventory { machines: [(machine.clone(), entry)].into(), ..Inventory::default() };
+            Inventory { machines: [(machine.clone(), entry())].into(), ..Inventory::default() };
         let observed = Facts { machines: [(machine.clone(), away())].into(), ..Facts::default() };
         let facts = FactLog::new(&observed);
         let subject = Subject { machine: Some(&machine), inventory: &inventory, facts: &facts };

@@ -239,7 +239,7 @@ fn unknown_end(args: &Args) -> Failure {
         "H329",
         format!("`{shown}` was begun by an earlier attempt, and nobody saw how it ended: it is not run again"),
     )
-    .help("look whether it did its work; if it did (or you do it now by hand), `homing skip RUN STEP --reason ..`; a command that may run twice says `repeatable: true`")
+    .help("look whether it did its work; if it did (or you do it now by hand), `homing cancel RUN` and plan what is left; a command that may run twice says `repeatable: true`")
 }
 
 fn bad_end(args: &Args, ran: &Ran) -> Failure {

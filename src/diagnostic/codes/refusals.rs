@@ -182,7 +182,7 @@ pub(super) const CODES: &[CodeText] = &[
         "An earlier attempt of this step began the command, and homing died, was stopped or killed it before \
          its end was written down. It may have done all of its work, half of it, or none. Commands are \
          not run again unless their author said that this does no harm.\n\nLook at what it was to do. If it \
-         is done, or you do the rest by hand, `homing skip RUN STEP --reason ..` goes on. If it may run \
+         is done, or you do the rest by hand, end the run with `homing cancel RUN` and plan what is left. If it may run \
          any number of times (the step's key is in its environment as `HOMING_STEP_KEY`), write \
          `repeatable: true`.",
     ),
@@ -191,7 +191,7 @@ pub(super) const CODES: &[CodeText] = &[
         "a condition of the script's own",
         "`fail_if` was told to stop the plan when this is so. The message is the author's; `homing show RUN` \
          has the outputs that were looked at.\n\nWhat was done before stays done. Mend the cause and go on with a new plan, or \
-         let a person take the responsibility with `homing skip RUN STEP --reason ..`.",
+         end the run with `homing cancel RUN`.",
     ),
     code(
         "H331",
