@@ -14,7 +14,7 @@ use crate::primitives::spec::{OptType, Spec};
 use crate::trace::bind::any_native;
 use crate::trace::handles::close_holes;
 use crate::trace::literal;
-use crate::trace::order::{Asked, Opens, Role, Tried};
+use crate::trace::order::{Asked, Opens, Order, Role, Tried};
 use crate::trace::recorder::{Answer, Desk, GroupHandle, Recorder, Unknown, shared_policy, stop};
 use crate::trace::scopes::{Place, function, inside};
 use crate::trace::sources::Part;
@@ -192,8 +192,12 @@ fn add(ctx: &NativeCallContext<'_>, values: &[Dynamic], adds: Adds) -> Answer<Dy
     let mut tried = tried.expect("BUG: an attempt whose part is being written stands elsewhere");
     let of = desk.open().blocks.attempts[held.0].scope;
     match (adds, body) {
-        (Adds::Handler, Some(body)) => handler(ctx, of, &mut tried, &body)?,
-        (Adds::Cleanup, Some(body)) => cleanup(ctx, of, &mut tried, &body)?,
+        (Adds::Handler, Some(body)) => {
+            behind(ctx, ScopeKind::Handler { of }, &mut tried, &body)?;
+        }
+        (Adds::Cleanup, Some(body)) => {
+            behind(ctx, ScopeKind::Always { of }, &mut tried, &body)?;
+        }
         _ => desk.open().goes_on(of, &mut tried),
     }
     let recorder = &mut *desk.open();
@@ -208,32 +212,21 @@ fn add(ctx: &NativeCallContext<'_>, values: &[Dynamic], adds: Adds) -> Answer<Dy
     Ok(values[0].clone())
 }
 
-fn handler(
+/// A handler, or clean-up, with the edges that it begins and ends with.
+fn behind(
     ctx: &NativeCallContext<'_>,
-    of: ScopeIx,
+    kind: ScopeKind,
     tried: &mut Tried,
     body: &FnPtr,
 ) -> Answer<()> {
     let desk = Desk::of(ctx);
-    desk.open().order.enter_handler(tried);
-    let scope = desk.open().begin(ScopeKind::Handler { of });
+    let cleans = matches!(kind, ScopeKind::Always { .. });
+    let enter = if cleans { Order::enter_cleanup } else { Order::enter_handler };
+    let leave = if cleans { Order::leave_cleanup } else { Order::leave_handler };
+    enter(&mut desk.open().order, tried);
+    let scope = desk.open().begin(kind);
     inside(ctx, body)?;
-    desk.open().order.leave_handler(tried);
-    desk.open().end(scope);
-    Ok(())
-}
-
-fn cleanup(
-    ctx: &NativeCallContext<'_>,
-    of: ScopeIx,
-    tried: &mut Tried,
-    body: &FnPtr,
-) -> Answer<()> {
-    let desk = Desk::of(ctx);
-    desk.open().order.enter_cleanup(tried);
-    let scope = desk.open().begin(ScopeKind::Always { of });
-    inside(ctx, body)?;
-    desk.open().order.leave_cleanup(tried);
+    leave(&mut desk.open().order, tried);
     desk.open().end(scope);
     Ok(())
 }
