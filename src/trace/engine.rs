@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use rhai::debugger::{DebuggerCommand, DebuggerEvent};
+use rhai::debugger::DebuggerCommand;
 use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage,
     BasicMathPackage, BasicStringPackage, LogicPackage, MoreStringPackage, Package,
 };
-use rhai::{ASTNode, Dynamic, Engine, OptimizationLevel, Stmt};
+use rhai::{Dynamic, Engine, OptimizationLevel};
 
 use crate::diagnostic::Diagnostic;
 use crate::plan::inventory::Limits;
@@ -63,7 +63,8 @@ pub(super) fn build(
         engine.register_global_module(library);
     }
     // `try` would swallow mistakes; `switch` takes its `_` arm for whatever it cannot compare.
-    for word in ["eval", "try", "catch", "switch"] {
+    // Functions have other names than those written (see `names`): a closure says what a name in a text would.
+    for word in ["eval", "try", "catch", "switch", "Fn", "is_def_fn"] {
         engine.disable_symbol(word);
     }
     engine.set_strict_variables(true);
@@ -138,23 +139,9 @@ fn thread_time() -> Duration {
 /// Keeps the stack of calls, so that a step written by the standard library is placed at the user's
 /// call. Costs half of the evaluation time again; the alternatives (a hand-kept stack, tracing twice)
 /// either miss calls inside a module or cost more.
-///
-/// And lets every function find others by itself: the interpreter keeps what a name led to for all
-/// modules together, and would call the `switch_over` of one module from within another.
 fn trace_calls(engine: &mut Engine) {
     #[expect(deprecated, reason = "not deprecated, says its text, but free to change")]
-    engine.register_debugger(
-        |_, debugger| debugger,
-        |mut context, event, node, _, _| {
-            // A function's entry is told as this statement, where its module's names hold already.
-            let entry = matches!(node, ASTNode::Stmt(Stmt::Noop(..)));
-            if entry && matches!(event, DebuggerEvent::Step) {
-                // The interpreter drops this layer at the function's end; here it would be too early.
-                std::mem::forget(context.new_frame().with_new_caching_layer());
-            }
-            Ok(DebuggerCommand::StepInto)
-        },
-    );
+    engine.register_debugger(|_, debugger| debugger, |_, _, _, _, _| Ok(DebuggerCommand::Continue));
 }
 
 fn print_says_nothing(desk: &Desk) {

@@ -1,19 +1,19 @@
 //! What is seen in a parsed script before it is evaluated: what the interpreter would do silently, or
 //! stop at one by one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rhai::{AST, ASTFlags, ASTNode, Engine, Expr, FnAccess, Position, Stmt};
 
 use crate::diagnostic::Diagnostic;
 use crate::trace::mistakes::no_function;
-use crate::trace::modules::Shelf;
+use crate::trace::modules::{Aliases, Shelf};
 use crate::trace::recorder::Recorder;
 use crate::trace::sources::Part;
 
 /// Functions that the interpreter has without listing them.
-const BUILT_IN: [&str; 9] =
-    ["Fn", "call", "curry", "debug", "is_def_fn", "is_def_var", "is_shared", "print", "type_of"];
+const BUILT_IN: [&str; 7] =
+    ["call", "curry", "debug", "is_def_var", "is_shared", "print", "type_of"];
 /// What keeps a function for later.
 const KEEPS: [&str; 3] = ["insert", "push", "set"];
 
@@ -112,7 +112,7 @@ pub(super) fn for_unknown_functions(
     recorder: &mut Recorder,
     engine: &Engine,
     shelf: &Shelf,
-    aliases: &BTreeMap<(String, String), String>,
+    aliases: &Aliases,
 ) {
     let signatures = engine.gen_fn_signatures(true);
     let native = signatures.iter().filter_map(|text| text.split('(').next()).map(str::trim);
@@ -159,7 +159,7 @@ pub(super) fn for_unknown_functions(
 }
 
 /// What may hold a function without being one: variables, and keys of maps.
-fn names_of_values(ast: &AST) -> BTreeSet<String> {
+pub(super) fn names_of_values(ast: &AST) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     ast.walk(&mut |path: &[ASTNode<'_>]| {
         match path.last() {

@@ -6,6 +6,7 @@ use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::trace::deferred::{Deferred, KIND};
 use crate::trace::late;
 use crate::trace::literal::{self, name_kind};
+use crate::trace::names;
 use crate::trace::recorder::{Recorder, Said, Unknown};
 use crate::trace::sources::Part;
 
@@ -33,6 +34,10 @@ pub(super) fn unseen(c: char) -> Diagnostic {
 pub(super) fn of_parser(recorder: &Recorder, error: &ParseError) -> Diagnostic {
     let said = error.0.to_string();
     let (message, help) = match &*error.0 {
+        ParseErrorType::Reserved(word) if word == "Fn" => (
+            "`Fn` is a reserved word".to_owned(),
+            "write a closure: `|m| home(m)` calls the function `home`",
+        ),
         ParseErrorType::Reserved(word) => (
             format!("`{word}` is a reserved word"),
             "it can be no name here; `try`, `switch` and `eval` are switched off: a plan must not hide its mistakes",
@@ -213,7 +218,7 @@ fn plain(error: &EvalAltResult) -> String {
 fn unknown_function(engine: &Engine, call: &str) -> Diagnostic {
     let (name, given) = call.split_once(" (").unwrap_or((call, ""));
     let bare = name.rsplit("::").next().unwrap_or(name);
-    let bare = bare.split([' ', '(']).next().unwrap_or(bare);
+    let bare = names::written(bare.split([' ', '(']).next().unwrap_or(bare));
     let signatures = engine.gen_fn_signatures(true);
     let known = || signatures.iter().filter_map(|text| text.split('(').next()).map(str::trim);
     let is_word = name.starts_with(|c: char| c.is_alphabetic() || c == '_');

@@ -16,6 +16,7 @@ mod look;
 mod machines;
 mod mistakes;
 mod modules;
+mod names;
 mod natives;
 mod options;
 mod order;
@@ -53,6 +54,7 @@ use crate::primitives::contract::Subject;
 use crate::source::{Texts, World};
 use crate::trace::bind::Table;
 use crate::trace::modules::{Loader, Resolver};
+use crate::trace::names::Namer;
 use crate::trace::recorder::{Desk, Recorder};
 
 /// What to trace.
@@ -134,6 +136,8 @@ fn trace_with(request: &Request<'_>, table: Table) -> Traced {
     let facts = request.facts.peek().clone();
     let desk = Desk::new(Recorder::new(table, inventory, facts, request.params.clone()));
     let mut engine = engine::build(&desk, table, request.inventory.limits, request.allocated);
+    let namer = Namer::default();
+    namer.bind(&mut engine);
     let mut loader = Loader {
         engine: &engine,
         world: request.world,
@@ -148,6 +152,7 @@ fn trace_with(request: &Request<'_>, table: Table) -> Traced {
     let (shelf, files, aliases) = (loader.shelf, loader.files, loader.aliases);
     if let Some(key) = script {
         look::for_unknown_functions(&mut desk.open(), &engine, &shelf, &aliases);
+        let shelf = namer.apart(&engine, &desk, &shelf, &aliases);
         let ast = shelf[&key].clone();
         engine.set_module_resolver(Resolver::new(shelf, desk.clone()));
         evaluate(&engine, &desk, &ast, request.script);
@@ -162,8 +167,8 @@ fn evaluate(engine: &Engine, desk: &Desk, ast: &rhai::AST, script: &Utf8Path) {
     let mut scope = Scope::new();
     let ended = if !of_library {
         engine.run_ast_with_scope(&mut scope, ast)
-    } else if ast.iter_functions().any(|function| function.name == MAIN) {
-        engine.call_fn::<Dynamic>(&mut scope, ast, MAIN, ()).map(drop)
+    } else if let Some(main) = ast.iter_functions().find(|one| names::written(one.name) == MAIN) {
+        engine.call_fn::<Dynamic>(&mut scope, ast, main.name, ()).map(drop)
     } else {
         let message = format!("`{script}` is a module to import: it has no `fn main()` to run");
         let help = "import it in a script of your own";

@@ -21,6 +21,9 @@ use crate::trace::{mistakes, unseen};
 /// A parsed file by its key: its path below the plan's folder without `.rhai`, or `std/..`.
 pub(super) type Shelf = BTreeMap<String, AST>;
 
+/// The module that a file means by a name; by the file's key and that name.
+pub(super) type Aliases = BTreeMap<(String, String), String>;
+
 /// Reads scripts, and what they import.
 pub(super) struct Loader<'a> {
     pub(super) engine: &'a Engine,
@@ -29,8 +32,7 @@ pub(super) struct Loader<'a> {
     /// Names that functions of scripts must not have.
     pub(super) reserved: &'a [&'static str],
     pub(super) shelf: Shelf,
-    /// The module that a file means by a name.
-    pub(super) aliases: BTreeMap<(String, String), String>,
+    pub(super) aliases: Aliases,
     pub(super) files: BTreeSet<Utf8PathBuf>,
     /// Files being loaded, each imported by the one before it.
     pub(super) loading: Vec<String>,

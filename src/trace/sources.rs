@@ -69,7 +69,12 @@ impl Sources {
         }
         let (name, key) = (Arc::from(name), key.to_owned());
         self.files.push(File { base, name, text: Arc::from(text), lines, key, of_user });
-        Some("\n".repeat(base) + text)
+        self.files.last().map(File::padded)
+    }
+
+    /// The text of a file that was taken in, as it must be compiled.
+    pub(super) fn padded(&self, key: &str) -> Option<String> {
+        self.files.iter().find(|file| file.key == key).map(File::padded)
     }
 
     /// The file that a position is in.
@@ -127,6 +132,10 @@ impl Sources {
 }
 
 impl File {
+    fn padded(&self) -> String {
+        "\n".repeat(self.base) + &*self.text
+    }
+
     fn offset(&self, at: Position) -> usize {
         let line = at.line().unwrap_or(1).saturating_sub(self.base + 1);
         let start = self.lines.get(line).copied().unwrap_or(self.text.len());
