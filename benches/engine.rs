@@ -15,6 +15,7 @@ use homing::execute::{
     Attempt, Changes, Line, OnGate, Order, Recheck, Saved, Setup, Workers, resume, start,
 };
 use homing::journal::Journal;
+use homing::plan::args::Args;
 use homing::plan::effect::Effect;
 use homing::plan::facts::{FactLog, Facts};
 use homing::plan::graph::{Plan, index};
@@ -68,7 +69,7 @@ impl Recheck for Unchanged {
 }
 
 fn ticket(count: usize) -> VerifiedPlan {
-    let args = Arc::new(serde_json::json!({}));
+    let args = Args::from(serde_json::json!({}));
     let policy = Arc::new(Policy::ONCE);
     let origin = Origin { at: Span::point("bench".into(), 1, 1), via: Arc::new([]) };
     let step = |at: usize| Step {

@@ -74,7 +74,7 @@ fn computed(step: &Step, inventory: &Inventory, facts: &FactLog<'_>) -> Cost {
     }
     let subject = Subject { machine: step.machine.as_ref(), inventory, facts };
     let primitive = crate::primitives::find(step.primitive);
-    primitive.map_or(Cost::default(), |primitive| primitive.estimate(&step.args, &subject))
+    primitive.map_or(Cost::default(), |primitive| primitive.estimate(&step.args.json(), &subject))
 }
 
 /// Half of the times it took no longer, seconds, by primitive and machine.

@@ -9,7 +9,7 @@ use crate::execute::core::{Asked, Core, Phase, later};
 use crate::execute::order::{Action, Order, Report};
 use crate::plan::expr::steps_read;
 use crate::plan::settle::Settled;
-use crate::plan::step::{Kind, Step, StepIx, handle_from_json};
+use crate::plan::step::{Kind, Step, StepIx};
 use crate::run::event::EventBody;
 use crate::run::failure::{Class, Failure};
 use crate::run::state::Status;
@@ -57,14 +57,13 @@ impl Core {
         let stands = self.state.step(ix);
         let deadline = self.limit_from(ix, self.now);
         let mut inputs = BTreeMap::new();
-        for (param, value) in step.args.as_object().into_iter().flatten() {
-            let named = handle_from_json(value).and_then(|id| StepId::new(id).ok());
-            let from = named.and_then(|id| self.state.place(&id));
+        for (param, id) in step.args.handles() {
+            let from = StepId::new(id).ok().and_then(|id| self.state.place(&id));
             if let Some(outputs) = from.and_then(|from| self.state.step(from).outputs.clone()) {
-                inputs.insert(param.clone(), outputs);
+                inputs.insert(param.to_owned(), outputs);
             }
         }
-        let read = steps_read(&step.args).into_iter().filter_map(|(_, id)| {
+        let read = steps_read(&step.args.json()).into_iter().filter_map(|(_, id)| {
             let from = self.state.place(&id)?;
             Some((id, self.state.step(from).outputs.clone()?))
         });
@@ -77,7 +76,7 @@ impl Core {
             attempt: stands.attempts,
             primitive: step.primitive.to_owned(),
             machine: step.machine.clone(),
-            args: step.args.clone(),
+            args: step.args.shared(),
             inputs,
             outputs,
             deadline: deadline.filter(|_| !is_stall),

@@ -20,7 +20,7 @@ impl Core {
         if self.state.step(ix).status == Status::Open {
             return self.opened(ix);
         }
-        let message = match resolved(&step.args, &|step| self.output(step)) {
+        let message = match resolved(&step.args.json(), &|step| self.output(step)) {
             Ok(args) => args.get("message").and_then(Json::as_str).map(str::to_owned),
             Err(none) => return self.refuse(ix, step, Failure::permanent(none.to_string())),
         };

@@ -64,7 +64,7 @@ impl Weaver {
             }));
         }
         let ix = self.push(None, Kind::Barrier, &edges, Behaviour::Works);
-        self.plan.steps[ix.at()].args = Arc::new(args);
+        self.plan.steps[ix.at()].args = args.into();
         self.tails = std::array::from_fn(|_| vec![(ix, Edge::Needs)]);
         ix
     }

@@ -42,7 +42,7 @@ pub(super) fn step(at: usize, kind: Kind) -> Step {
         primitive: "nothing",
         kind,
         machine: None,
-        args: Arc::new(serde_json::json!({ "duration": "10s", "message": "go on?" })),
+        args: serde_json::json!({ "duration": "10s", "message": "go on?" }).into(),
         needs: Vec::new(),
         waits: Vec::new(),
         follows: Vec::new(),
@@ -506,7 +506,7 @@ mod tests {
     fn a_gate_may_go_on_by_itself() {
         let mut trial = gated();
         let mut steps = trial.plan.steps.clone();
-        steps[1].args = Arc::new(serde_json::json!({ "on_timeout": "go_on" }));
+        steps[1].args = serde_json::json!({ "on_timeout": "go_on" }).into();
         trial.plan = plan(steps);
         trial.on_gate = OnGate::Ask;
         assert_eq!(trial.process(None), Some(Outcome::Succeeded));

@@ -31,7 +31,7 @@ fn plan(machines: usize, all: bool) -> Plan {
             waits: places(before[1]),
             follows: places(before[2]),
             scope: ScopeIx(scope),
-            args: Arc::new(serde_json::json!({ "on_failed": "fail" })),
+            args: serde_json::json!({ "on_failed": "fail" }).into(),
             ..step(at, kind)
         });
         at

@@ -203,7 +203,7 @@ impl Encoder {
         self.field("step", step.id.as_str());
         self.text(step.primitive);
         self.text(step.machine.as_ref().map_or("", |machine| machine.as_str()));
-        self.json(&step.args);
+        self.json(&step.args.json());
         self.text(if step.optional { "optional" } else { "required" });
         let policy = &step.policy;
         for number in [
@@ -293,7 +293,7 @@ mod tests {
             |plan| plan.steps[0].optional = true,
             |plan| plan.steps[0].primitive = "other",
             |plan| plan.steps[0].machine = None,
-            |plan| plan.steps[0].args = Arc::new(serde_json::json!({ "mode": "full" })),
+            |plan| plan.steps[0].args = serde_json::json!({ "mode": "full" }).into(),
             |plan| plan.steps[0].policy = Arc::new(Policy { timeout_ms: Some(0), ..Policy::ONCE }),
             |plan| plan.steps[3].needs.clear(),
             |plan| plan.steps[2].waits.clear(),

@@ -150,7 +150,7 @@ pub(crate) mod tests {
         pub fn give(&mut self, ix: StepIx, of: StepIx) {
             let handle = handle_to_json(&self.plan.step(of).id);
             let step = &mut self.plan.steps[ix.at()];
-            step.args = Arc::new(serde_json::json!({ "source": handle }));
+            step.args = serde_json::json!({ "source": handle }).into();
             step.needs.push(of);
             step.needs.sort_unstable();
             step.needs.dedup();
@@ -188,7 +188,7 @@ pub(crate) mod tests {
                 primitive: "act",
                 kind,
                 machine,
-                args: Arc::new(serde_json::json!({})),
+                args: serde_json::json!({}).into(),
                 needs,
                 waits,
                 follows: Vec::new(),

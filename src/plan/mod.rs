@@ -3,6 +3,7 @@
 //! In: what tracing records and observing finds. Out: a [`Plan`] that can be proved, shown, saved and
 //! run. Refuses to know: files, clocks, Rhai, providers.
 
+pub mod args;
 pub mod digest;
 pub mod effect;
 pub mod estimate;

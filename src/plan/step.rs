@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Json, MachineName, StepId};
+use crate::plan::args::Args;
 use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::scope::ScopeIx;
@@ -72,8 +73,8 @@ pub struct Step {
     pub kind: Kind,
     /// The machine whose chain it joins.
     pub machine: Option<MachineName>,
-    /// Positional arguments by name and options, defaults left out. A handle stands as `{"step": "<id>"}`.
-    pub args: Arc<Json>,
+    /// What it was given.
+    pub args: Args,
     /// Edges that require success: same machine, data, `.after`, out of a barrier. Sorted, unique, all earlier.
     pub needs: Vec<StepIx>,
     /// Edges that require settled: into a barrier or gate. Sorted, unique, all earlier.
@@ -113,7 +114,7 @@ impl Step {
     }
 }
 
-/// A handle inside [`Step::args`]: the step whose outputs are meant.
+/// A handle inside [`Step::args`], as data: the step whose outputs are meant.
 pub fn handle_to_json(step: &StepId) -> Json {
     serde_json::json!({ "step": step.as_str() })
 }

@@ -172,20 +172,11 @@ pub trait AnyPrimitive: Send + Sync {
     /// What it says of itself.
     fn spec(&self) -> &'static Spec;
 
-    /// Whether these arguments make sense together.
+    /// What they do, when they make sense together and fit: see [`Primitive::fits`] and [`Primitive::effect`].
     ///
     /// # Errors
-    /// What is wrong with them.
-    fn check(&self, args: &Json) -> Result<(), Vec<Diagnostic>>;
-
-    /// See [`Primitive::fits`]; `args` were checked.
-    ///
-    /// # Errors
-    /// What does not fit.
-    fn fits(&self, args: &Json, subject: &Subject<'_>) -> Result<(), Vec<Diagnostic>>;
-
-    /// See [`Primitive::effect`]; `args` were checked.
-    fn effect(&self, args: &Json, subject: &Subject<'_>) -> Effect;
+    /// What is wrong with them, or does not fit.
+    fn effect(&self, args: &Json, subject: &Subject<'_>) -> Result<Effect, Vec<Diagnostic>>;
 
     /// See [`Primitive::describe`]; `args` were checked.
     fn describe(&self, args: &Json, subject: &Subject<'_>) -> String;
@@ -228,16 +219,10 @@ impl<P: Primitive> AnyPrimitive for Erased<P> {
         P::SPEC
     }
 
-    fn check(&self, args: &Json) -> Result<(), Vec<Diagnostic>> {
-        P::parse(&described(args)).map(drop)
-    }
-
-    fn fits(&self, args: &Json, subject: &Subject<'_>) -> Result<(), Vec<Diagnostic>> {
-        P::fits(&Self::args(args), subject)
-    }
-
-    fn effect(&self, args: &Json, subject: &Subject<'_>) -> Effect {
-        P::effect(&Self::args(args), subject)
+    fn effect(&self, args: &Json, subject: &Subject<'_>) -> Result<Effect, Vec<Diagnostic>> {
+        let args = P::parse(&described(args))?;
+        P::fits(&args, subject)?;
+        Ok(P::effect(&args, subject))
     }
 
     fn describe(&self, args: &Json, subject: &Subject<'_>) -> String {

@@ -154,7 +154,6 @@ mod tests {
         let subject = Subject { machine: Some(&machine), inventory: &inventory, facts: &facts };
         let args: Json = serde_json::from_str(args).unwrap();
         let primitive = find(primitive).unwrap();
-        assert_eq!(primitive.check(&args), Ok(()), "{args}");
         let sentence = primitive.describe(&args, &subject);
         assert!(facts.finish().0.is_empty(), "a sentence rests a plan on nothing");
         sentence
@@ -241,9 +240,12 @@ mod tests {
             ("start_copy", "{}", "no snapshot was given"),
             ("transfer_delta", r#"{"mode": "fast"}"#, "no mode is called `fast`"),
         ];
+        let (inventory, observed) = (Inventory::default(), Facts::default());
+        let facts = FactLog::new(&observed);
+        let subject = Subject { machine: None, inventory: &inventory, facts: &facts };
         for (primitive, args, words) in mistakes {
             let args: Json = serde_json::from_str(args).unwrap();
-            let wrong = find(primitive).unwrap().check(&args).unwrap_err();
+            let wrong = find(primitive).unwrap().effect(&args, &subject).unwrap_err();
             let [one] = wrong.as_slice() else { panic!("{primitive} {args}: {wrong:?}") };
             assert!(one.message.contains(words), "{primitive} {args}: {}", one.message);
             assert!(one.code == "H190" && one.help.is_some(), "{primitive} {args}: {one:?}");

@@ -191,7 +191,8 @@ fn gate(review: &Review<'_>, ix: StepIx, down: &[&MachineName]) -> String {
         |ms| format!("waits at most {}", show_seconds(ms as f64 / 1000.0)),
     );
     // What is known only later stands as its source.
-    let args = described(&step.args);
+    let args = step.args.json();
+    let args = described(&args);
     let asked = args.get("message").and_then(|text| text.as_str());
     let asked = asked.unwrap_or_else(|| review.sentence(ix));
     let silence = match step.args.get("on_timeout").and_then(|word| word.as_str()) {

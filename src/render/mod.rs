@@ -73,7 +73,7 @@ impl<'a> Review<'a> {
             let machine = step.machine.as_ref();
             let known =
                 find(step.primitive).expect("BUG: a plan names a primitive of the catalogue");
-            known.describe(&step.args, &Subject { machine, inventory, facts: &log })
+            known.describe(&step.args.json(), &Subject { machine, inventory, facts: &log })
         };
         plan.steps.iter().map(sentence).collect()
     }
@@ -90,7 +90,7 @@ pub(crate) mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::base::{Json, MachineName, Side, StepId};
+    use crate::base::{MachineName, Side, StepId};
     use crate::plan::effect::{Chosen, Effect, Mode};
     use crate::plan::estimate::MachineEstimate;
     use crate::plan::facts::Fact;
@@ -249,7 +249,7 @@ pub(crate) mod tests {
                 follows: Vec::new(),
                 scope: Default::default(),
                 undoes: None,
-                args: Arc::new(json!({ "message": message })),
+                args: json!({ "message": message }).into(),
                 policy: Arc::new(Policy { timeout_ms: Some(hours * 3_600_000), ..Policy::ONCE }),
                 effect: Effect::Approved,
                 ..step(name, "approve", Kind::Gate, self.line)
@@ -300,7 +300,7 @@ pub(crate) mod tests {
             primitive,
             kind,
             machine: None,
-            args: Arc::new(Json::Object(serde_json::Map::new())),
+            args: json!({}).into(),
             needs: Vec::new(),
             waits: Vec::new(),
             follows: Vec::new(),

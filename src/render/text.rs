@@ -88,9 +88,10 @@ mod tests {
         let deferred =
             json!({ "deferred": { "of": "web-01.transfer_delta.1", "output": "bytes_sent" } });
         let gate = &mut sample.plan.steps[4];
-        gate.args = Arc::new(json!({
+        gate.args = json!({
             "message": { "text": ["Go on after ", deferred, " bytes?"] }, "on_timeout": "go_on",
-        }));
+        })
+        .into();
         sample
     }
 

@@ -140,7 +140,8 @@ fn word(status: Status) -> &'static str {
 
 fn run_gate(step: &Step, state: &StepState) -> RunGate {
     // What was asked, once it was; before that with the sources of what is not known yet.
-    let planned = || described(&step.args).get("message").and_then(Json::as_str).map(str::to_owned);
+    let planned =
+        || described(&step.args.json()).get("message").and_then(Json::as_str).map(str::to_owned);
     let message = state.message.clone().or_else(planned);
     RunGate {
         id: step.id.clone(),

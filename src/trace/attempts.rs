@@ -1,12 +1,11 @@
 //! `attempt(..)` with its `.on_failure(..)`, `.always(..)` and `.then_continue()`, and commands that are
 //! undone where it fails.
 
-use std::sync::Arc;
-
 use rhai::{Dynamic, Engine, FnPtr, Map, Module, NativeCallContext};
 
 use crate::base::{Json, StepId};
 use crate::diagnostic::Diagnostic;
+use crate::plan::args::Args;
 use crate::plan::effect::Effect;
 use crate::plan::scope::{ScopeIx, ScopeKind};
 use crate::plan::step::{Kind, Step, StepIx};
@@ -277,7 +276,7 @@ impl Recorder {
             primitive: spec.name,
             kind: spec.kind,
             machine: None,
-            args: Arc::new(args),
+            args: Args::from(args),
             needs: Vec::new(),
             waits: Vec::new(),
             follows: Vec::new(),
@@ -330,7 +329,7 @@ impl Recorder {
                 return Err(stop(ctx.call_position()));
             }
         };
-        let mut args = step.args.as_object().cloned().unwrap_or_default();
+        let mut args = step.args.data().and_then(Json::as_object).cloned().unwrap_or_default();
         args.remove(REPEATABLE);
         let argv = args.remove(UNDO).unwrap_or_default();
         args.insert(ARGV.to_owned(), argv);
@@ -338,7 +337,7 @@ impl Recorder {
         let role = if machine.is_some() { Role::Chain } else { Role::Barrier };
         let none = Vec::new;
         let (needs, waits, follows) = (none(), none(), none());
-        let args = Arc::new(Json::Object(args));
+        let args = Args::from(Json::Object(args));
         let undoes = Some(command);
         let undo = Step { id, args, needs, waits, follows, undoes, ..step };
         self.append(ctx, &Asked { machine, role, handles: &[] }, undo).map(drop)

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rhai::{Dynamic, Engine, FuncRegistration, Map, Module, NativeCallContext, RhaiFunc, Shared};
 
 use crate::base::Json;
+use crate::plan::args::Args;
 use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::scope::ScopeIx;
@@ -57,7 +58,7 @@ pub(super) fn bind(engine: &mut Engine, table: Table) {
         let bound = Bound {
             spec: primitive.spec(),
             policy: shared_policy(&primitive.spec().policy),
-            no_args: Arc::new(Json::Object(serde_json::Map::new())),
+            no_args: Args::from(Json::Object(serde_json::Map::new())),
             place: Arc::from(""),
         };
         let bound = Shared::new(bound);
@@ -75,7 +76,7 @@ pub(super) fn bind(engine: &mut Engine, table: Table) {
 struct Bound {
     spec: &'static Spec,
     policy: Arc<Policy>,
-    no_args: Arc<Json>,
+    no_args: Args,
     place: Arc<str>,
 }
 
@@ -128,17 +129,12 @@ impl Bound {
             (_, None) => Role::Barrier,
         };
         let asked = Asked { machine: passed.machine, role, handles: &passed.handles };
-        let args = if passed.args.is_empty() {
-            self.no_args.clone()
-        } else {
-            Arc::new(Json::Object(passed.args))
-        };
         let step = Step {
             id,
             primitive: self.spec.name,
             kind: self.spec.kind,
             machine: passed.machine.map(|place| recorder.names[place as usize].clone()),
-            args,
+            args: passed::args(passed.handle, passed.args).unwrap_or_else(|| self.no_args.clone()),
             needs: Vec::new(),
             waits: Vec::new(),
             follows,

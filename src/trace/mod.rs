@@ -201,16 +201,15 @@ fn finish(request: &Request<'_>, table: Table, recorder: &mut Recorder) -> Trace
         let primitive = primitive.expect("BUG: a step is made by a primitive of the table");
         let (inventory, facts) = (request.inventory, request.facts);
         let subject = Subject { machine: step.machine.as_ref(), inventory, facts };
-        let checked = primitive.check(&step.args);
-        let fits = checked.and_then(|()| primitive.fits(&step.args, &subject));
-        if let Err(mistakes) = fits {
-            for mut mistake in mistakes {
-                mistake.at = mistake.at.or_else(|| Some(step.origin.at.clone()));
-                recorder.push(mistake);
+        match primitive.effect(&step.args.json(), &subject) {
+            Ok(effect) => step.effect = effect,
+            Err(mistakes) => {
+                for mut mistake in mistakes {
+                    mistake.at = mistake.at.or_else(|| Some(step.origin.at.clone()));
+                    recorder.push(mistake);
+                }
             }
-            continue;
         }
-        step.effect = primitive.effect(&step.args, &subject);
     }
     let mut diagnostics = std::mem::take(&mut recorder.diagnostics);
     diagnostics.sort_by(|a, b| a.at.cmp(&b.at));

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use rhai::{Array, Dynamic, NativeCallContext};
 
-use crate::base::Json;
+use crate::base::{Json, StepId};
 use crate::diagnostic::Diagnostic;
+use crate::plan::args::Args;
 use crate::plan::expr::Expr;
 use crate::plan::step::{Kind, StepIx, handle_to_json};
 use crate::primitives::spec::{Param, Spec, Takes};
@@ -32,6 +33,8 @@ pub(super) struct Passed {
     /// It was given a condition and no machine: it waits for what the condition reads, for nothing else.
     pub(super) apart: bool,
     pub(super) args: serde_json::Map<String, Json>,
+    /// The first handle, and the parameter that took it; not among `args`.
+    pub(super) handle: Option<(&'static str, StepId)>,
     /// Something passed is the rest of an earlier mistake.
     pub(super) spoilt: bool,
 }
@@ -160,7 +163,11 @@ impl Reader<'_, '_> {
         }
         let step = &self.recorder.steps[handle.0.at()];
         let machine = step.machine.as_ref().map(|name| self.recorder.places[name]);
-        passed.args.insert(param.name.to_owned(), handle_to_json(&step.id));
+        if passed.handle.is_none() {
+            passed.handle = Some((param.name, step.id.clone()));
+        } else {
+            passed.args.insert(param.name.to_owned(), handle_to_json(&step.id));
+        }
         passed.handles.push(handle.0);
         if passed.machine.is_some() && machine.is_some() && passed.machine != machine {
             let message = format!("`{}` is of another machine", step.id);
@@ -233,11 +240,25 @@ impl Reader<'_, '_> {
                 "step": step.id,
                 "primitive": step.primitive,
                 "machine": step.machine,
-                "args": step.args,
+                "args": step.args.json(),
             }));
         }
         Some(Json::Array(probes))
     }
+}
+
+/// All that was given, as the step keeps it; `None`: nothing.
+pub(super) fn args(
+    handle: Option<(&'static str, StepId)>,
+    mut others: serde_json::Map<String, Json>,
+) -> Option<Args> {
+    match handle {
+        Some((param, step)) if others.is_empty() => return Some(Args::handle(param, step)),
+        Some((param, step)) => drop(others.insert(param.to_owned(), handle_to_json(&step))),
+        None if others.is_empty() => return None,
+        None => {}
+    }
+    Some(Args::from(Json::Object(others)))
 }
 
 fn accepts(recorder: &Recorder, takes: Takes, value: &Dynamic) -> bool {

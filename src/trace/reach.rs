@@ -203,7 +203,7 @@ mod tests {
             primitive: crate::primitives::ALL[0].spec().name,
             kind: Kind::Poll,
             machine: None,
-            args: Arc::new(serde_json::json!({})),
+            args: serde_json::json!({}).into(),
             needs: Vec::new(),
             waits: Vec::new(),
             follows: Vec::new(),

@@ -303,11 +303,11 @@ impl Recorder {
             return self.refuse(ctx, Part::Whole, Diagnostic::error("H124", message).help(help));
         }
         let Draft { asked, mut step } = draft;
-        if let Some(unseen) = unseen::in_args(&step.args) {
+        if let Some(unseen) = step.args.data().and_then(unseen::in_args) {
             self.say(ctx, Part::Whole, mistakes::unseen(unseen));
         }
         let places = self.places(ctx);
-        if asked.machine.is_none() && asked.role != Role::Apart {
+        if asked.machine.is_none() && !matches!(asked.role, Role::Apart | Role::Notify) {
             self.watch_for_serialising(&places, &step);
         }
         step.origin = self.origin(places);

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use crate::base::MachineName;
 use crate::plan::effect::Effect;
 use crate::plan::graph::{Plan, index};
-use crate::plan::step::{Kind, Step, StepIx, handle_from_json};
+use crate::plan::step::{Kind, Step, StepIx};
 use crate::verify::flow::Flow;
 use crate::verify::guards::Table;
 use crate::verify::observed::observed;
@@ -191,6 +191,6 @@ fn snapshot_of(step: &Step, snapshots: &HashMap<&str, StepIx>) -> Option<StepIx>
         step.effect,
         Effect::Transfer { from_snapshot: true, .. } | Effect::ReleaseSnapshot | Effect::StartCopy
     );
-    let args = step.args.as_object().filter(|_| uses)?;
-    args.values().filter_map(handle_from_json).find_map(|id| snapshots.get(id).copied())
+    let mut handles = step.args.handles().filter(|_| uses);
+    handles.find_map(|(_, id)| snapshots.get(id).copied())
 }

@@ -15,7 +15,7 @@ use crate::plan::graph::tests::Draft;
 use crate::plan::inventory::Inventory;
 use crate::plan::scope::ScopeKind;
 use crate::plan::settle::{Passage, Settled, passage};
-use crate::plan::step::{Step, StepIx, handle_from_json};
+use crate::plan::step::{Step, StepIx};
 use crate::run::settled::{Attempts, is_doubtful, is_never_entered, outside};
 use crate::source::MemoryWorld;
 use crate::trace::{Request, trace};
@@ -122,10 +122,9 @@ impl Paths<'_> {
             return;
         };
         let plan = self.ground.plan;
-        let handles = step.args.as_object().into_iter().flat_map(|args| args.values());
-        let of = handles
-            .filter_map(handle_from_json)
-            .find_map(|id| plan.iter().find(|(_, step)| step.id.as_str() == id).map(|(at, _)| at));
+        let of = step.args.handles().find_map(|(_, id)| {
+            plan.iter().find(|(_, step)| step.id.as_str() == id).map(|(at, _)| at)
+        });
         let snapshot = of.and_then(|at| path.snapshots.get(&at)).map(|(is_current, deleted_by)| {
             SnapshotUse { is_current: *is_current, deleted_by: *deleted_by }
         });

@@ -312,12 +312,17 @@ snapshot(db);
     );
     let one = step(&plan, "web-01.one");
     assert_eq!(ids(&plan, &one.needs), ["web-01.transfer_delta.1"]);
-    let condition = deferred(&one.args["condition"]).expect("a condition");
+    let condition = deferred(&one.args.json()["condition"]).expect("a condition");
     assert_eq!(
         condition.to_string(),
         "(web-01.transfer_delta.1.bytes_sent > 5) & !(web-01.transfer_delta.1.blocks_changed == 0)"
     );
-    assert_eq!(steps_read(&one.args).len(), 2, "the message reads it as well: {}", one.args);
+    assert_eq!(
+        steps_read(&one.args.json()).len(),
+        2,
+        "the message reads it as well: {}",
+        one.args.json()
+    );
     let both = step(&plan, "both");
     assert_eq!(both.machine, None);
     assert_eq!(ids(&plan, &both.needs), ["web-01.transfer_delta.1", "db-01.transfer_delta.1"]);
@@ -338,7 +343,7 @@ approve(`sent ${a.bytes_sent} and ${b.bytes_sent.or(0)}`, #{ name: "go", timeout
     let gate = step(&plan, "go");
     let [a, b] = ["web-01.transfer_delta.1", "db-01.transfer_delta.1"];
     assert_eq!(
-        gate.args["message"],
+        gate.args.json()["message"],
         serde_json::json!({ "text": [
             "sent ", { "deferred": { "of": a, "output": "bytes_sent" } },
             " and ", { "deferred": { "op": "or", "args": [
@@ -362,13 +367,13 @@ wait_until(probe.ok, #{ every: "5s", timeout: "10m", id: "up" });
     let up = step(&plan, "web-01.up");
     let probe = step(&plan, "web-01.check.1");
     assert_eq!(
-        up.args["condition"],
+        up.args.json()["condition"],
         serde_json::json!({ "until": { "of": probe.id, "output": "ok" } })
     );
     let probes = serde_json::json!([
-        { "step": probe.id, "primitive": "check", "machine": "web-01", "args": probe.args },
+        { "step": probe.id, "primitive": "check", "machine": "web-01", "args": probe.args.json() },
     ]);
-    assert_eq!(up.args["probes"], probes);
+    assert_eq!(up.args.json()["probes"], probes);
     assert_eq!(ids(&plan, &up.needs), ["web-01.check.1"]);
 }
 

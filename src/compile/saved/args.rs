@@ -198,7 +198,7 @@ fn probes(value: &Json, earlier: &Earlier<'_>) -> Result<(), String> {
     all.iter().try_for_each(|probe| {
         let step = earlier.step(probe["step"].as_str().ok_or("a probe of it has no step")?)?;
         let same = probe["primitive"] == step.primitive
-            && probe["args"] == *step.args
+            && probe["args"] == *step.args.json()
             && probe["machine"].as_str() == step.machine.as_ref().map(MachineName::as_str);
         same.then_some(()).ok_or_else(|| format!("its probe is not as step `{}`", step.id))
     })

@@ -110,9 +110,8 @@ pub(crate) mod tests {
         let primitive = crate::primitives::find(primitive).unwrap();
         let spec = primitive.spec();
         let own = name.starts_with("web-01").then(|| machine("web-01"));
-        primitive.check(&args).unwrap();
-        let effect =
-            primitive.effect(&args, &Subject { machine: own.as_ref(), inventory, facts: log });
+        let subject = Subject { machine: own.as_ref(), inventory, facts: log };
+        let effect = primitive.effect(&args, &subject).unwrap();
         let before = |at: usize| at.checked_sub(1).map(index);
         // The gate waits; what follows it needs it, and the machine's step before.
         let after_gate = (at == 3).then(|| index(1));
@@ -120,7 +119,7 @@ pub(crate) mod tests {
             id: id(name),
             primitive: spec.name,
             kind: spec.kind,
-            args: Arc::new(args),
+            args: args.into(),
             needs: after_gate.into_iter().chain(before(at).filter(|_| own.is_some())).collect(),
             waits: before(at).filter(|_| own.is_none()).into_iter().collect(),
             machine: own,

@@ -305,8 +305,7 @@ fn step(
     }
     check_args(spec, record.machine.as_ref(), &record.args, earlier)?;
     let subject = Subject { machine: record.machine.as_ref(), inventory, facts };
-    let checked = primitive.check(&record.args);
-    checked.and_then(|()| primitive.fits(&record.args, &subject)).map_err(|wrong| {
+    let effect = primitive.effect(&record.args, &subject).map_err(|wrong| {
         let wrong: Vec<String> = wrong.into_iter().map(|one| one.message).collect();
         wrong.join("; ")
     })?;
@@ -315,8 +314,8 @@ fn step(
         primitive: spec.name,
         kind: spec.kind,
         machine: record.machine.clone(),
-        effect: primitive.effect(&record.args, &subject),
-        args: Arc::new(record.args.clone()),
+        effect,
+        args: record.args.clone().into(),
         needs: edges(&record.needs, earlier.places)?,
         waits: edges(&record.waits, earlier.places)?,
         follows: edges(&record.follows, earlier.places)?,

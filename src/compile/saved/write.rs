@@ -90,7 +90,7 @@ fn step(plan: &Plan, ix: StepIx, scope_ids: &[String], estimates: &Estimates) ->
         "id": step.id,
         "primitive": step.primitive,
         "machine": step.machine,
-        "args": *step.args,
+        "args": step.args.json(),
         "needs": ids(&step.needs),
         "waits": ids(&step.waits),
         "follows": ids(&step.follows),

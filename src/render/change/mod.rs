@@ -134,7 +134,7 @@ mod tests {
         for step in
             new.plan.steps.iter_mut().filter(|s| s.id.as_str().ends_with("transfer_delta.2"))
         {
-            step.args = Arc::new(json!({ "mode": "full" }));
+            step.args = json!({ "mode": "full" }).into();
         }
         let check = new.plan.steps.iter().position(|s| s.primitive == "check").unwrap();
         let extra = new.plan.steps[check].clone();

@@ -85,7 +85,7 @@ impl Compared {
     fn of(review: &Review<'_>, ix: StepIx) -> Compared {
         let step = review.plan.step(ix);
         let optional = step.optional.then(|| "may fail".to_owned());
-        let own = args(&step.args);
+        let own = args(&step.args.json());
         let own = (!own.is_empty()).then_some(own);
         let told = own.into_iter().chain(optional).chain(words::tries(step));
         let args = nameless(&told.collect::<Vec<_>>().join(", "), step.machine.as_ref());

@@ -72,6 +72,6 @@ fn is_check(ground: &Ground<'_>, id: &crate::base::StepId, of: &Step) -> bool {
 
 /// A step that succeeds only as a check of its machine came out: `wait_until`, `fail_if`.
 pub(in crate::verify) fn rests_on_a_check(ground: &Ground<'_>, step: &Step) -> bool {
-    let read = steps_read(&step.args);
+    let read = step.args.data().map_or_else(Vec::new, steps_read);
     !read.is_empty() && read.iter().any(|(_, id)| is_check(ground, id, step))
 }

@@ -7,7 +7,7 @@ use crate::plan::effect::Effect;
 use crate::plan::graph::Plan;
 use crate::plan::inventory::INVENTORY_FACT;
 use crate::plan::scope::{Scope, ScopeIx, ScopeKind};
-use crate::plan::step::{Kind, Step, StepIx, handle_from_json};
+use crate::plan::step::{Kind, Step, StepIx};
 use crate::verify::guards::Table;
 use crate::verify::report::{Finding, Findings};
 use crate::verify::rules::Ground;
@@ -64,8 +64,8 @@ fn used(plan: &Plan) -> HashSet<&str> {
     let reads = |step: &&Step| {
         matches!(step.effect, Effect::Transfer { from_snapshot: true, .. } | Effect::StartCopy)
     };
-    let args = plan.steps.iter().filter(reads).filter_map(|step| step.args.as_object());
-    args.flat_map(|args| args.values()).filter_map(handle_from_json).collect()
+    let handles = plan.steps.iter().filter(reads).flat_map(|step| step.args.handles());
+    handles.map(|(_, id)| id).collect()
 }
 
 /// H015: in a `parallel` each step that changes a machine comes after all steps of that machine before
