@@ -156,7 +156,7 @@ fn attempts() -> String {
     r#"
         let machines = vms("", #{ where: "cloud" });
         for m in machines { transfer_delta(snapshot(m)); }
-        approve("Go", #{ name: "go" });
+        approve("Go", #{ name: "go", timeout: "1h" });
         for m in machines {
             attempt(|| {
                 shutdown_azure_vm(m);
@@ -166,9 +166,9 @@ fn attempts() -> String {
             });
             start_onprem_vm(m).after(both(m.needs, machines));
             let seen = check(m);
-            when(seen.ok, || { notify(#{ text: `${m} is home`, command: ["note"] }); });
+            when(seen.ok, || { wait(m, "1s"); });
         }
-        approve("Commit", #{ name: "commit" });
+        approve("Commit", #{ name: "commit", timeout: "1h" });
         for m in machines { commit(m); }
     "#
     .to_owned()
@@ -214,7 +214,7 @@ fn inventory(machines: usize) -> Inventory {
     let limits = &mut inventory.limits;
     let steps = u32::try_from(machines * STEPS_PER_MACHINE_MAX).expect("not that many");
     limits.steps_max = limits.steps_max.max(steps);
-    limits.script_memory_bytes_max = 4 << 30;
+    limits.script_memory_bytes_max = (u64::from(steps) << 11).max(512 << 20);
     inventory
 }
 

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use foldhash::HashSet;
+
 use crate::base::{Json, MachineName, StepId};
 use crate::plan::facts::Fact;
 use crate::plan::scope::{Acknowledgement, Scope};
@@ -85,13 +87,10 @@ impl Plan {
     }
 }
 
-/// A set of names that come in runs, and mostly in order.
+/// A set of names, each of which comes many times.
 fn sorted<'a>(names: impl Iterator<Item = &'a MachineName>) -> BTreeSet<&'a MachineName> {
-    let mut all: Vec<&MachineName> = names.collect();
-    all.dedup();
-    all.sort();
-    all.dedup();
-    all.into_iter().collect()
+    let each: HashSet<&MachineName> = names.collect();
+    each.into_iter().collect()
 }
 
 /// The place of the `at`th step. Plans are capped far below `u32::MAX` steps.

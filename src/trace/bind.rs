@@ -39,7 +39,11 @@ pub(super) fn any_native(
     let signature = vec![TypeId::of::<Dynamic>(); arguments];
     let call = move |ctx: Option<NativeCallContext<'_>>, args: &mut [&mut Dynamic]| {
         let ctx = ctx.expect("BUG: registered with a context");
-        call(&ctx, args.iter().map(|value| value.flatten_clone()).collect())
+        // The first may be a variable of the script; the others were made for this call.
+        let own = |(at, value): (usize, &mut &mut Dynamic)| {
+            if at == 0 { value.flatten_clone() } else { std::mem::take(*value).flatten() }
+        };
+        call(&ctx, args.iter_mut().enumerate().map(own).collect())
     };
     // A pure method: it may be called on constants as well.
     let func = RhaiFunc::Method {
