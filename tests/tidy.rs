@@ -63,11 +63,14 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// No file is called after what it is rather than what it is about.
 const EMPTY_NAMES: &[&str] = &["errors", "utils", "util", "helpers", "types", "imp", "common"];
 
+/// A file of tests beside what they test, where a module at its end would be longer than the code.
+const TESTS: &str = "tests";
+
 struct Source {
     path: PathBuf,
     room: String,
     text: String,
-    /// Without `#[cfg(test)]` modules.
+    /// Without tests.
     code: String,
     tokens: Vec<TokenTree>,
 }
@@ -220,7 +223,9 @@ fn read(root: &Path, file: &Path) -> Source {
     let first = inside.iter().next().and_then(|part| part.to_str()).expect("a UTF-8 name");
     let room = first.trim_end_matches(".rs").to_owned();
     let text = fs::read_to_string(file).expect("a readable source");
-    let code = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+    let is_tests = file.file_stem().is_some_and(|stem| stem == TESTS);
+    let code = if is_tests { "" } else { text.split("#[cfg(test)]").next().unwrap_or_default() };
+    let code = code.to_owned();
     let stream: TokenStream = code.parse().unwrap_or_else(|error| {
         panic!("{}: tests go last in a file, after all code: {error}", path.display())
     });
