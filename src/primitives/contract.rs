@@ -15,6 +15,7 @@ use crate::plan::effect::Effect;
 use crate::plan::expr::{described, resolved};
 use crate::plan::facts::FactLog;
 use crate::plan::inventory::{Inventory, MachineEntry};
+use crate::plan::policy::Policy;
 use crate::primitives::spec::Spec;
 use crate::run::failure::Failure;
 use crate::sites::{Fence, Site};
@@ -40,12 +41,12 @@ pub trait Primitive: Send + Sync + 'static {
     /// What is wrong with them, without places (the caller knows those).
     fn parse(args: &Json) -> Result<Self::Args, Vec<Diagnostic>>;
 
-    /// Whether what it is told fits the inventory and its machine: what [`Primitive::parse`] cannot see.
-    /// A run does not rely on it: the inventory may be another one by then.
+    /// Whether what it is told fits the inventory, its machine and the step's policy: what
+    /// [`Primitive::parse`] cannot see. A run does not rely on it: the inventory may be another one by then.
     ///
     /// # Errors
     /// What does not fit, without places.
-    fn fits(_: &Self::Args, _: &Subject<'_>) -> Result<(), Vec<Diagnostic>> {
+    fn fits(_: &Self::Args, _: &Policy, _: &Subject<'_>) -> Result<(), Vec<Diagnostic>> {
         Ok(())
     }
 
@@ -182,7 +183,12 @@ pub trait AnyPrimitive: Send + Sync {
     ///
     /// # Errors
     /// What does not fit.
-    fn fits(&self, args: &Json, subject: &Subject<'_>) -> Result<(), Vec<Diagnostic>>;
+    fn fits(
+        &self,
+        args: &Json,
+        policy: &Policy,
+        subject: &Subject<'_>,
+    ) -> Result<(), Vec<Diagnostic>>;
 
     /// See [`Primitive::effect`]; `args` were checked.
     fn effect(&self, args: &Json, subject: &Subject<'_>) -> Effect;
@@ -232,8 +238,13 @@ impl<P: Primitive> AnyPrimitive for Erased<P> {
         P::parse(&described(args)).map(drop)
     }
 
-    fn fits(&self, args: &Json, subject: &Subject<'_>) -> Result<(), Vec<Diagnostic>> {
-        P::fits(&Self::args(args), subject)
+    fn fits(
+        &self,
+        args: &Json,
+        policy: &Policy,
+        subject: &Subject<'_>,
+    ) -> Result<(), Vec<Diagnostic>> {
+        P::fits(&Self::args(args), policy, subject)
     }
 
     fn effect(&self, args: &Json, subject: &Subject<'_>) -> Effect {

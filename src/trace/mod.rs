@@ -197,7 +197,7 @@ fn finish(request: &Request<'_>, table: Table, recorder: &mut Recorder) -> Trace
         let (inventory, facts) = (request.inventory, request.facts);
         let subject = Subject { machine: step.machine.as_ref(), inventory, facts };
         let checked = primitive.check(&step.args);
-        let fits = checked.and_then(|()| primitive.fits(&step.args, &subject));
+        let fits = checked.and_then(|()| primitive.fits(&step.args, &step.policy, &subject));
         if let Err(mistakes) = fits {
             for mut mistake in mistakes {
                 mistake.at = mistake.at.or_else(|| Some(step.origin.at.clone()));

@@ -7,9 +7,11 @@
 //! step, or at the plan as it is written; `flow` leads the states through guards, attempts, handlers and
 //! clean-up; `pass` brings them together, once over the plan.
 
+mod deleted;
 mod downtime;
 mod flow;
 mod guards;
+mod lanes;
 mod observed;
 mod pass;
 mod report;
