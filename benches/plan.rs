@@ -170,7 +170,7 @@ fn attempts() -> String {
             });
             start_onprem_vm(m).after(both(m.needs, machines));
             let seen = check(m);
-            when(seen.ok, || { notify(m, #{ text: `${m} is home` }); });
+            when(seen.ok, || { notify(m, #{ webhook: "https://pager.example/home", text: `${m} is home` }); });
         }
         approve("Commit", #{ name: "commit" });
         for m in machines { commit(m); }
@@ -243,7 +243,12 @@ fn facts(machines: usize) -> Facts {
         failed_over_at: Some("2026-11-10T00:00:00Z".parse().expect("a time")),
         synced_at: None,
     };
-    let reached = HostFacts { connected: true, switches: Default::default(), free_bytes: 1 << 40 };
+    let reached = HostFacts {
+        connected: true,
+        switches: Default::default(),
+        isolated: Default::default(),
+        free_bytes: 1 << 40,
+    };
     Facts {
         now: Some("2026-11-22T00:00:00Z".parse().expect("a time")),
         machines: (0..machines).map(|nth| (name(nth), away(nth))).collect(),

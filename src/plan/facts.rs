@@ -178,8 +178,11 @@ impl MachineFacts {
 pub struct HostFacts {
     /// Homing can reach it.
     pub connected: bool,
-    /// Its virtual switches.
+    /// Its virtual switches that lead to where machines are at work.
     pub switches: BTreeSet<String>,
+    /// Its virtual switches that lead nowhere: for isolated copies.
+    #[serde(default)]
+    pub isolated: BTreeSet<String>,
     /// Bytes free for disks.
     pub free_bytes: u64,
 }
@@ -402,18 +405,24 @@ type Machines<'a> = [(&'a MachineName, &'a MachineFacts)];
 struct Reads {
     all: Vec<Read>,
     places: HashMap<Arc<str>, usize>,
-    /// The one asked for last: most often it is asked for again.
+    /// The two asked for last, a machine and its host: most often they are asked for again.
     last: usize,
+    before: usize,
     texts: SharedTexts,
 }
 
 impl Reads {
     fn of(&mut self, machines: &Machines<'_>, subject: &str) -> &mut Read {
-        if self.all.get(self.last).is_none_or(|read| *read.subject != *subject) {
-            self.last = match self.places.get(subject) {
-                Some(place) => *place,
-                None => self.begin(machines, subject),
+        let is = |read: Option<&Read>| read.is_some_and(|read| *read.subject == *subject);
+        if !is(self.all.get(self.last)) {
+            let place = if is(self.all.get(self.before)) {
+                self.before
+            } else if let Some(place) = self.places.get(subject) {
+                *place
+            } else {
+                self.begin(machines, subject)
             };
+            (self.before, self.last) = (self.last, place);
         }
         &mut self.all[self.last]
     }

@@ -11,7 +11,7 @@ use crate::verify::flow::Flow;
 use crate::verify::guards::Table;
 use crate::verify::observed::observed;
 use crate::verify::report::{Finding, Findings};
-use crate::verify::rules::{self, Ground, Look, RULES, STEP_RULES};
+use crate::verify::rules::{self, Ground, Look, RULES, STEP_RULES, Tiers};
 use crate::verify::state::{Cause, Proof, State, StateSet};
 use crate::verify::step::{Act, failed, succeeded};
 
@@ -25,8 +25,11 @@ pub(super) fn pass<'a>(ground: &'a Ground<'a>, table: &'a Table<'a>, findings: &
         findings,
         next: StateSet::default(),
     };
+    let mut tiers = Tiers::new(ground);
     for (machine, steps) in ground.lanes.iter() {
         walk.machine(machine, steps);
+        tiers.in_order((machine, steps), walk.findings);
+        rules::downtimes(ground, table, (machine, steps), walk.findings);
     }
 }
 

@@ -308,7 +308,7 @@ enum Said {
     Attempt { all: bool, goes_on: bool, body: Vec<Said>, handler: Vec<Said>, always: Vec<Said> },
 }
 
-const WORDS: [&str; 10] = [
+const WORDS: [&str; 12] = [
     "shutdown_azure_vm(M)",
     "transfer_delta(M)",
     "start_onprem_vm(M)",
@@ -319,6 +319,8 @@ const WORDS: [&str; 10] = [
     "check(M)",
     "commit(M)",
     "transfer_delta(M, #{ mode: \"full\", in_downtime: true })",
+    "transfer_delta(of_M)",
+    "delete_snapshot(of_M)",
 ];
 
 fn does() -> impl Strategy<Value = Said> {
@@ -403,7 +405,14 @@ fn traced(said: &[Said], inventory: &Inventory, facts: &MachineFacts) -> Option<
          let c0 = check(web, #{ assert: false, optional: false });\n\
          let c1 = check(web, #{ assert: false });\n",
     );
-    write(said, &mut script);
+    let mut written = String::new();
+    write(said, &mut written);
+    for (name, machine) in [("of_web", "web"), ("of_db", "db")] {
+        if written.contains(name) {
+            script.push_str(&format!("let {name} = snapshot({machine});\n"));
+        }
+    }
+    script.push_str(&written);
     let world = MemoryWorld([("a.rhai".into(), script)].into());
     let facts = facts_of(facts.clone());
     let traced = trace(&Request {

@@ -57,7 +57,12 @@ pub(crate) mod tests {
 
     /// Both machines away, their host connected.
     pub(crate) fn facts() -> Facts {
-        let host = HostFacts { connected: true, switches: Default::default(), free_bytes: 1 << 40 };
+        let host = HostFacts {
+            connected: true,
+            switches: Default::default(),
+            isolated: Default::default(),
+            free_bytes: 1 << 40,
+        };
         let key = (SiteName::new("dc1").unwrap(), HostName::new("hv-01").unwrap());
         Facts {
             now: Some("2026-11-22T00:00:00Z".parse().unwrap()),

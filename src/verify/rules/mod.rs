@@ -27,8 +27,8 @@ use crate::verify::step::Act;
 
 pub(super) use prerequisites::{host_connected, not_observed};
 pub(super) use proof::{is_ignored, rests_on_a_check};
-pub(super) use tiers::in_order;
-pub(super) use written::as_written;
+pub(super) use tiers::Tiers;
+pub(super) use written::{as_written, downtimes};
 
 /// The codes that every plan is checked against.
 pub const CODES: &[&str] = &[

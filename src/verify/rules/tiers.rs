@@ -28,25 +28,41 @@ type Turns = Vec<(StepIx, Turn)>;
 
 /// Every start comes after the start and check of what the machine needs; a machine that the plan neither
 /// stops nor starts must be observed running, on either side.
-pub(in crate::verify) fn in_order(ground: &Ground<'_>, findings: &mut Findings) {
-    let plan = ground.plan;
-    let mut turns: HashMap<&MachineName, Turns> = HashMap::new();
-    let mut order = Order { plan, after: HashMap::new() };
-    for (machine, steps) in ground.lanes.iter() {
+pub(in crate::verify) struct Tiers<'a> {
+    ground: &'a Ground<'a>,
+    /// Of the machines that others need.
+    turns: HashMap<&'a MachineName, Turns>,
+    order: Order<'a>,
+}
+
+impl<'a> Tiers<'a> {
+    pub fn new(ground: &'a Ground<'a>) -> Tiers<'a> {
+        let order = Order { plan: ground.plan, after: HashMap::new() };
+        Tiers { ground, turns: HashMap::new(), order }
+    }
+
+    /// The starts of one machine.
+    pub fn in_order(
+        &mut self,
+        (machine, steps): (&MachineName, &[StepIx]),
+        findings: &mut Findings,
+    ) {
+        let (ground, plan) = (self.ground, self.ground.plan);
         let is_start = |at: &&StepIx| matches!(plan.step(**at).effect, Effect::Start(_));
         let mut starts = steps.iter().filter(is_start).peekable();
         let Some(entry) = starts.peek().and_then(|_| ground.inventory.machines.get(machine)) else {
-            continue;
+            return;
         };
         if let Some(needs) = entry.value(NEEDS) {
             ground.facts.note(machine.as_str(), &format!("{INVENTORY_FACT}{NEEDS}"), needs);
         }
         for ix in starts.filter(|at| !is_way_out(plan, plan.step(**at).scope)) {
             for needed in &entry.needs {
-                let turns = turns.entry(needed).or_insert_with(|| turns_of(ground, needed));
+                let turns = self.turns.entry(needed).or_insert_with(|| turns_of(ground, needed));
+                let start = (*ix, plan.step(*ix));
                 let finding = match turns.is_empty() {
                     true => not_running(ground, (*ix, machine), needed),
-                    false => out_of_order(plan, &mut order, (*ix, plan.step(*ix)), needed, turns),
+                    false => out_of_order(plan, &mut self.order, start, needed, turns),
                 };
                 finding.into_iter().for_each(|finding| findings.add(finding));
             }

@@ -17,11 +17,7 @@ use crate::verify::report::{Finding, Findings};
 use crate::verify::rules::Ground;
 
 /// Everything of this kind.
-pub(in crate::verify) fn as_written(
-    ground: &Ground<'_>,
-    table: &Table<'_>,
-    findings: &mut Findings,
-) {
+pub(in crate::verify) fn as_written(ground: &Ground<'_>, findings: &mut Findings) {
     let plan = ground.plan;
     let used = used(plan);
     for (ix, step) in plan.iter() {
@@ -34,9 +30,6 @@ pub(in crate::verify) fn as_written(
             let help = "give its handle to a transfer or a copy, or leave it out: it holds space";
             findings.add(Finding::new(ix, "H014", message, help));
         }
-    }
-    for (machine, steps) in ground.lanes.iter() {
-        downtimes(ground, table, (machine, steps), findings);
     }
     for scope in &plan.scopes {
         if scope.kind == ScopeKind::Parallel {
@@ -172,7 +165,7 @@ struct Section {
 }
 
 /// H019: between the stop of a machine and its next start, every failure starts it again.
-fn downtimes(
+pub(in crate::verify) fn downtimes(
     ground: &Ground<'_>,
     table: &Table<'_>,
     (machine, steps): (&MachineName, &[StepIx]),
