@@ -8,8 +8,8 @@ pub mod answered;
 pub mod estimate;
 pub mod saved;
 pub mod stale;
-mod ways;
 pub mod waves;
+mod ways;
 
 use std::collections::BTreeSet;
 

@@ -7,13 +7,11 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::units::parse_duration;
-use crate::base::{
-    HostName, Json, MachineName, Shared, SharedTexts, Side, SiteName, SyncId, Timestamp,
-};
+use crate::base::{HostName, Json, MachineName, Shared, Side, SiteName, SyncId, Timestamp};
+use crate::plan::reading::{Machines, Read, Reads, Value};
 
 /// Whether a side runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -232,43 +230,6 @@ impl Fact {
     }
 }
 
-/// The value of a machine's fact.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Value<'a> {
-    /// `true` or `false`.
-    Bool(bool),
-    /// A whole number.
-    Int(u64),
-    /// A text.
-    Text(&'a str),
-}
-
-impl<'a> Value<'a> {
-    fn of(json: &'a Json) -> Option<Value<'a>> {
-        match json {
-            Json::Bool(value) => Some(Value::Bool(*value)),
-            Json::Number(value) => value.as_u64().map(Value::Int),
-            Json::String(value) => Some(Value::Text(value)),
-            _ => None,
-        }
-    }
-
-    /// The text, if it is one.
-    pub fn as_text(self) -> Option<&'a str> {
-        if let Value::Text(text) = self { Some(text) } else { None }
-    }
-}
-
-impl From<Value<'_>> for Json {
-    fn from(value: Value<'_>) -> Json {
-        match value {
-            Value::Bool(value) => value.into(),
-            Value::Int(value) => value.into(),
-            Value::Text(value) => value.into(),
-        }
-    }
-}
-
 /// The type of a fact's value, for the reference and for scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FactType {
@@ -319,12 +280,22 @@ pub static FACTS: &[FactSpec] = &[
     fact!("where", Text, "the side that holds the live data: `cloud` or `home`", |m, _| {
         Value::Text(if m.active == Side::Cloud { "cloud" } else { "home" })
     }),
-    fact!("cloud.exists", Bool, "the machine exists in the cloud", |m, _| Value::Bool(m.cloud.exists)),
-    fact!("cloud.power", Text, "`on`, `off` or `unknown`", |m, _| Value::Text(m.cloud.power.word())),
-    fact!("cloud.fenced", Bool, "it can only be started by homing", |m, _| Value::Bool(m.cloud.fenced)),
+    fact!("cloud.exists", Bool, "the machine exists in the cloud", |m, _| Value::Bool(
+        m.cloud.exists
+    )),
+    fact!("cloud.power", Text, "`on`, `off` or `unknown`", |m, _| Value::Text(
+        m.cloud.power.word()
+    )),
+    fact!("cloud.fenced", Bool, "it can only be started by homing", |m, _| Value::Bool(
+        m.cloud.fenced
+    )),
     fact!("onprem.exists", Bool, "the machine exists on-prem", |m, _| Value::Bool(m.onprem.exists)),
-    fact!("onprem.power", Text, "`on`, `off` or `unknown`", |m, _| Value::Text(m.onprem.power.word())),
-    fact!("onprem.fenced", Bool, "it can only be started by homing", |m, _| Value::Bool(m.onprem.fenced)),
+    fact!("onprem.power", Text, "`on`, `off` or `unknown`", |m, _| Value::Text(
+        m.onprem.power.word()
+    )),
+    fact!("onprem.fenced", Bool, "it can only be started by homing", |m, _| Value::Bool(
+        m.onprem.fenced
+    )),
     fact!("host", Text, "the on-prem host that holds the replica, or would", |m, _| {
         Value::Text(m.host.as_str())
     }),
@@ -334,8 +305,12 @@ pub static FACTS: &[FactSpec] = &[
         "`absent`, `unknown`, `dirty`, `diverged`, `stale` or `current`",
         |m, _| Value::Text(m.replica.word())
     ),
-    fact!("commit", Text, "the last failover is `pending` or `committed`", |m, _| Value::Text(m.commit.word())),
-    fact!("protection", Text, "`onprem_to_cloud` or `none`", |m, _| Value::Text(m.protection.word())),
+    fact!("commit", Text, "the last failover is `pending` or `committed`", |m, _| Value::Text(
+        m.commit.word()
+    )),
+    fact!("protection", Text, "`onprem_to_cloud` or `none`", |m, _| Value::Text(
+        m.protection.word()
+    )),
     fact!("encrypted", Bool, "its disks are encrypted", |m, _| Value::Bool(m.encrypted)),
     fact!("disk_bytes", Int, "all its disks together, bytes", |m, _| Value::Int(m.disk_bytes)),
     fact!(
@@ -383,66 +358,7 @@ impl Facts {
     }
 }
 
-/// What was read of one subject.
-#[derive(Debug)]
-struct Read {
-    subject: Arc<str>,
-    /// Its place among the machines that were observed, if it is one.
-    observed: Option<usize>,
-    /// Facts that stand in [`FACTS`] as they are, one bit each.
-    plain: u32,
-    /// Facts with an argument and facts found out elsewhere, with their values as text.
-    others: Vec<(Arc<str>, Arc<str>)>,
-}
-
-const _: () = assert!(FACTS.len() <= u32::BITS as usize);
-
-/// Observed machines by name, each with a place.
-type Machines<'a> = [(&'a MachineName, &'a MachineFacts)];
-
-/// What was read of every subject.
-#[derive(Debug, Default)]
-struct Reads {
-    all: Vec<Read>,
-    places: HashMap<Arc<str>, usize>,
-    /// The two asked for last, a machine and its host: most often they are asked for again.
-    last: usize,
-    before: usize,
-    texts: SharedTexts,
-}
-
-impl Reads {
-    fn of(&mut self, machines: &Machines<'_>, subject: &str) -> &mut Read {
-        let is = |read: Option<&Read>| read.is_some_and(|read| *read.subject == *subject);
-        if !is(self.all.get(self.last)) {
-            let place = if is(self.all.get(self.before)) {
-                self.before
-            } else if let Some(place) = self.places.get(subject) {
-                *place
-            } else {
-                self.begin(machines, subject)
-            };
-            (self.before, self.last) = (self.last, place);
-        }
-        &mut self.all[self.last]
-    }
-
-    fn begin(&mut self, machines: &Machines<'_>, subject: &str) -> usize {
-        let observed = machines.binary_search_by(|(name, _)| name.as_str().cmp(subject)).ok();
-        let subject = Arc::<str>::from(subject);
-        self.places.insert(subject.clone(), self.all.len());
-        self.all.push(Read { subject, observed, plain: 0, others: Vec::new() });
-        self.all.len() - 1
-    }
-
-    /// Remembers what was just read of the subject asked for last; what is known keeps its value.
-    fn record(&mut self, fact: &str, value: impl FnOnce() -> Json) {
-        let read = &mut self.all[self.last];
-        if !read.others.iter().any(|(known, _)| **known == *fact) {
-            read.others.push((self.texts.share(fact), self.texts.share_value(&value())));
-        }
-    }
-}
+const _: () = assert!(FACTS.len() <= Read::PLAIN_MAX);
 
 /// Reads facts and remembers which were read (a plan rests on those) and which were not there (compile
 /// again once they have been observed).

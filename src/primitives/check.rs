@@ -180,11 +180,7 @@ impl Primitive for Check {
         options.finish(parsed)
     }
 
-    fn fits(
-        args: &Args,
-        policy: &Policy,
-        subject: &Subject<'_>,
-    ) -> Result<(), Vec<Diagnostic>> {
+    fn fits(args: &Args, policy: &Policy, subject: &Subject<'_>) -> Result<(), Vec<Diagnostic>> {
         let listed = match &args.probe {
             Probe::Command(argv) => commands::listed(subject.inventory, argv),
             _ => Ok(()),
@@ -255,8 +251,11 @@ fn never_passes(args: &Args, policy: &Policy) -> Option<Diagnostic> {
         return None;
     }
     let [hold, limit] = [args.hold, limit].map(humantime::format_duration);
-    let message = format!("this check never passes: its `hold` of {hold} takes all of its `timeout` of {limit}");
-    let help = "give it a `timeout` that is longer than the `hold` by the time it may take to answer";
+    let message = format!(
+        "this check never passes: its `hold` of {hold} takes all of its `timeout` of {limit}"
+    );
+    let help =
+        "give it a `timeout` that is longer than the `hold` by the time it may take to answer";
     Some(Diagnostic::error("H190", message).help(help))
 }
 

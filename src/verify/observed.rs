@@ -5,7 +5,8 @@ use serde::de::IntoDeserializer;
 use serde::de::value::Error as NoSuchWord;
 
 use crate::base::{MachineName, Side};
-use crate::plan::facts::{CommitState, FactLog, Power, ReplicaState, Value};
+use crate::plan::facts::{CommitState, FactLog, Power, ReplicaState};
+use crate::plan::reading::Value;
 use crate::verify::state::{Cause, Guards, Known, Proof, State, Twin};
 
 /// The state that a machine was observed in. `None`: it was not observed.

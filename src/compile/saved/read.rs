@@ -306,10 +306,12 @@ fn step(
     check_args(spec, record.machine.as_ref(), &record.args, earlier)?;
     let subject = Subject { machine: record.machine.as_ref(), inventory, facts };
     let checked = primitive.check(&record.args);
-    checked.and_then(|()| primitive.fits(&record.args, &record.policy, &subject)).map_err(|wrong| {
-        let wrong: Vec<String> = wrong.into_iter().map(|one| one.message).collect();
-        wrong.join("; ")
-    })?;
+    checked.and_then(|()| primitive.fits(&record.args, &record.policy, &subject)).map_err(
+        |wrong| {
+            let wrong: Vec<String> = wrong.into_iter().map(|one| one.message).collect();
+            wrong.join("; ")
+        },
+    )?;
     Ok(Step {
         id: record.id.clone(),
         primitive: spec.name,

@@ -31,7 +31,9 @@ pub(super) fn fits_the_host(look: &Look<'_>) -> Option<Broken> {
         }
         Some(false) => ("is not connected".to_owned(), "connect it, or name another host"),
         Some(true) if !creates => return None,
-        Some(true) => lacks_switch(look, entry, &key).or_else(|| lacks_room(look, machine, &key))?,
+        Some(true) => {
+            lacks_switch(look, entry, &key).or_else(|| lacks_room(look, machine, &key))?
+        }
     };
     let message = format!("`{machine}`: the host `{}/{host}` {why}", entry.onprem);
     Some(Broken::new("H012", *look.state, message, help))
@@ -59,12 +61,14 @@ fn lacks_switch(
         }
         (_, Some(network)) => {
             let help = "create the switch there, or name one as `network` that it has";
-            lacks(&host_switch(network)).then(|| (format!("has no virtual switch `{network}`"), help))
+            lacks(&host_switch(network))
+                .then(|| (format!("has no virtual switch `{network}`"), help))
         }
         (_, None) => {
             let network = original_switch(look, entry)?;
             let help = "create a switch of that name there, or name another one as `network`";
-            let why = || format!("has no virtual switch `{network}`, which the machine is on at home");
+            let why =
+                || format!("has no virtual switch `{network}`, which the machine is on at home");
             lacks(&host_switch(&network)).then(|| (why(), help))
         }
     }

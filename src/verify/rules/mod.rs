@@ -12,8 +12,8 @@ mod tiers;
 mod transfer;
 mod written;
 
-use std::cell::OnceCell;
 use foldhash::HashMap;
+use std::cell::OnceCell;
 
 use crate::base::{MachineName, Side, StepId};
 use crate::diagnostic::Severity;

@@ -40,9 +40,10 @@ fn gives_writes_up(look: &Look<'_>, side: Side) -> Broken {
         "`{machine}` goes back and starts {} as the switch left it: what it wrote {left} since is lost",
         place(side)
     );
-    let mut help = "go back only where that is accepted: in a handler, or behind a gate that says so; \
+    let mut help =
+        "go back only where that is accepted: in a handler, or behind a gate that says so; \
                     `acknowledge` this with the reason"
-        .to_owned();
+            .to_owned();
     let replica = look.state.replica;
     if replica.value == ReplicaState::Diverged && replica.cause == Cause::Observed {
         // Only its site knows whether they rest since the switch: a loss was declared then.

@@ -1,8 +1,9 @@
 //! H010, H011: how much a transfer moves, and whether it can read it.
 
 use crate::plan::effect::{Effect, Mode};
-use crate::plan::facts::{ReplicaState, Value};
+use crate::plan::facts::ReplicaState;
 use crate::plan::inventory::INVENTORY_FACT;
+use crate::plan::reading::Value;
 use crate::verify::rules::{Broken, Look};
 use crate::verify::state::Cause;
 
