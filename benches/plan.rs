@@ -38,7 +38,7 @@ fn main() {
     for (name, script) in [("failback, by the library", failback()), ("attempts", attempts())] {
         println!("{name}");
         println!(
-            "  machines      steps     trace  verify (digest)   compile (processor)      kept      peak    per step"
+            "  machines      steps     trace  verify (proof, digest)   compile (processor)      kept      peak    per step"
         );
         let mut before = None;
         for machines in &sizes {
@@ -56,6 +56,8 @@ fn main() {
 struct Best {
     trace: Duration,
     verify: Duration,
+    /// The same in processor time, without the digest, which another thread makes.
+    proof: Duration,
     digest: Duration,
     compile: Duration,
     /// The same in processor time, which other work on the machine does not lengthen.
@@ -69,6 +71,7 @@ fn row(machines: usize, script: &str) -> f64 {
     let mut best = Best {
         trace: Duration::MAX,
         verify: Duration::MAX,
+        proof: Duration::MAX,
         digest: Duration::MAX,
         compile: Duration::MAX,
         processor: Duration::MAX,
@@ -79,9 +82,10 @@ fn row(machines: usize, script: &str) -> f64 {
         let began = Instant::now();
         let traced = trace(&request(&world, &inventory, &log));
         best.trace = best.trace.min(began.elapsed());
-        let began = Instant::now();
+        let (began, began_processor) = (Instant::now(), thread_time());
         let verdict = verify(traced.plan, &log, &inventory);
         best.verify = best.verify.min(began.elapsed());
+        best.proof = best.proof.min(thread_time() - began_processor);
         let plan = verdict.plan.expect("nothing to refuse");
         let began = Instant::now();
         assert_eq!(digest(plan.plan()), *plan.digest());
@@ -101,12 +105,12 @@ fn row(machines: usize, script: &str) -> f64 {
         kept = allocated_bytes() - before;
         peak = most - before;
     }
-    let Best { trace, verify, digest, compile, processor } = best;
-    let [trace, verify, digest, compile, processor] =
-        [trace, verify, digest, compile, processor].map(|time| time.as_secs_f64() * 1e3);
+    let Best { trace, verify, proof, digest, compile, processor } = best;
+    let [trace, verify, proof, digest, compile, processor] =
+        [trace, verify, proof, digest, compile, processor].map(|time| time.as_secs_f64() * 1e3);
     let [kept, peak] = [kept, peak].map(|bytes| bytes >> 20);
     print!(
-        "{machines:10} {steps:10} {trace:6.0} ms {verify:4.0} ms ({digest:3.0}) {compile:6.0} ms ({processor:5.0} ms) {kept:5} MiB {peak:5} MiB"
+        "{machines:10} {steps:10} {trace:6.0} ms {verify:4.0} ms ({proof:3.0}, {digest:3.0}) {compile:6.0} ms ({processor:5.0} ms) {kept:5} MiB {peak:5} MiB"
     );
     compile * 1e3 / steps as f64
 }
@@ -166,7 +170,7 @@ fn attempts() -> String {
             });
             start_onprem_vm(m).after(both(m.needs, machines));
             let seen = check(m);
-            when(seen.ok, || { wait(m, "1s"); });
+            when(seen.ok, || { notify(m, #{ webhook: "https://pager.example/home", text: `${m} is home` }); });
         }
         approve("Commit", #{ name: "commit", timeout: "1h" });
         for m in machines { commit(m); }
@@ -239,7 +243,12 @@ fn facts(machines: usize) -> Facts {
         failed_over_at: Some("2026-11-10T00:00:00Z".parse().expect("a time")),
         synced_at: None,
     };
-    let reached = HostFacts { connected: true, switches: Default::default(), free_bytes: 1 << 40 };
+    let reached = HostFacts {
+        connected: true,
+        switches: Default::default(),
+        isolated: Default::default(),
+        free_bytes: 1 << 40,
+    };
     Facts {
         now: Some("2026-11-22T00:00:00Z".parse().expect("a time")),
         machines: (0..machines).map(|nth| (name(nth), away(nth))).collect(),

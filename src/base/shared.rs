@@ -46,7 +46,7 @@ impl<I, T: FromIterator<I>> FromIterator<I> for Shared<T> {
 }
 
 /// Texts, each kept once.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct SharedTexts {
     known: HashSet<Arc<str>>,
     /// Room for the text of a value.

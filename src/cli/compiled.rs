@@ -75,10 +75,8 @@ pub async fn compile(args: &CompileArgs, place: &Place, sites: &Opened) -> Resul
         allocated: Some(allocated_bytes),
     };
     let (mut compiled, facts) = compile_observed(&asked, &|name| sites.site(name)).await;
-    if args.strict
-        && let Some(plan) = &compiled.plan
-    {
-        strict(plan.plan(), &mut compiled.diagnostics);
+    if args.strict && compiled.plan.is_some() {
+        strict(&mut compiled.diagnostics);
         compiled.plan = compiled.plan.filter(|_| !any_error(&compiled.diagnostics));
     }
     Ok(Script { compiled, facts })

@@ -147,10 +147,8 @@ async fn saved_plan(args: &RunArgs, place: &Place, sites: &Opened) -> Result<Rea
     let text = std::fs::read_to_string(path)
         .map_err(|error| Stop::new(Exit::Usage, format!("cannot read `{path}`: {error}")))?;
     let mut loaded = load(&text, &place.inventory, &Facts::default());
-    if args.compile.strict
-        && let Some(plan) = &loaded.plan
-    {
-        strict(plan.plan(), &mut loaded.diagnostics);
+    if args.compile.strict && loaded.plan.is_some() {
+        strict(&mut loaded.diagnostics);
         loaded.plan = loaded.plan.filter(|_| !any_error(&loaded.diagnostics));
     }
     let (Some(plan), Some(plan_id)) = (loaded.plan, loaded.plan_id) else {

@@ -5,18 +5,37 @@ use crate::plan::graph::Plan;
 use crate::plan::scope::{Acknowledgement, ScopeIx};
 use crate::plan::step::Step;
 use crate::source::Span;
+use crate::verify::Acknowledged;
 
-/// Makes every warning an error that nobody answered.
-pub fn strict(plan: &Plan, diagnostics: &mut [Diagnostic]) {
+/// Makes every warning an error; those that the script answers are not among them.
+pub fn strict(diagnostics: &mut [Diagnostic]) {
     for diagnostic in diagnostics {
-        if diagnostic.severity == Severity::Warning && answer(plan, diagnostic).is_none() {
+        if diagnostic.severity == Severity::Warning {
             diagnostic.severity = Severity::Error;
         }
     }
 }
 
+/// What tracing a script found, apart from the warnings that the script answers.
+pub(super) fn part(
+    plan: &Plan,
+    diagnostics: Vec<Diagnostic>,
+) -> (Vec<Diagnostic>, Vec<Acknowledged>) {
+    let (mut open, mut acknowledged) = (Vec::new(), Vec::new());
+    for warning in diagnostics {
+        match answer(plan, &warning).filter(|_| warning.severity == Severity::Warning) {
+            Some(answer) => {
+                let reason = answer.reason.clone();
+                acknowledged.push(Acknowledged { warning, reason });
+            }
+            None => open.push(warning),
+        }
+    }
+    (open, acknowledged)
+}
+
 /// The answer to a warning: it has its code, and counts for every step at the warning's place.
-pub fn answer<'a>(plan: &'a Plan, warning: &Diagnostic) -> Option<&'a Acknowledgement> {
+fn answer<'a>(plan: &'a Plan, warning: &Diagnostic) -> Option<&'a Acknowledgement> {
     let mut same = plan.acknowledged.iter().filter(|answer| answer.code == warning.code).peekable();
     same.peek()?;
     let here = |at: &Span| warning.at.as_ref() == Some(at);
@@ -58,20 +77,20 @@ mod tests {
             let at = |code, step| Diagnostic::warning(code, "here").at(of(step));
             vec![at("H001", 0), at("H001", 1), at("H002", 1), plain]
         };
-        let severities = |plan: &Plan| -> Vec<bool> {
-            let mut found = warnings(plan);
-            strict(plan, &mut found);
-            found.iter().map(Diagnostic::is_error).collect()
+        let open = |plan: &Plan| -> Vec<bool> {
+            let (open, answered) = part(plan, warnings(plan));
+            assert_eq!(open.len() + answered.len(), 4);
+            warnings(plan).iter().map(|one| open.contains(one)).collect()
         };
-        assert_eq!(severities(&plan), [true; 4]);
+        assert_eq!(open(&plan), [true; 4]);
         plan.acknowledged.push(Acknowledgement {
             code: "H001".into(),
             reason: "agreed".into(),
             scope: ScopeIx(1),
             at: Span::point("draft.rhai".into(), 1, 1),
         });
-        assert_eq!(severities(&plan), [true, false, true, true]);
+        assert_eq!(open(&plan), [true, false, true, true]);
         plan.acknowledged[0].scope = ScopeIx::PLAN;
-        assert_eq!(severities(&plan), [false, false, true, false]);
+        assert_eq!(open(&plan), [false, false, true, false]);
     }
 }

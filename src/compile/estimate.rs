@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::MachineName;
+use crate::compile::ways::{Way, ways};
 use crate::plan::effect::Effect;
 use crate::plan::estimate::{Estimates, History, MachineEstimate};
 use crate::plan::facts::{FactLog, Facts};
@@ -34,14 +35,16 @@ pub fn estimate(
         cost
     };
     let costs: Vec<Cost> = plan.steps.iter().map(cost).collect();
-    let times = schedule(plan, &costs);
+    let ways = ways(plan, &costs);
+    let [longer, _] = &ways;
+    let times = schedule(plan, &costs, longer);
     let makespan_s = times.iter().map(|time| time.end_s).fold(0.0, f64::max);
-    let sections = sections(plan, &costs, &times);
+    let sections = longest_sections(plan, &costs, &ways);
     let machines = sections.into_iter().map(|(name, section)| (name.clone(), section.estimate));
     Estimates {
         makespan_s,
         machines: machines.collect(),
-        critical_path: critical_path(plan, &times, makespan_s),
+        critical_path: critical_path(longer, &times, makespan_s),
         step_s: costs.into_iter().map(|cost| cost.seconds).collect(),
         from_history,
     }
@@ -52,13 +55,13 @@ pub fn downtimes(plan: &Plan, inventory: &Inventory, facts: &Facts) -> Vec<Downt
     let limited = |name: &MachineName| {
         inventory.machines.get(name).is_some_and(|entry| entry.rto_s.is_some())
     };
-    if !plan.machines().into_iter().any(limited) {
+    if inventory.machines.values().all(|entry| entry.rto_s.is_none()) {
         return Vec::new();
     }
     let log = FactLog::resting_on(facts, &plan.facts);
     let costs: Vec<Cost> = plan.steps.iter().map(|step| computed(step, inventory, &log)).collect();
-    let times = schedule(plan, &costs);
-    let all = sections(plan, &costs, &times).into_iter().filter(|(name, _)| limited(name));
+    let all = longest_sections(plan, &costs, &ways(plan, &costs));
+    let all = all.into_iter().filter(|(name, _)| limited(name));
     let down = all.filter_map(|(name, section)| {
         let (stop, _) = section.off?;
         let seconds = section.estimate.downtime_s;
@@ -99,7 +102,7 @@ struct Time {
     after: Option<StepIx>,
 }
 
-fn schedule(plan: &Plan, costs: &[Cost]) -> Vec<Time> {
+fn schedule(plan: &Plan, costs: &[Cost], way: &Way) -> Vec<Time> {
     let mut times: Vec<Time> = Vec::with_capacity(costs.len());
     for (ix, step) in plan.iter() {
         let mut time = Time::default();
@@ -110,8 +113,7 @@ fn schedule(plan: &Plan, costs: &[Cost]) -> Vec<Time> {
                 time.after = Some(before);
             }
         }
-        // When all goes well no handler has anything to do.
-        let seconds = if plan.is_in_handler(step) { 0.0 } else { costs[ix.at()].seconds };
+        let seconds = if way.takes(ix) { costs[ix.at()].seconds } else { 0.0 };
         time.end_s = time.start_s + seconds;
         times.push(time);
     }
@@ -119,12 +121,11 @@ fn schedule(plan: &Plan, costs: &[Cost]) -> Vec<Time> {
 }
 
 /// The longest path, as places: from the step that ends last back to one that waits for nothing. It leads
-/// past handlers, which take no time.
-fn critical_path(plan: &Plan, times: &[Time], makespan_s: f64) -> Vec<u32> {
+/// past what is left out, which takes no time.
+fn critical_path(way: &Way, times: &[Time], makespan_s: f64) -> Vec<u32> {
     let last = times.iter().rposition(|time| time.end_s >= makespan_s).map(index);
     let path = std::iter::successors(last, |ix| times[ix.at()].after);
-    let mut path: Vec<u32> =
-        path.filter(|ix| !plan.is_in_handler(plan.step(*ix))).map(|ix| ix.0).collect();
+    let mut path: Vec<u32> = path.filter(|ix| way.takes(*ix)).map(|ix| ix.0).collect();
     path.reverse();
     path
 }
@@ -156,16 +157,36 @@ impl Section {
     }
 }
 
-/// By machine. Both branches of a condition count: the estimate is the longer way.
+/// By machine, of the way on which it is down for longer; it copies as much as on any.
+fn longest_sections<'a>(
+    plan: &'a Plan,
+    costs: &[Cost],
+    ways: &[Way; 2],
+) -> BTreeMap<&'a MachineName, Section> {
+    let [mut longest, other] =
+        ways.each_ref().map(|way| sections(plan, costs, &schedule(plan, costs, way), way));
+    for (name, section) in other {
+        let known = longest.entry(name).or_default();
+        let [ours, theirs] = [known.estimate, section.estimate];
+        if theirs.downtime_s > ours.downtime_s {
+            *known = section;
+        }
+        known.estimate.sync_s = ours.sync_s.max(theirs.sync_s);
+        known.estimate.bytes = ours.bytes.max(theirs.bytes);
+    }
+    longest
+}
+
 fn sections<'a>(
     plan: &'a Plan,
     costs: &[Cost],
     times: &[Time],
+    way: &Way,
 ) -> BTreeMap<&'a MachineName, Section> {
     let mut sections: BTreeMap<&MachineName, Section> = BTreeMap::new();
     for (ix, step) in plan.iter() {
         let Some(machine) = &step.machine else { continue };
-        if plan.is_in_handler(step) {
+        if !way.takes(ix) {
             continue;
         }
         let (cost, time) = (costs[ix.at()], times[ix.at()]);
@@ -235,9 +256,26 @@ mod tests {
         // Written after an attempt that goes on: behind its handler too.
         (plan.steps[6].needs, plan.steps[6].follows) = (vec![index(3)], vec![index(2)]);
         let costs = vec![Cost { seconds: 10.0, ..Cost::default() }; plan.steps.len()];
-        let times = schedule(&plan, &costs);
+        let [way, _] = ways(&plan, &costs);
+        let times = schedule(&plan, &costs, &way);
         let ends: Vec<f64> = times.iter().map(|time| time.end_s).collect();
-        assert_eq!(ends, [10.0, 20.0, 30.0, 30.0, 30.0, 40.0, 40.0, 50.0, 60.0]);
-        assert_eq!(critical_path(&plan, &times, 60.0), [0, 1, 2, 6, 7, 8]);
+        // The last but one is the `otherwise` of the one before it.
+        assert_eq!(ends, [10.0, 20.0, 30.0, 30.0, 30.0, 40.0, 40.0, 40.0, 50.0]);
+        assert_eq!(critical_path(&way, &times, 50.0), [0, 1, 2, 6, 8]);
+    }
+
+    #[test]
+    fn of_two_branches_the_longer_one_counts() {
+        let plan = scoped();
+        let [then, otherwise] = [6, 7];
+        for (then_s, otherwise_s) in [(10.0, 20.0), (20.0, 10.0)] {
+            let mut costs = vec![Cost::default(); plan.steps.len()];
+            (costs[then].seconds, costs[otherwise].seconds) = (then_s, otherwise_s);
+            let ends = ways(&plan, &costs).map(|way| {
+                let times = schedule(&plan, &costs, &way);
+                times.iter().map(|time| time.end_s).fold(0.0, f64::max)
+            });
+            assert_eq!(ends, [20.0, 10.0]);
+        }
     }
 }

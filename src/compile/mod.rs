@@ -9,6 +9,7 @@ pub mod estimate;
 pub mod saved;
 pub mod stale;
 pub mod waves;
+mod ways;
 
 use std::collections::BTreeSet;
 
@@ -57,10 +58,10 @@ pub fn compile(request: &Request<'_>) -> Compiled {
     missing_machines.extend(unseen.cloned());
     let mut missing_hosts = traced.missing_hosts;
     missing_hosts.extend(homes_unseen(&traced.plan, facts, inventory));
-    let mut diagnostics = traced.diagnostics;
+    let (mut diagnostics, acknowledged) = answered::part(&traced.plan, traced.diagnostics);
     let mut plan = None;
     if !any_error(&diagnostics) && missing_machines.is_empty() {
-        let verdict = prove(traced.plan, facts, inventory);
+        let verdict = prove(traced.plan, facts, inventory).and_answered(acknowledged);
         // A rule may ask for a machine that the plan only needs.
         missing_machines = facts.missing();
         if missing_machines.is_empty() {

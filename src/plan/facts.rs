@@ -3,18 +3,15 @@
 //! [`FACTS`] lists every fact a script or a rule can read; reading one records it in the plan, and a run
 //! observes it again. A fact nobody read cannot make a plan stale.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::units::parse_duration;
-use crate::base::{
-    HostName, Json, MachineName, Shared, SharedTexts, Side, SiteName, SyncId, Timestamp,
-};
+use crate::base::{HostName, Json, MachineName, Shared, Side, SiteName, SyncId, Timestamp};
+use crate::plan::reading::{Machines, Read, Reads, Value};
 
 /// Whether a side runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -26,6 +23,17 @@ pub enum Power {
     Off,
     /// Nobody can say; counts as on.
     Unknown,
+}
+
+impl Power {
+    /// As facts say it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Power::On => "on",
+            Power::Off => "off",
+            Power::Unknown => "unknown",
+        }
+    }
 }
 
 /// What the replica's disks are worth.
@@ -46,6 +54,20 @@ pub enum ReplicaState {
     Current,
 }
 
+impl ReplicaState {
+    /// As facts say it.
+    pub fn word(self) -> &'static str {
+        match self {
+            ReplicaState::Absent => "absent",
+            ReplicaState::Unknown => "unknown",
+            ReplicaState::Dirty => "dirty",
+            ReplicaState::Diverged => "diverged",
+            ReplicaState::Stale => "stale",
+            ReplicaState::Current => "current",
+        }
+    }
+}
+
 /// Where the last failover stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -56,6 +78,16 @@ pub enum CommitState {
     Committed,
 }
 
+impl CommitState {
+    /// As facts say it.
+    pub fn word(self) -> &'static str {
+        match self {
+            CommitState::Pending => "pending",
+            CommitState::Committed => "committed",
+        }
+    }
+}
+
 /// Which way changes are replicated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -64,6 +96,16 @@ pub enum Protection {
     OnpremToCloud,
     /// Nothing is protected.
     None,
+}
+
+impl Protection {
+    /// As facts say it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Protection::OnpremToCloud => "onprem_to_cloud",
+            Protection::None => "none",
+        }
+    }
 }
 
 /// One side of a machine.
@@ -134,8 +176,11 @@ impl MachineFacts {
 pub struct HostFacts {
     /// Homing can reach it.
     pub connected: bool,
-    /// Its virtual switches.
+    /// Its virtual switches that lead to where machines are at work.
     pub switches: BTreeSet<String>,
+    /// Its virtual switches that lead nowhere: for isolated copies.
+    #[serde(default)]
+    pub isolated: BTreeSet<String>,
     /// Bytes free for disks.
     pub free_bytes: u64,
 }
@@ -206,7 +251,7 @@ pub struct FactSpec {
     pub ty: FactType,
     /// What it says.
     pub doc: &'static str,
-    get: fn(&MachineFacts, &Ages) -> Json,
+    get: for<'m> fn(&'m MachineFacts, &Ages) -> Value<'m>,
 }
 
 /// What a fact about time is measured against.
@@ -233,44 +278,54 @@ macro_rules! fact {
 /// Every observed fact of a machine.
 pub static FACTS: &[FactSpec] = &[
     fact!("where", Text, "the side that holds the live data: `cloud` or `home`", |m, _| {
-        Json::from(if m.active == Side::Cloud { "cloud" } else { "home" })
+        Value::Text(if m.active == Side::Cloud { "cloud" } else { "home" })
     }),
-    fact!("cloud.exists", Bool, "the machine exists in the cloud", |m, _| m.cloud.exists.into()),
-    fact!("cloud.power", Text, "`on`, `off` or `unknown`", |m, _| word(m.cloud.power)),
-    fact!("cloud.fenced", Bool, "it can only be started by homing", |m, _| m.cloud.fenced.into()),
-    fact!("onprem.exists", Bool, "the machine exists on-prem", |m, _| m.onprem.exists.into()),
-    fact!("onprem.power", Text, "`on`, `off` or `unknown`", |m, _| word(m.onprem.power)),
-    fact!("onprem.fenced", Bool, "it can only be started by homing", |m, _| m.onprem.fenced.into()),
+    fact!("cloud.exists", Bool, "the machine exists in the cloud", |m, _| Value::Bool(
+        m.cloud.exists
+    )),
+    fact!("cloud.power", Text, "`on`, `off` or `unknown`", |m, _| Value::Text(
+        m.cloud.power.word()
+    )),
+    fact!("cloud.fenced", Bool, "it can only be started by homing", |m, _| Value::Bool(
+        m.cloud.fenced
+    )),
+    fact!("onprem.exists", Bool, "the machine exists on-prem", |m, _| Value::Bool(m.onprem.exists)),
+    fact!("onprem.power", Text, "`on`, `off` or `unknown`", |m, _| Value::Text(
+        m.onprem.power.word()
+    )),
+    fact!("onprem.fenced", Bool, "it can only be started by homing", |m, _| Value::Bool(
+        m.onprem.fenced
+    )),
     fact!("host", Text, "the on-prem host that holds the replica, or would", |m, _| {
-        Json::from(m.host.as_str())
+        Value::Text(m.host.as_str())
     }),
     fact!(
         "replica",
         Text,
         "`absent`, `unknown`, `dirty`, `diverged`, `stale` or `current`",
-        |m, _| word(m.replica)
+        |m, _| Value::Text(m.replica.word())
     ),
-    fact!("commit", Text, "the last failover is `pending` or `committed`", |m, _| word(m.commit)),
-    fact!("protection", Text, "`onprem_to_cloud` or `none`", |m, _| word(m.protection)),
-    fact!("encrypted", Bool, "its disks are encrypted", |m, _| m.encrypted.into()),
-    fact!("disk_bytes", Int, "all its disks together, bytes", |m, _| m.disk_bytes.into()),
+    fact!("commit", Text, "the last failover is `pending` or `committed`", |m, _| Value::Text(
+        m.commit.word()
+    )),
+    fact!("protection", Text, "`onprem_to_cloud` or `none`", |m, _| Value::Text(
+        m.protection.word()
+    )),
+    fact!("encrypted", Bool, "its disks are encrypted", |m, _| Value::Bool(m.encrypted)),
+    fact!("disk_bytes", Int, "all its disks together, bytes", |m, _| Value::Int(m.disk_bytes)),
     fact!(
         "away_over"(duration),
         Bool,
         "it failed over to the cloud at least that long ago",
-        |m, ages| ages.older(m.failed_over_at).into()
+        |m, ages| Value::Bool(ages.older(m.failed_over_at))
     ),
     fact!(
         "synced_within"(duration),
         Bool,
         "its replica was verified within that time",
-        |m, ages| (m.synced_at.is_some() && !ages.older(m.synced_at)).into()
+        |m, ages| Value::Bool(m.synced_at.is_some() && !ages.older(m.synced_at))
     ),
 ];
-
-fn word(value: impl Serialize) -> Json {
-    serde_json::to_value(value).expect("BUG: a fact's word is a plain enum")
-}
 
 /// The spec of a fact by its bare name.
 pub fn find_fact(name: &str) -> Option<&'static FactSpec> {
@@ -286,10 +341,10 @@ impl Facts {
     /// The value of a machine's fact, written as the plan records it (`replica`, `away_over("30d")`).
     /// `None`: the machine has not been observed, or there is no such fact.
     pub fn get(&self, machine: &MachineName, fact: &str) -> Option<Json> {
-        self.value(self.machines.get(machine)?, fact)
+        self.value(self.machines.get(machine)?, fact).map(Json::from)
     }
 
-    fn value(&self, observed: &MachineFacts, fact: &str) -> Option<Json> {
+    fn value<'m>(&self, observed: &'m MachineFacts, fact: &str) -> Option<Value<'m>> {
         let (name, duration) = match fact.split_once("(\"") {
             Some((name, rest)) => (name, Some(rest.strip_suffix("\")")?)),
             None => (fact, None),
@@ -303,45 +358,30 @@ impl Facts {
     }
 }
 
-/// What was read of one subject: a handful of facts, in the order of reading.
-#[derive(Debug, Default)]
-struct Read(Vec<(Cow<'static, str>, Json)>);
-
-impl Read {
-    fn known(&self, fact: &str) -> Option<&Json> {
-        self.0.iter().find(|(name, _)| name == fact).map(|(_, value)| value)
-    }
-
-    fn record(&mut self, fact: &str, value: Json) {
-        let name = find_fact(fact).map_or_else(|| fact.to_owned().into(), |spec| spec.name.into());
-        self.0.push((name, value));
-    }
-}
-
-fn of_subject<'a>(all: &'a mut HashMap<Arc<str>, Read>, subject: &str) -> &'a mut Read {
-    if !all.contains_key(subject) {
-        all.insert(subject.into(), Read::default());
-    }
-    all.get_mut(subject).expect("BUG: it was put there")
-}
+const _: () = assert!(FACTS.len() <= Read::PLAIN_MAX);
 
 /// Reads facts and remembers which were read (a plan rests on those) and which were not there (compile
 /// again once they have been observed).
 #[derive(Debug)]
 pub struct FactLog<'a> {
     facts: &'a Facts,
+    machines: Box<Machines<'a>>,
     /// By subject and fact: what a saved plan rests on, which goes before what is observed now.
     stored: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Json>>,
-    /// What was read so far, by subject. What was read before keeps its value.
-    read: RefCell<HashMap<Arc<str>, Read>>,
+    read: RefCell<Reads>,
     missing: RefCell<BTreeSet<MachineName>>,
 }
 
 impl<'a> FactLog<'a> {
     /// Nothing read yet.
     pub fn new(facts: &'a Facts) -> FactLog<'a> {
-        let stored = BTreeMap::new();
-        FactLog { facts, stored, read: RefCell::default(), missing: RefCell::default() }
+        FactLog {
+            facts,
+            machines: facts.machines.iter().collect(),
+            stored: BTreeMap::new(),
+            read: RefCell::default(),
+            missing: RefCell::default(),
+        }
     }
 
     /// Nothing read yet; the facts that a saved plan rests on keep the value they have there, so that it
@@ -358,24 +398,30 @@ impl<'a> FactLog<'a> {
 
     /// The value of a machine's fact by its name in [`FACTS`]; recorded as read, or as missing.
     pub fn read(&self, machine: &MachineName, fact: &str) -> Option<Json> {
-        let mut all = self.read.borrow_mut();
-        let read = of_subject(&mut all, machine.as_str());
-        if let Some(known) = read.known(fact) {
-            return Some(known.clone());
+        self.value(machine, fact).map(Json::from)
+    }
+
+    /// The same, where no value of its own is needed.
+    pub fn value(&self, machine: &MachineName, fact: &str) -> Option<Value<'_>> {
+        let mut reads = self.read.borrow_mut();
+        let read = reads.of(&self.machines, machine.as_str());
+        if read.observed.is_none() && self.stored(machine.as_str(), fact).is_none() {
+            self.missing.borrow_mut().insert(machine.clone());
+            return None;
         }
-        let observed = || self.facts.machines.get(machine);
-        let value = match self.stored(machine.as_str(), fact) {
-            Some(value) => value.clone(),
-            None => match observed() {
-                Some(observed) => self.facts.value(observed, fact)?,
-                None => {
-                    self.missing.borrow_mut().insert(machine.clone());
-                    return None;
-                }
-            },
-        };
-        read.record(fact, value.clone());
+        let value = self.known(read, fact)?;
+        match FACTS.iter().position(|spec| spec.name == fact) {
+            Some(place) => read.plain |= 1 << place,
+            None => reads.record(fact, || value.into()),
+        }
         Some(value)
+    }
+
+    fn known(&self, read: &Read, fact: &str) -> Option<Value<'_>> {
+        match self.stored(&read.subject, fact) {
+            Some(stored) => Value::of(stored),
+            None => self.facts.value(self.machines[read.observed?].1, fact),
+        }
     }
 
     /// Whether homing reaches a host; recorded as read. `None`: its site knows no such host, or was not
@@ -387,26 +433,19 @@ impl<'a> FactLog<'a> {
     /// The value of a host's fact (see [`Facts::host`]); recorded as read.
     pub fn host(&self, host: &HostKey, fact: &str) -> Option<Json> {
         let subject = format!("{}/{}", host.0, host.1);
-        let mut all = self.read.borrow_mut();
-        let read = of_subject(&mut all, &subject);
-        if let Some(known) = read.known(fact) {
-            return Some(known.clone());
-        }
         let value = match self.stored(&subject, fact) {
             Some(value) => value.clone(),
             None => self.facts.host(host, fact)?,
         };
-        read.record(fact, value.clone());
+        self.note(&subject, fact, value.clone());
         Some(value)
     }
 
-    /// Records a fact that was found out elsewhere: a selection, an inventory value.
+    /// Records a fact that was found out elsewhere, unless it is known: a selection, an inventory value.
     pub fn note(&self, subject: &str, fact: &str, value: Json) {
-        let mut all = self.read.borrow_mut();
-        let read = of_subject(&mut all, subject);
-        if read.known(fact).is_none() {
-            read.record(fact, value);
-        }
+        let mut reads = self.read.borrow_mut();
+        reads.of(&self.machines, subject);
+        reads.record(fact, || value);
     }
 
     fn stored(&self, subject: &str, fact: &str) -> Option<&Json> {
@@ -420,20 +459,27 @@ impl<'a> FactLog<'a> {
 
     /// What was read so far, for the plan that rests on it; afterwards nothing was read yet.
     pub fn take(&self) -> BTreeSet<Fact> {
-        let mut subjects: Vec<_> = self.read.take().into_iter().collect();
+        let Reads { mut all, mut texts, .. } = self.read.take();
+        let names: Vec<Arc<str>> = FACTS.iter().map(|spec| spec.name.into()).collect();
+        let count = |read: &Read| read.plain.count_ones() as usize + read.others.len();
+        let mut facts: Vec<Fact> = Vec::with_capacity(all.iter().map(count).sum());
         // In order, so that the set is built in one go.
-        subjects.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let mut texts = SharedTexts::default();
-        let all = subjects.into_iter().flat_map(|(subject, mut read)| {
-            read.0.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-            let fact = |(fact, value): (Cow<'static, str>, Json)| Fact {
-                subject: subject.clone(),
-                fact: texts.share(&fact),
-                value: texts.share_value(&value),
-            };
-            read.0.into_iter().map(fact).collect::<Vec<_>>()
-        });
-        all.collect()
+        all.sort_unstable_by(|a, b| a.subject.cmp(&b.subject));
+        for mut read in all {
+            let (first, others) = (facts.len(), std::mem::take(&mut read.others));
+            let plain = names.iter().enumerate().filter(|(at, _)| read.plain >> at & 1 == 1);
+            facts.extend(plain.filter_map(|(_, name)| {
+                let value = Json::from(self.known(&read, name)?);
+                let (subject, fact) = (read.subject.clone(), name.clone());
+                Some(Fact { subject, fact, value: texts.share_value(&value) })
+            }));
+            facts.extend(others.into_iter().map(|(fact, value)| {
+                let subject = read.subject.clone();
+                Fact { subject, fact, value }
+            }));
+            facts[first..].sort_unstable_by(|a, b| a.fact.cmp(&b.fact));
+        }
+        facts.into_iter().collect()
     }
 
     /// The machines that were asked for so far but never observed.
@@ -473,6 +519,21 @@ pub(crate) mod tests {
             failed_over_at: Some("2026-11-10T00:00:00Z".parse().unwrap()),
             synced_at: None,
         }
+    }
+
+    /// Facts are written as words and read as data.
+    #[test]
+    fn words_are_what_is_stored() {
+        fn same<T: Copy + Serialize + std::fmt::Debug>(all: &[T], word: fn(T) -> &'static str) {
+            for one in all {
+                assert_eq!(serde_json::to_value(one).unwrap(), word(*one), "{one:?}");
+            }
+        }
+        same(&[Power::On, Power::Off, Power::Unknown], Power::word);
+        same(&[CommitState::Pending, CommitState::Committed], CommitState::word);
+        same(&[Protection::OnpremToCloud, Protection::None], Protection::word);
+        use ReplicaState::{Absent, Current, Dirty, Diverged, Stale, Unknown};
+        same(&[Absent, Unknown, Dirty, Diverged, Stale, Current], ReplicaState::word);
     }
 
     #[test]

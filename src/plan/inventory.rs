@@ -73,6 +73,20 @@ impl MachineEntry {
             Side::Onprem => &self.onprem,
         }
     }
+
+    /// See [`Inventory::value`].
+    pub fn value(&self, name: &str) -> Option<Json> {
+        match name {
+            "needs" => Some(self.needs.iter().map(|name| Json::from(name.as_str())).collect()),
+            "key" => Some(self.key.as_deref().map_or(Json::Null, Json::from)),
+            "rto" => Some(self.rto_s.map_or(Json::Null, Json::from)),
+            "tags" => {
+                let pairs = self.tags.iter().map(|(k, v)| (k.clone(), Json::from(v.as_str())));
+                Some(Json::Object(pairs.collect()))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Where a machine answers.
@@ -137,17 +151,7 @@ impl Inventory {
     /// A value of a machine's entry that a plan may rest on: `needs`, `rto`, `key` or `tags`. A plan records it as
     /// a fact with [`INVENTORY_FACT`] before the name.
     pub fn value(&self, machine: &MachineName, name: &str) -> Option<Json> {
-        let entry = self.machines.get(machine)?;
-        match name {
-            "needs" => Some(entry.needs.iter().map(|name| Json::from(name.as_str())).collect()),
-            "key" => Some(entry.key.as_deref().map_or(Json::Null, Json::from)),
-            "rto" => Some(entry.rto_s.map_or(Json::Null, Json::from)),
-            "tags" => {
-                let pairs = entry.tags.iter().map(|(k, v)| (k.clone(), Json::from(v.as_str())));
-                Some(Json::Object(pairs.collect()))
-            }
-            _ => None,
-        }
+        self.machines.get(machine)?.value(name)
     }
 
     /// Every tag key in use, for suggestions.

@@ -13,6 +13,7 @@ pub mod graph;
 pub mod hosts;
 pub mod inventory;
 pub mod policy;
+pub mod reading;
 pub mod scope;
 pub mod settle;
 pub mod step;

@@ -57,7 +57,12 @@ static SPEC: Spec = Spec {
             "run this listed program and its arguments; status 0 is a good answer",
         ),
         opt("every", OptType::Duration, "1s", "the pause between two probes"),
-        opt("hold", OptType::Duration, "0s", "it must go on answering for this long"),
+        opt(
+            "hold",
+            OptType::Duration,
+            "0s",
+            "it must go on answering for this long, which is part of its `timeout`",
+        ),
         opt(
             "http",
             OptType::Text,
@@ -175,13 +180,14 @@ impl Primitive for Check {
         options.finish(parsed)
     }
 
-    fn fits(args: &Args, subject: &Subject<'_>) -> Result<(), Vec<Diagnostic>> {
-        match &args.probe {
-            Probe::Command(argv) => {
-                commands::listed(subject.inventory, argv).map_err(|one| vec![one])
-            }
+    fn fits(args: &Args, policy: &Policy, subject: &Subject<'_>) -> Result<(), Vec<Diagnostic>> {
+        let listed = match &args.probe {
+            Probe::Command(argv) => commands::listed(subject.inventory, argv),
             _ => Ok(()),
-        }
+        };
+        let wrong: Vec<Diagnostic> =
+            listed.err().into_iter().chain(never_passes(args, policy)).collect();
+        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
 
     fn effect(args: &Args, subject: &Subject<'_>) -> Effect {
@@ -219,9 +225,7 @@ impl Primitive for Check {
 
     async fn run(args: &Args, ctx: &dyn Ctx) -> Result<Checked, Failure> {
         let limit = ctx.time_limit().unwrap_or(PATIENCE_DEFAULT);
-        // Ends a little before the engine would, so that it can still say what it saw.
-        let deadline =
-            Instant::now() + limit.saturating_sub(Duration::from_secs(1).min(limit / 10));
+        let deadline = Instant::now() + probing_time(limit);
         let (ok, detail) = tokio::select! {
             seen = until(args, ctx, deadline) => seen?,
             () = ctx.cancelled().cancelled() => return Err(Failure::cancelled()),
@@ -233,6 +237,26 @@ impl Primitive for Check {
         }
         Ok(Checked { detail, ok })
     }
+}
+
+/// It ends a little before the engine would end it, so that it can still say what it saw.
+fn probing_time(limit: Duration) -> Duration {
+    limit.saturating_sub(Duration::from_secs(1).min(limit / 10))
+}
+
+/// It would have to go on answering for longer than it is asked.
+fn never_passes(args: &Args, policy: &Policy) -> Option<Diagnostic> {
+    let limit = Duration::from_millis(policy.timeout_ms?);
+    if args.hold.is_zero() || args.hold < probing_time(limit) {
+        return None;
+    }
+    let [hold, limit] = [args.hold, limit].map(humantime::format_duration);
+    let message = format!(
+        "this check never passes: its `hold` of {hold} takes all of its `timeout` of {limit}"
+    );
+    let help =
+        "give it a `timeout` that is longer than the `hold` by the time it may take to answer";
+    Some(Diagnostic::error("H190", message).help(help))
 }
 
 fn shown(status: Option<u32>) -> String {

@@ -15,6 +15,7 @@ use crate::plan::effect::Effect;
 use crate::plan::expr::{described, resolved};
 use crate::plan::facts::FactLog;
 use crate::plan::inventory::{Inventory, MachineEntry};
+use crate::plan::policy::Policy;
 use crate::primitives::spec::Spec;
 use crate::run::failure::Failure;
 use crate::sites::{Fence, Site};
@@ -40,12 +41,12 @@ pub trait Primitive: Send + Sync + 'static {
     /// What is wrong with them, without places (the caller knows those).
     fn parse(args: &Json) -> Result<Self::Args, Vec<Diagnostic>>;
 
-    /// Whether what it is told fits the inventory and its machine: what [`Primitive::parse`] cannot see.
-    /// A run does not rely on it: the inventory may be another one by then.
+    /// Whether what it is told fits the inventory, its machine and the step's policy: what
+    /// [`Primitive::parse`] cannot see. A run does not rely on it: the inventory may be another one by then.
     ///
     /// # Errors
     /// What does not fit, without places.
-    fn fits(_: &Self::Args, _: &Subject<'_>) -> Result<(), Vec<Diagnostic>> {
+    fn fits(_: &Self::Args, _: &Policy, _: &Subject<'_>) -> Result<(), Vec<Diagnostic>> {
         Ok(())
     }
 
@@ -176,7 +177,12 @@ pub trait AnyPrimitive: Send + Sync {
     ///
     /// # Errors
     /// What is wrong with them, or does not fit.
-    fn effect(&self, args: &Json, subject: &Subject<'_>) -> Result<Effect, Vec<Diagnostic>>;
+    fn effect(
+        &self,
+        args: &Json,
+        policy: &Policy,
+        subject: &Subject<'_>,
+    ) -> Result<Effect, Vec<Diagnostic>>;
 
     /// See [`Primitive::describe`]; `args` were checked.
     fn describe(&self, args: &Json, subject: &Subject<'_>) -> String;
@@ -219,9 +225,14 @@ impl<P: Primitive> AnyPrimitive for Erased<P> {
         P::SPEC
     }
 
-    fn effect(&self, args: &Json, subject: &Subject<'_>) -> Result<Effect, Vec<Diagnostic>> {
+    fn effect(
+        &self,
+        args: &Json,
+        policy: &Policy,
+        subject: &Subject<'_>,
+    ) -> Result<Effect, Vec<Diagnostic>> {
         let args = P::parse(&described(args))?;
-        P::fits(&args, subject)?;
+        P::fits(&args, policy, subject)?;
         Ok(P::effect(&args, subject))
     }
 

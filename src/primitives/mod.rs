@@ -245,7 +245,9 @@ mod tests {
         let subject = Subject { machine: None, inventory: &inventory, facts: &facts };
         for (primitive, args, words) in mistakes {
             let args: Json = serde_json::from_str(args).unwrap();
-            let wrong = find(primitive).unwrap().effect(&args, &subject).unwrap_err();
+            let found = find(primitive).unwrap();
+            let policy = &found.spec().policy;
+            let wrong = found.effect(&args, policy, &subject).unwrap_err();
             let [one] = wrong.as_slice() else { panic!("{primitive} {args}: {wrong:?}") };
             assert!(one.message.contains(words), "{primitive} {args}: {}", one.message);
             assert!(one.code == "H190" && one.help.is_some(), "{primitive} {args}: {one:?}");

@@ -92,7 +92,7 @@ impl Primitive for Notify {
         options.finish(Args { text, way })
     }
 
-    fn fits(args: &Args, subject: &Subject<'_>) -> Result<(), Vec<Diagnostic>> {
+    fn fits(args: &Args, _: &Policy, subject: &Subject<'_>) -> Result<(), Vec<Diagnostic>> {
         match &args.way {
             Way::Command(argv) => {
                 commands::listed(subject.inventory, argv).map_err(|one| vec![one])

@@ -122,7 +122,7 @@ impl Primitive for RunCommand {
         options.finish(Args { argv, undo, env, on, repeatable })
     }
 
-    fn fits(args: &Args, subject: &Subject<'_>) -> Result<(), Vec<Diagnostic>> {
+    fn fits(args: &Args, _: &Policy, subject: &Subject<'_>) -> Result<(), Vec<Diagnostic>> {
         let all = [Some(&args.argv).filter(|argv| !argv.is_empty()), args.undo.as_ref()];
         let all = all.into_iter().flatten();
         let mut wrong: Vec<Diagnostic> =

@@ -201,7 +201,7 @@ fn finish(request: &Request<'_>, table: Table, recorder: &mut Recorder) -> Trace
         let primitive = primitive.expect("BUG: a step is made by a primitive of the table");
         let (inventory, facts) = (request.inventory, request.facts);
         let subject = Subject { machine: step.machine.as_ref(), inventory, facts };
-        match primitive.effect(&step.args.json(), &subject) {
+        match primitive.effect(&step.args.json(), &step.policy, &subject) {
             Ok(effect) => step.effect = effect,
             Err(mistakes) => {
                 for mut mistake in mistakes {

@@ -18,7 +18,7 @@ pub static WORDS: &[Word] = &[
     Word {
         name: "acknowledge",
         usage: "acknowledge(code, reason)",
-        doc: "answers a warning of the scope that it stands in, or of the whole plan; the reason is shown in the review, and satisfies `--strict`",
+        doc: "answers the warnings of that code (`H0..` of a rule, `H1..` of the language) in the scope that it stands in, or in the whole plan; one that is about no step only where it stands in no scope; the reason is shown in the review, and satisfies `--strict`",
     },
     Word {
         name: "after",

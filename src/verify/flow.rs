@@ -7,13 +7,12 @@
 //! `then_continue` also from the handler's. Clean-up starts from all of them, each remembering whether
 //! its chain goes on afterwards.
 
-use std::collections::HashMap;
-
 use crate::base::MachineName;
 use crate::plan::graph::{Plan, index};
 use crate::plan::scope::{ScopeIx, ScopeKind};
 use crate::plan::settle::{Over, over};
 use crate::plan::step::{Kind, Step, StepIx};
+use crate::verify::deleted::Deleted;
 use crate::verify::guards::{Guard, Table};
 use crate::verify::state::{State, StateSet};
 use crate::verify::step::SnapshotUse;
@@ -22,6 +21,7 @@ use crate::verify::step::SnapshotUse;
 const ASIDE_MAX: u8 = 8;
 
 /// One machine on its way through the plan.
+#[derive(Default)]
 pub(super) struct Flow {
     pub live: StateSet,
     pub stopped: StateSet,
@@ -34,10 +34,8 @@ pub(super) struct Flow {
     /// From this step on, no live state has the source running: a snapshot taken since is of the last
     /// moment.
     quiet_since: Option<StepIx>,
-    /// The last step that deletes every snapshot taken before.
-    pub all_snapshots_deleted_by: Option<StepIx>,
-    /// Snapshots that were given up one by one, and by which step.
-    pub released: HashMap<StepIx, StepIx>,
+    /// What became of its snapshots.
+    pub deleted: Deleted,
     /// The gate that opened last before this point.
     pub gate: Option<StepIx>,
     pub host_asked: bool,
@@ -88,19 +86,18 @@ enum Phase {
 }
 
 impl Flow {
-    pub fn new(state: State) -> Flow {
-        Flow {
-            live: StateSet::of(state),
-            stopped: StateSet::default(),
-            chain: Vec::new(),
-            scope: ScopeIx::PLAN,
-            frames: Vec::new(),
-            quiet_since: state.is_quiet().then(|| index(0)),
-            all_snapshots_deleted_by: None,
-            released: HashMap::new(),
-            gate: None,
-            host_asked: false,
-        }
+    /// Puts a machine at the beginning of the plan. The room that the one before it took is used again.
+    pub fn begin(&mut self, state: State) {
+        self.live.clear();
+        self.live.insert(state);
+        self.stopped.clear();
+        self.chain.clear();
+        self.scope = ScopeIx::PLAN;
+        self.frames.clear();
+        self.quiet_since = state.is_quiet().then(|| index(0));
+        self.deleted.clear();
+        self.gate = None;
+        self.host_asked = false;
     }
 
     pub fn look_at_quiet(&mut self, next: StepIx) {
@@ -111,11 +108,16 @@ impl Flow {
         }
     }
 
-    pub fn snapshot_use(&self, snapshot: StepIx) -> SnapshotUse {
-        let with_all = self.all_snapshots_deleted_by.filter(|by| snapshot < *by);
+    pub fn snapshot_use(
+        &self,
+        plan: &Plan,
+        table: &Table<'_>,
+        snapshot: StepIx,
+        user: &Step,
+    ) -> SnapshotUse {
         SnapshotUse {
             is_current: self.quiet_since.is_some_and(|since| since <= snapshot),
-            deleted_by: with_all.or_else(|| self.released.get(&snapshot).copied()),
+            deleted_by: self.deleted.before(plan, table, snapshot, user),
         }
     }
 

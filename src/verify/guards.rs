@@ -1,7 +1,7 @@
 //! What scopes mean for the pass, worked out once per plan: which conditions there are and who asks for
 //! them last, which attempts may fail for everybody, which machines a handler starts again.
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashMapExt, HashSet};
 
 use crate::base::MachineName;
 use crate::plan::effect::Effect;
@@ -84,6 +84,14 @@ impl<'a> Table<'a> {
     /// No later step of the machine asks for the condition.
     pub fn is_met_last(&self, machine: &MachineName, cond: u32, scope: ScopeIx) -> bool {
         self.last_met.get(&(machine, cond)) == Some(&scope)
+    }
+
+    /// No run enters both scopes: a condition around the one is the opposite of one around the other.
+    pub fn exclude(&self, plan: &Plan, one: ScopeIx, other: ScopeIx) -> bool {
+        let guards = |of| plan.outwards(of).filter_map(|(ix, _)| self.guard(ix));
+        one != ScopeIx::PLAN
+            && other != ScopeIx::PLAN
+            && guards(one).any(|a| guards(other).any(|b| a.cond == b.cond && a.is != b.is))
     }
 
     /// The last step of an attempt that fails for every machine.

@@ -7,9 +7,11 @@
 //! step, or at the plan as it is written; `flow` leads the states through guards, attempts, handlers and
 //! clean-up; `pass` brings them together, once over the plan.
 
+mod deleted;
 mod downtime;
 mod flow;
 mod guards;
+mod lanes;
 mod observed;
 mod pass;
 mod report;
@@ -91,8 +93,7 @@ pub fn verify(mut plan: Plan, facts: &FactLog<'_>, inventory: &Inventory) -> Ver
         let ground = rules::Ground::new(&plan, facts, inventory);
         let table = Table::of(&plan);
         pass::pass(&ground, &table, &mut findings);
-        rules::in_order(&ground, &mut findings);
-        rules::as_written(&ground, &table, &mut findings);
+        rules::as_written(&ground, &mut findings);
         begun.join().expect("BUG: a digest can be made of every plan")
     });
     let (diagnostics, acknowledged) = answered(findings, &plan);
@@ -103,6 +104,17 @@ pub fn verify(mut plan: Plan, facts: &FactLog<'_>, inventory: &Inventory) -> Ver
     let digest = begun.finish(&plan.facts);
     let warnings = diagnostics.clone();
     Verdict { plan: Some(VerifiedPlan { plan, digest, warnings, acknowledged }), diagnostics }
+}
+
+impl Verdict {
+    /// The same; the script answers these as well.
+    #[must_use]
+    pub fn and_answered(mut self, answered: Vec<Acknowledged>) -> Verdict {
+        if let Some(proved) = &mut self.plan {
+            proved.acknowledged.extend(answered);
+        }
+        self
+    }
 }
 
 /// What was found, apart from what the script answers.
@@ -166,7 +178,12 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn facts_of(facts: MachineFacts) -> Facts {
-        let host = HostFacts { connected: true, switches: Default::default(), free_bytes: 1 << 40 };
+        let host = HostFacts {
+            connected: true,
+            switches: Default::default(),
+            isolated: Default::default(),
+            free_bytes: 1 << 40,
+        };
         let key = (SiteName::new("dc1").unwrap(), facts.host.clone());
         Facts {
             now: Some("2026-11-22T00:00:00Z".parse().unwrap()),
@@ -326,6 +343,18 @@ pub(crate) mod tests {
         let answered = answered.acknowledged();
         assert_eq!((answered.len(), &*answered[0].warning.code), (1, "H016"));
         assert_eq!(answered[0].reason, "the application keeps nothing");
+    }
+
+    #[test]
+    fn h016_says_what_the_run_asks_for_where_disks_were_found_diverged() {
+        let back = || chain(&[Effect::Stop(Side::Onprem), Effect::Start(Side::Cloud)]);
+        let help = |replica| {
+            let verdict = prove(back(), &facts_of(MachineFacts { replica, ..switched() }));
+            let lost = verdict.diagnostics.into_iter().find(|d| d.code == "H016").unwrap();
+            lost.help.unwrap()
+        };
+        assert!(help(ReplicaState::Diverged).contains("refuses with H304"));
+        assert!(!help(ReplicaState::Stale).contains("H304"), "its site says that they rest");
     }
 
     #[test]

@@ -1,20 +1,20 @@
 //! The state a machine is in before the first step: read from the facts, so that the plan rests on them.
 
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::Error as NoSuchWord;
 
 use crate::base::{MachineName, Side};
 use crate::plan::facts::{CommitState, FactLog, Power, ReplicaState};
+use crate::plan::reading::Value;
 use crate::verify::state::{Cause, Guards, Known, Proof, State, Twin};
 
 /// The state that a machine was observed in. `None`: it was not observed.
 pub fn observed(facts: &FactLog<'_>, machine: &MachineName) -> Option<State> {
-    let active = match facts.read(machine, "where")?.as_str()? {
-        "cloud" => Side::Cloud,
-        _ => Side::Onprem,
-    };
+    let active = active(facts, machine)?;
     let twin = |exists, power| -> Option<Known<Twin>> {
-        let exists: bool = read(facts, machine, exists)?;
-        let power: Power = read(facts, machine, power)?;
+        let exists = facts.value(machine, exists)? == Value::Bool(true);
+        let power: Power = word(facts, machine, power)?;
         let twin = match power {
             _ if !exists => Twin::Missing,
             Power::On => Twin::On,
@@ -23,8 +23,8 @@ pub fn observed(facts: &FactLog<'_>, machine: &MachineName) -> Option<State> {
         };
         Some(Known::new(twin, Cause::Observed))
     };
-    let replica: ReplicaState = read(facts, machine, "replica")?;
-    let commit: CommitState = read(facts, machine, "commit")?;
+    let replica: ReplicaState = word(facts, machine, "replica")?;
+    let commit: CommitState = word(facts, machine, "commit")?;
     Some(State {
         active,
         cloud: twin("cloud.exists", "cloud.power")?,
@@ -39,6 +39,29 @@ pub fn observed(facts: &FactLog<'_>, machine: &MachineName) -> Option<State> {
     })
 }
 
-fn read<T: DeserializeOwned>(facts: &FactLog<'_>, machine: &MachineName, fact: &str) -> Option<T> {
-    serde_json::from_value(facts.read(machine, fact)?).ok()
+/// The side that a machine was observed to live on.
+fn active(facts: &FactLog<'_>, machine: &MachineName) -> Option<Side> {
+    match facts.value(machine, "where")?.as_text()? {
+        "cloud" => Some(Side::Cloud),
+        _ => Some(Side::Onprem),
+    }
+}
+
+/// The side that a machine was observed to live on, and whether it runs there.
+pub fn living(facts: &FactLog<'_>, machine: &MachineName) -> Option<(Side, Power)> {
+    let active = active(facts, machine)?;
+    let power = match active {
+        Side::Cloud => "cloud.power",
+        Side::Onprem => "onprem.power",
+    };
+    Some((active, word(facts, machine, power)?))
+}
+
+fn word<'l, T: Deserialize<'l>>(
+    facts: &'l FactLog<'_>,
+    machine: &MachineName,
+    fact: &str,
+) -> Option<T> {
+    let text = facts.value(machine, fact)?.as_text()?;
+    T::deserialize(IntoDeserializer::<NoSuchWord>::into_deserializer(text)).ok()
 }

@@ -1,8 +1,7 @@
-//! The forward pass: once over the steps in their order, which is topological, with the few states that
-//! each machine may be in at that point. Linear in steps.
+//! The forward pass: for each machine once over its steps in their order, which is topological, with the
+//! few states that it may be in at that point. Linear in steps.
 
-use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashMapExt};
 
 use crate::base::MachineName;
 use crate::plan::effect::Effect;
@@ -12,7 +11,7 @@ use crate::verify::flow::Flow;
 use crate::verify::guards::Table;
 use crate::verify::observed::observed;
 use crate::verify::report::{Finding, Findings};
-use crate::verify::rules::{self, Ground, Look, RULES, STEP_RULES};
+use crate::verify::rules::{self, Ground, Look, RULES, STEP_RULES, Tiers};
 use crate::verify::state::{Cause, Proof, State, StateSet};
 use crate::verify::step::{Act, failed, succeeded};
 
@@ -21,16 +20,16 @@ pub(super) fn pass<'a>(ground: &'a Ground<'a>, table: &'a Table<'a>, findings: &
     let mut walk = Walk {
         ground,
         table,
-        snapshots: snapshots(ground.plan),
-        flows: HashMap::new(),
+        flow: Flow::default(),
+        snapshots: HashMap::new(),
         findings,
-        busy: OnceCell::new(),
         next: StateSet::default(),
     };
-    for (ix, step) in ground.plan.iter() {
-        if let Some(machine) = &step.machine {
-            walk.step(ix, step, machine);
-        }
+    let mut tiers = Tiers::new(ground);
+    for (machine, steps) in ground.lanes.iter() {
+        walk.machine(machine, steps);
+        tiers.in_order((machine, steps), walk.findings);
+        rules::downtimes(ground, table, (machine, steps), walk.findings);
     }
 }
 
@@ -39,60 +38,50 @@ fn is_idle(step: &Step) -> bool {
     matches!(step.effect, Effect::Nothing | Effect::Approved | Effect::Check { side: None, .. })
 }
 
-fn busy(plan: &Plan) -> HashSet<&MachineName> {
-    let busy = plan.steps.iter().filter(|step| !is_idle(step));
-    busy.filter_map(|step| step.machine.as_ref()).collect()
-}
-
-fn snapshots(plan: &Plan) -> HashMap<&str, StepIx> {
-    let taken = plan.iter().filter(|(_, step)| step.effect == Effect::Snapshot);
-    taken.map(|(ix, step)| (step.id.as_str(), ix)).collect()
-}
-
 struct Walk<'a, 'f> {
     ground: &'a Ground<'a>,
     table: &'a Table<'a>,
-    /// The steps that take a snapshot, by id: what handles name.
-    snapshots: HashMap<&'a str, StepIx>,
-    /// `None`: the machine was not observed, which has been reported.
-    flows: HashMap<&'a MachineName, Option<Flow>>,
     findings: &'f mut Findings,
-    /// Machines that some step does more with than look, once somebody asks.
-    busy: OnceCell<HashSet<&'a MachineName>>,
+    /// Where the machine may be.
+    flow: Flow,
+    /// The machine's steps that take a snapshot, by id: what handles name.
+    snapshots: HashMap<&'a str, StepIx>,
     /// Room for the states after a step, used again for every step.
     next: StateSet,
 }
 
 impl<'a> Walk<'a, '_> {
-    fn step(&mut self, ix: StepIx, step: &'a Step, machine: &'a MachineName) {
-        let ground = self.ground;
+    fn machine(&mut self, machine: &'a MachineName, steps: &[StepIx]) {
+        let plan = self.ground.plan;
         // A machine that only such steps name is none of the plan's facts.
-        if is_idle(step) && !self.flows.contains_key(machine) {
-            let busy = self.busy.get_or_init(|| busy(ground.plan));
-            if !busy.contains(machine) {
-                return;
-            }
+        if steps.iter().all(|at| is_idle(plan.step(*at))) {
+            return;
         }
-        let findings = &mut *self.findings;
-        let flow = self.flows.entry(machine).or_insert_with(|| {
-            let state = observed(ground.facts, machine);
-            if state.is_none() {
-                findings.add(Finding::plain(ix, rules::not_observed(machine)));
-            }
-            state.map(Flow::new)
-        });
-        let Some(flow) = flow else { return };
+        let Some(state) = observed(self.ground.facts, machine) else {
+            return self.findings.add(Finding::plain(steps[0], rules::not_observed(machine)));
+        };
+        self.flow.begin(state);
+        self.snapshots.clear();
+        for at in steps {
+            self.step(*at, plan.step(*at), machine);
+        }
+    }
+
+    fn step(&mut self, ix: StepIx, step: &'a Step, machine: &'a MachineName) {
+        let (ground, table) = (self.ground, self.table);
+        let (flow, findings) = (&mut self.flow, &mut *self.findings);
         if !flow.host_asked && needs_host(step.effect) {
             flow.host_asked = true;
             let host = rules::host_connected(machine, ground.facts, ground.inventory);
             host.into_iter().for_each(|missing| findings.add(Finding::plain(ix, missing)));
         }
-        flow.arrive(ground.plan, self.table, machine, ix, step);
+        flow.arrive(ground.plan, table, machine, ix, step);
         approved(ground, flow, step);
-        let snapshot = snapshot_of(step, &self.snapshots).map(|at| flow.snapshot_use(at));
+        let given = snapshot_of(step, &self.snapshots);
+        let snapshot = given.map(|at| flow.snapshot_use(ground.plan, table, at, step));
         let vouches = vouches(ground, step);
         let act = Act { at: ix, effect: step.effect, snapshot, vouches };
-        if flow.may_be_blocked(self.table, step) {
+        if flow.may_be_blocked(table, step) {
             flow.stopped.join(&flow.live);
         }
         self.next.clear();
@@ -105,7 +94,10 @@ impl<'a> Walk<'a, '_> {
         }
         std::mem::swap(&mut flow.live, &mut self.next);
         flow.look_at_quiet(index(ix.at() + 1));
-        record(ground.plan, flow, (ix, step), &self.snapshots);
+        if step.effect == Effect::Snapshot {
+            self.snapshots.insert(step.id.as_str(), ix);
+        }
+        record(ground.plan, flow, (ix, step), given);
     }
 }
 
@@ -128,22 +120,13 @@ fn check(look: Look<'_>, is_first: bool, findings: &mut Findings) -> State {
 }
 
 /// What a step does to the machine's snapshots and its chain.
-fn record(
-    plan: &Plan,
-    flow: &mut Flow,
-    (ix, step): (StepIx, &Step),
-    snapshots: &HashMap<&str, StepIx>,
-) {
-    match step.effect {
-        Effect::Commit => flow.all_snapshots_deleted_by = Some(ix),
-        Effect::ReleaseSnapshot => {
-            if let Some(snapshot) = snapshot_of(step, snapshots) {
-                flow.released.insert(snapshot, ix);
-            }
-        }
+fn record(plan: &Plan, flow: &mut Flow, (ix, step): (StepIx, &Step), given: Option<StepIx>) {
+    match (step.effect, given) {
+        (Effect::Commit, _) => flow.deleted.all(ix, step),
+        (Effect::ReleaseSnapshot, Some(snapshot)) => flow.deleted.one(snapshot, ix, step),
         // From now on its home is a host that was chosen, and looked at.
-        Effect::CreateOnprem { .. } => flow.host_asked = true,
-        Effect::Approved => flow.gate = Some(ix),
+        (Effect::CreateOnprem { .. }, _) => flow.host_asked = true,
+        (Effect::Approved, _) => flow.gate = Some(ix),
         _ => {}
     }
     if step.kind != Kind::Notify {

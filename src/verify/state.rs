@@ -190,11 +190,6 @@ impl State {
 pub struct StateSet(Vec<State>);
 
 impl StateSet {
-    /// A set of one.
-    pub fn of(state: State) -> StateSet {
-        StateSet(vec![state])
-    }
-
     /// Takes a state in; one with the same values keeps its older witness.
     pub fn insert(&mut self, state: State) {
         if !self.0.contains(&state) {

@@ -1,9 +1,11 @@
 //! The pass on trial: held against every execution of a plan, one by one and without merging anything.
 //! The naive walk knows edges, guards and attempts as the engine does.
 
+mod script;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
+use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
 use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
 use crate::base::{MachineName, Side};
@@ -17,13 +19,13 @@ use crate::plan::scope::ScopeKind;
 use crate::plan::settle::{Passage, Settled, passage};
 use crate::plan::step::{Step, StepIx};
 use crate::run::settled::{Attempts, is_doubtful, is_never_entered, outside};
-use crate::source::MemoryWorld;
-use crate::trace::{Request, trace};
+
 use crate::verify::observed::observed;
 use crate::verify::rules::{Ground, Look, RULES};
 use crate::verify::state::{Proof, State};
 use crate::verify::step::{Act, SnapshotUse, failed, succeeded};
 use crate::verify::tests::{CHECK, DB, FINAL, START, STOP, WEB, facts_of, inventory, switched};
+use crate::verify::trial::script::{Said, WORDS, count, said, traced, write};
 use crate::verify::verify;
 
 /// Every execution of a plan.
@@ -297,123 +299,6 @@ fn start_facts(which: usize) -> MachineFacts {
         _ => facts.cloud.power = Power::Unknown,
     }
     facts
-}
-
-/// One thing that a script may say; everything stands on a line of its own.
-#[derive(Clone, Debug)]
-enum Said {
-    Does(usize, bool, bool),
-    When(usize, Vec<Said>, Vec<Said>),
-    Attempt { all: bool, goes_on: bool, body: Vec<Said>, handler: Vec<Said>, always: Vec<Said> },
-}
-
-const WORDS: [&str; 10] = [
-    "shutdown_azure_vm(M)",
-    "transfer_delta(M)",
-    "start_onprem_vm(M)",
-    "shutdown_azure_vm(M)",
-    "transfer_delta(M)",
-    "start_azure_vm(M)",
-    "shutdown_onprem_vm(M)",
-    "check(M)",
-    "commit(M)",
-    "transfer_delta(M, #{ mode: \"full\", in_downtime: true })",
-];
-
-fn does() -> impl Strategy<Value = Said> {
-    let optional = proptest::bool::weighted(0.1);
-    (0..WORDS.len(), proptest::bool::weighted(0.15), optional)
-        .prop_map(|(word, on_db, optional)| Said::Does(word, on_db, optional))
-}
-
-fn said() -> impl Strategy<Value = Vec<Said>> {
-    let some = |max| proptest::collection::vec(does(), 0..max);
-    let inner = move || {
-        prop_oneof![
-            3 => does(),
-            1 => (0..2_usize, some(3), some(2)).prop_map(|(c, on, off)| Said::When(c, on, off)),
-            1 => (some(3), some(2)).prop_map(|(body, handler)| Said::Attempt {
-                all: false, goes_on: true, body, handler, always: Vec::new(),
-            }),
-        ]
-    };
-    let tried = proptest::collection::vec(inner(), 1..4);
-    let one = prop_oneof![
-        3 => does(),
-        1 => (0..2_usize, some(3), some(3)).prop_map(|(c, on, off)| Said::When(c, on, off)),
-        2 => (any::<bool>(), any::<bool>(), tried, some(3), prop_oneof![Just(Vec::new()), some(2).boxed()])
-            .prop_map(|(all, goes_on, body, handler, always)| Said::Attempt {
-                all, goes_on, body, handler, always,
-            }),
-    ];
-    proptest::collection::vec(one, 1..4)
-}
-
-fn write(said: &[Said], out: &mut String) {
-    for one in said {
-        match one {
-            Said::Does(word, on_db, optional) => {
-                let with = if *optional { ", #{ optional: true })" } else { ")" };
-                let machine = if *on_db { "db" } else { "web" };
-                let word = WORDS[*word].replace('M', machine);
-                let word = if word.contains('{') { word } else { word.replace(')', with) };
-                out.push_str(&word);
-                out.push_str(";\n");
-            }
-            Said::When(cond, on, off) => {
-                out.push_str(&format!("when(c{cond}.ok, || {{\n"));
-                write(on, out);
-                out.push_str("}).otherwise(|| {\n");
-                write(off, out);
-                out.push_str("});\n");
-            }
-            Said::Attempt { all, goes_on, body, handler, always } => {
-                let scope = if *all { "all" } else { "machine" };
-                out.push_str(&format!("attempt(#{{ scope: \"{scope}\" }}, || {{\n"));
-                write(body, out);
-                out.push_str("}).on_failure(|| {\n");
-                write(handler, out);
-                out.push_str("})");
-                out.push_str(if *goes_on { ".then_continue()" } else { "" });
-                if !always.is_empty() {
-                    out.push_str(".always(|| {\n");
-                    write(always, out);
-                    out.push_str("})");
-                }
-                out.push_str(";\n");
-            }
-        }
-    }
-}
-
-fn count(said: &[Said]) -> usize {
-    let inside = |one: &Said| match one {
-        Said::Does(..) => 1,
-        Said::When(_, on, off) => count(on) + count(off),
-        Said::Attempt { body, handler, always, .. } => count(body) + count(handler) + count(always),
-    };
-    said.iter().map(inside).sum()
-}
-
-/// The plan of a script; `None`: the language refuses it.
-fn traced(said: &[Said], inventory: &Inventory, facts: &MachineFacts) -> Option<Plan> {
-    let mut script = String::from(
-        "let web = vm(\"web-01\");\nlet db = vm(\"db-01\");\n\
-         let c0 = check(web, #{ assert: false, optional: false });\n\
-         let c1 = check(web, #{ assert: false });\n",
-    );
-    write(said, &mut script);
-    let world = MemoryWorld([("a.rhai".into(), script)].into());
-    let facts = facts_of(facts.clone());
-    let traced = trace(&Request {
-        world: &world,
-        script: "a.rhai".into(),
-        params: &BTreeMap::new(),
-        inventory,
-        facts: &FactLog::new(&facts),
-        allocated: None,
-    });
-    (!crate::diagnostic::any_error(&traced.diagnostics)).then_some(traced.plan)
 }
 
 /// Steps of one machine, as drawn.

@@ -77,7 +77,7 @@ fn a_check_of_the_copy_that_does_not_hold_fails_the_rehearsal_only() {
     nothing_is_left(&ground);
     ground.homing(&["cancel", &ground.newest_run()]).exit(0);
     ground.edit("drill.rhai", "\"hv-02\"", "\"hv-02\", network: \"prod\"");
-    ground.homing(&["run", "drill.rhai"]).exit(1).says(&["H336"]);
+    ground.homing(&["run", "drill.rhai"]).exit(3).says(&["H012", "isolated switch"]);
     nothing_is_left(&ground);
 }
 

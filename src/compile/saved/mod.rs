@@ -57,7 +57,12 @@ pub(crate) mod tests {
 
     /// Both machines away, their host connected.
     pub(crate) fn facts() -> Facts {
-        let host = HostFacts { connected: true, switches: Default::default(), free_bytes: 1 << 40 };
+        let host = HostFacts {
+            connected: true,
+            switches: Default::default(),
+            isolated: Default::default(),
+            free_bytes: 1 << 40,
+        };
         let key = (SiteName::new("dc1").unwrap(), HostName::new("hv-01").unwrap());
         Facts {
             now: Some("2026-11-22T00:00:00Z".parse().unwrap()),
@@ -111,7 +116,7 @@ pub(crate) mod tests {
         let spec = primitive.spec();
         let own = name.starts_with("web-01").then(|| machine("web-01"));
         let subject = Subject { machine: own.as_ref(), inventory, facts: log };
-        let effect = primitive.effect(&args, &subject).unwrap();
+        let effect = primitive.effect(&args, &spec.policy, &subject).unwrap();
         let before = |at: usize| at.checked_sub(1).map(index);
         // The gate waits; what follows it needs it, and the machine's step before.
         let after_gate = (at == 3).then(|| index(1));

@@ -305,7 +305,7 @@ fn step(
     }
     check_args(spec, record.machine.as_ref(), &record.args, earlier)?;
     let subject = Subject { machine: record.machine.as_ref(), inventory, facts };
-    let effect = primitive.effect(&record.args, &subject).map_err(|wrong| {
+    let effect = primitive.effect(&record.args, &record.policy, &subject).map_err(|wrong| {
         let wrong: Vec<String> = wrong.into_iter().map(|one| one.message).collect();
         wrong.join("; ")
     })?;

@@ -283,7 +283,7 @@ attempt(|| { check(web, #{ side: "cloud" }); })
     CodeText {
         code: "H143",
         title: "an answer to no warning",
-        text: "`acknowledge` answers a warning by its code, with a reason that whoever reviews the plan will read. Errors cannot be answered: what they refuse loses data or means nothing.",
+        text: "`acknowledge` answers a warning by its code, with a reason that whoever reviews the plan will read. It counts for the scope that it stands in; a warning that is about no step is answered outside every scope. Errors cannot be answered: what they refuse loses data or means nothing.",
         wrong: Some(r#"acknowledge("H001", "we are in a hurry");"#),
         right: Some(r#"acknowledge("H013", "the night shift answers when it comes");"#),
     },
@@ -403,7 +403,7 @@ when(!probe.ok, || { notify(#{ text: "bad", command: ["/bin/true"] }); });"#,
     CodeText {
         code: "H190",
         title: "arguments that do not go together",
-        text: "Each argument is of the right type, but together they mean nothing: two ways where one is wanted, an option that needs another, an address that cannot be one. The help says what to write instead.",
+        text: "Each argument is of the right type, but together they mean nothing: two ways where one is wanted, an option that needs another, a `hold` as long as its `timeout`, an address that cannot be one. The help says what to write instead.",
         wrong: Some("check(vm(\"web-01\"), #{ tcp: 443, ledger: true });"),
         right: Some("check(vm(\"web-01\"), #{ tcp: 443 });"),
     },

@@ -264,8 +264,10 @@ start_onprem_vm(web);
         code: "H012",
         title: "the host cannot take the machine",
         text: "A machine or a copy is to be created on a host that its site does not know, that is not \
-               connected, that lacks the virtual switch, or that has not enough room for the disks. \
-               What only the host itself can tell is checked when the step runs.\n\n\
+               connected, that lacks the virtual switch, or that has not enough room for the disks. A \
+               machine that is given no `network` goes on the switch that it is on at home, where home has \
+               only that one; a copy goes on an isolated switch, where it meets no machine at work. What \
+               only the host itself can tell, its role among it, is checked when the step runs.\n\n\
                Way out: the message says what is missing; name another host or switch, or put it right \
                and make the plan again.",
         wrong: Some(

@@ -110,6 +110,7 @@ impl Place {
         Ok(HostFacts {
             connected: host.connected != Some(false),
             switches: host.switches.clone(),
+            isolated: host.isolated.clone(),
             free_bytes: self.free_bytes(name, host)?,
         })
     }

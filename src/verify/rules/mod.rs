@@ -12,8 +12,8 @@ mod tiers;
 mod transfer;
 mod written;
 
+use foldhash::HashMap;
 use std::cell::OnceCell;
-use std::collections::HashMap;
 
 use crate::base::{MachineName, Side, StepId};
 use crate::diagnostic::Severity;
@@ -21,13 +21,14 @@ use crate::plan::facts::{DirtyMark, FactLog};
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
 use crate::plan::step::{Step, StepIx};
+use crate::verify::lanes::Lanes;
 use crate::verify::state::{Cause, State};
 use crate::verify::step::Act;
 
 pub(super) use prerequisites::{host_connected, not_observed};
 pub(super) use proof::{is_ignored, rests_on_a_check};
-pub(super) use tiers::in_order;
-pub(super) use written::as_written;
+pub(super) use tiers::Tiers;
+pub(super) use written::{as_written, downtimes};
 
 /// The codes that every plan is checked against.
 pub const CODES: &[&str] = &[
@@ -48,13 +49,14 @@ pub(super) struct Ground<'a> {
     pub plan: &'a Plan,
     pub facts: &'a FactLog<'a>,
     pub inventory: &'a Inventory,
+    pub lanes: Lanes<'a>,
     /// Places by id, once somebody asks.
     places: OnceCell<HashMap<StepId, StepIx>>,
 }
 
 impl<'a> Ground<'a> {
     pub fn new(plan: &'a Plan, facts: &'a FactLog<'a>, inventory: &'a Inventory) -> Ground<'a> {
-        Ground { plan, facts, inventory, places: OnceCell::new() }
+        Ground { plan, facts, inventory, lanes: Lanes::of(plan), places: OnceCell::new() }
     }
 
     /// The place of a step.

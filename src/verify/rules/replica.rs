@@ -40,8 +40,20 @@ fn gives_writes_up(look: &Look<'_>, side: Side) -> Broken {
         "`{machine}` goes back and starts {} as the switch left it: what it wrote {left} since is lost",
         place(side)
     );
-    let help = "go back only where that is accepted: in a handler, or behind a gate that says so; \
-                `acknowledge` this with the reason";
+    let mut help =
+        "go back only where that is accepted: in a handler, or behind a gate that says so; \
+                    `acknowledge` this with the reason"
+            .to_owned();
+    let replica = look.state.replica;
+    if replica.value == ReplicaState::Diverged && replica.cause == Cause::Observed {
+        // Only its site knows whether they rest since the switch: a loss was declared then.
+        help += &format!(
+            ". Its disks {} were found diverged: the run starts it only if they rest since a loss was \
+             declared, and refuses with H304 if they were booted or written since; then only a transfer \
+             brings it back",
+            place(side)
+        );
+    }
     let done = format!("from here it writes {left}");
     let failed = format!("even if this fails, it may have written {left}");
     Broken::new("H016", *look.state, message, help).because(

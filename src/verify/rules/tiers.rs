@@ -1,14 +1,16 @@
 //! H018: a machine starts after the machines that it needs.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt};
 
 use crate::base::{MachineName, Side};
 use crate::plan::effect::Effect;
+use crate::plan::facts::Power;
 use crate::plan::graph::Plan;
 use crate::plan::inventory::INVENTORY_FACT;
 use crate::plan::scope::{ScopeIx, ScopeKind};
 use crate::plan::settle::{Over, over};
 use crate::plan::step::{Kind, Step, StepIx};
+use crate::verify::observed::living;
 use crate::verify::report::{Finding, Findings};
 use crate::verify::rules::{Ground, rests_on_a_check};
 
@@ -20,30 +22,50 @@ enum Turn {
     Check(Option<Side>),
 }
 
-/// By machine, in order: where it is stopped, started and checked, handlers and clean-up left out (a way
-/// back must not wait, and none of them happens when all goes well).
-type Turns<'a> = HashMap<&'a MachineName, Vec<(StepIx, Turn)>>;
+/// Where a machine is stopped, started and checked, in order, handlers and clean-up left out (a way back
+/// must not wait, and none of them happens when all goes well). Empty of one that is only looked at.
+type Turns = Vec<(StepIx, Turn)>;
 
 /// Every start comes after the start and check of what the machine needs; a machine that the plan neither
 /// stops nor starts must be observed running, on either side.
-pub(in crate::verify) fn in_order(ground: &Ground<'_>, findings: &mut Findings) {
-    let turns = turns(ground);
-    let mut order = Order { plan: ground.plan, after: HashMap::new() };
-    for (ix, step) in ground.plan.iter() {
-        let (Effect::Start(_), Some(machine)) = (step.effect, &step.machine) else { continue };
-        let Some(entry) = ground.inventory.machines.get(machine) else { continue };
-        if let Some(needs) = ground.inventory.value(machine, NEEDS) {
+pub(in crate::verify) struct Tiers<'a> {
+    ground: &'a Ground<'a>,
+    /// Of the machines that others need.
+    turns: HashMap<&'a MachineName, Turns>,
+    order: Order<'a>,
+}
+
+impl<'a> Tiers<'a> {
+    pub fn new(ground: &'a Ground<'a>) -> Tiers<'a> {
+        let order = Order { plan: ground.plan, after: HashMap::new() };
+        Tiers { ground, turns: HashMap::new(), order }
+    }
+
+    /// The starts of one machine.
+    pub fn in_order(
+        &mut self,
+        (machine, steps): (&MachineName, &[StepIx]),
+        findings: &mut Findings,
+    ) {
+        let (ground, plan) = (self.ground, self.ground.plan);
+        let is_start = |at: &&StepIx| matches!(plan.step(**at).effect, Effect::Start(_));
+        let mut starts = steps.iter().filter(is_start).peekable();
+        let Some(entry) = starts.peek().and_then(|_| ground.inventory.machines.get(machine)) else {
+            return;
+        };
+        if let Some(needs) = entry.value(NEEDS) {
             ground.facts.note(machine.as_str(), &format!("{INVENTORY_FACT}{NEEDS}"), needs);
         }
-        if entry.needs.is_empty() || is_way_out(ground.plan, step.scope) {
-            continue;
-        }
-        for needed in &entry.needs {
-            let finding = match turns.get(needed) {
-                Some(turns) => out_of_order(ground.plan, &mut order, (ix, step), needed, turns),
-                None => not_running(ground, (ix, machine), needed),
-            };
-            finding.into_iter().for_each(|finding| findings.add(finding));
+        for ix in starts.filter(|at| !is_way_out(plan, plan.step(**at).scope)) {
+            for needed in &entry.needs {
+                let turns = self.turns.entry(needed).or_insert_with(|| turns_of(ground, needed));
+                let start = (*ix, plan.step(*ix));
+                let finding = match turns.is_empty() {
+                    true => not_running(ground, (*ix, machine), needed),
+                    false => out_of_order(plan, &mut self.order, start, needed, turns),
+                };
+                finding.into_iter().for_each(|finding| findings.add(finding));
+            }
         }
     }
 }
@@ -56,27 +78,22 @@ fn is_way_out(plan: &Plan, scope: ScopeIx) -> bool {
     scope != ScopeIx::PLAN && plan.outwards(scope).any(|(_, scope)| cleans_up(&scope.kind))
 }
 
-fn turns<'a>(ground: &Ground<'a>) -> Turns<'a> {
+fn turns_of(ground: &Ground<'_>, machine: &MachineName) -> Turns {
     let plan = ground.plan;
-    let mut turns = Turns::new();
-    for (ix, step) in plan.iter() {
-        let Some(machine) = &step.machine else { continue };
-        let turn = match step.effect {
-            Effect::Stop(_) => Turn::Stop,
-            Effect::Start(side) => Turn::Start(side),
-            Effect::Check { side, asserts: true } if !step.optional => Turn::Check(side),
-            Effect::Nothing if !step.optional && rests_on_a_check(ground, step) => {
-                Turn::Check(None)
-            }
-            _ => continue,
-        };
-        if !is_way_out(plan, step.scope) {
-            turns.entry(machine).or_default().push((ix, turn));
+    let turn = |step: &Step| match step.effect {
+        Effect::Stop(_) => Some(Turn::Stop),
+        Effect::Start(side) => Some(Turn::Start(side)),
+        Effect::Check { side, asserts: true } if !step.optional => Some(Turn::Check(side)),
+        Effect::Nothing if !step.optional && rests_on_a_check(ground, step) => {
+            Some(Turn::Check(None))
         }
-    }
-    // Who is only looked at is neither stopped nor started.
-    turns.retain(|_, turns| turns.iter().any(|(_, turn)| !matches!(turn, Turn::Check(_))));
-    turns
+        _ => None,
+    };
+    let steps = ground.lanes.find(machine).iter().map(|at| (*at, plan.step(*at)));
+    let steps = steps.filter(|(_, step)| !is_way_out(plan, step.scope));
+    let turns: Turns = steps.filter_map(|(at, step)| Some((at, turn(step)?))).collect();
+    let moves = turns.iter().any(|(_, turn)| !matches!(turn, Turn::Check(_)));
+    if moves { turns } else { Turns::new() }
 }
 
 fn not_running(
@@ -84,11 +101,8 @@ fn not_running(
     (ix, machine): (StepIx, &MachineName),
     needed: &MachineName,
 ) -> Option<Finding> {
-    let side = match ground.facts.read(needed, "where")?.as_str()? {
-        "cloud" => "cloud.power",
-        _ => "onprem.power",
-    };
-    if ground.facts.read(needed, side)? == "on" {
+    let (_, power) = living(ground.facts, needed)?;
+    if power == Power::On {
         return None;
     }
     let message = format!("`{machine}` starts and needs `{needed}`, which does not run");
@@ -161,6 +175,10 @@ impl Order<'_> {
     /// Whether `step` begins only when `before` has succeeded.
     fn is_after(&mut self, step: StepIx, before: StepIx) -> bool {
         let plan = self.plan;
+        // Most often the order was written at the step itself.
+        if needed(plan.step(step)).any(|ix| ix == before) {
+            return true;
+        }
         let known = self.after.entry(before).or_default();
         let mut open = vec![step];
         while let Some(&at) = open.last() {

@@ -3,6 +3,7 @@
 use crate::plan::effect::{Effect, Mode};
 use crate::plan::facts::ReplicaState;
 use crate::plan::inventory::INVENTORY_FACT;
+use crate::plan::reading::Value;
 use crate::verify::rules::{Broken, Look};
 use crate::verify::state::Cause;
 
@@ -11,7 +12,7 @@ pub(super) fn names_the_key(look: &Look<'_>) -> Option<Broken> {
     let Effect::Transfer { chosen, .. } = look.act.effect else { return None };
     let machine = look.machine;
     let ground = look.ground;
-    if chosen.key || ground.facts.read(machine, "encrypted")? != true {
+    if chosen.key || ground.facts.value(machine, "encrypted")? != Value::Bool(true) {
         return None;
     }
     let key = ground.inventory.value(machine, KEY)?;
@@ -39,7 +40,7 @@ pub(super) fn fits_the_month(look: &Look<'_>) -> Option<Broken> {
     if !chosen.mode || chosen.in_downtime || state.replica.cause != Cause::Observed {
         return None;
     }
-    let read = |fact| look.ground.facts.read(look.machine, fact).is_some_and(|value| value == true);
+    let read = |fact| look.ground.facts.value(look.machine, fact) == Some(Value::Bool(true));
     let old = read(AWAY_LONG) && !read(SYNCED_LATELY);
     let good = matches!(state.replica.value, ReplicaState::Stale | ReplicaState::Current);
     let (why, help) = match (mode, old) {

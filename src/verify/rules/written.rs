@@ -1,26 +1,25 @@
 //! H013, H014, H015, H019: what a plan shows as it is written, whatever state its machines are in.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
+
+use foldhash::{HashSet, HashSetExt};
 
 use crate::base::{Json, MachineName, Side};
 use crate::plan::effect::Effect;
+use crate::plan::facts::Power;
 use crate::plan::graph::Plan;
 use crate::plan::inventory::INVENTORY_FACT;
 use crate::plan::scope::{Scope, ScopeIx, ScopeKind};
 use crate::plan::step::{Kind, Step, StepIx};
 use crate::verify::guards::Table;
+use crate::verify::observed::living;
 use crate::verify::report::{Finding, Findings};
 use crate::verify::rules::Ground;
 
 /// Everything of this kind.
-pub(in crate::verify) fn as_written(
-    ground: &Ground<'_>,
-    table: &Table<'_>,
-    findings: &mut Findings,
-) {
+pub(in crate::verify) fn as_written(ground: &Ground<'_>, findings: &mut Findings) {
     let plan = ground.plan;
     let used = used(plan);
-    let mut downtimes = Downtimes { ground, table, sections: HashMap::new() };
     for (ix, step) in plan.iter() {
         if waits_for_ever(step) {
             findings.add(unbounded(ix, step));
@@ -31,7 +30,6 @@ pub(in crate::verify) fn as_written(
             let help = "give its handle to a transfer or a copy, or leave it out: it holds space";
             findings.add(Finding::new(ix, "H014", message, help));
         }
-        downtimes.see(ix, step, findings);
     }
     for scope in &plan.scopes {
         if scope.kind == ScopeKind::Parallel {
@@ -156,13 +154,6 @@ fn reached(plan: &Plan, from: StepIx, among: &HashSet<StepIx>) -> HashSet<StepIx
     found
 }
 
-/// H019: between the stop of a machine and its next start, every failure starts it again.
-struct Downtimes<'a> {
-    ground: &'a Ground<'a>,
-    table: &'a Table<'a>,
-    sections: HashMap<&'a MachineName, Section>,
-}
-
 /// Where a machine runs, as far as a plan that goes well is concerned.
 struct Section {
     /// `None`: it is down, or nobody knows it.
@@ -173,32 +164,36 @@ struct Section {
     exposed: Option<StepIx>,
 }
 
-impl<'a> Downtimes<'a> {
-    fn see(&mut self, ix: StepIx, step: &'a Step, findings: &mut Findings) {
-        let Some(machine) = &step.machine else { return };
-        let opens = matches!(step.effect, Effect::Stop(_) | Effect::Start(_));
-        if (!opens && !self.sections.contains_key(machine)) || cleans_up(self.ground.plan, step) {
-            return;
+/// H019: between the stop of a machine and its next start, every failure starts it again.
+pub(in crate::verify) fn downtimes(
+    ground: &Ground<'_>,
+    table: &Table<'_>,
+    (machine, steps): (&MachineName, &[StepIx]),
+    findings: &mut Findings,
+) {
+    let plan = ground.plan;
+    let turns = |at: &StepIx| matches!(plan.step(*at).effect, Effect::Stop(_) | Effect::Start(_));
+    let Some(first) = steps.iter().position(turns) else { return };
+    let runs = observed_running(ground, machine);
+    let mut section = Section { runs, stop: None, exposed: None };
+    for ix in &steps[first..] {
+        let step = plan.step(*ix);
+        if cleans_up(plan, step) {
+            continue;
         }
-        let ground = self.ground;
-        let section = self.sections.entry(machine).or_insert_with(|| Section {
-            runs: observed_running(ground, machine),
-            stop: None,
-            exposed: None,
-        });
         match step.effect {
             Effect::Stop(side) if section.runs == Some(side) => {
-                *section = Section { runs: None, stop: Some(ix), exposed: None };
+                section = Section { runs: None, stop: Some(*ix), exposed: None };
                 rests_on_rto(ground, machine);
             }
             Effect::Start(side) => {
-                section.expose(ground.plan, self.table, (ix, step), machine);
+                section.expose(plan, table, (*ix, step), machine);
                 if let (Some(stop), Some(exposed)) = (section.stop, section.exposed) {
                     findings.add(left_down(machine, stop, exposed));
                 }
-                *section = Section { runs: Some(side), stop: None, exposed: None };
+                section = Section { runs: Some(side), stop: None, exposed: None };
             }
-            _ => section.expose(ground.plan, self.table, (ix, step), machine),
+            _ => section.expose(plan, table, (*ix, step), machine),
         }
     }
 }
@@ -236,12 +231,8 @@ fn cleans_up(plan: &Plan, step: &Step) -> bool {
 
 /// The side that a machine was observed running on.
 fn observed_running(ground: &Ground<'_>, machine: &MachineName) -> Option<Side> {
-    let read = |fact| ground.facts.read(machine, fact);
-    let (side, power) = match read("where")?.as_str()? {
-        "cloud" => (Side::Cloud, "cloud.power"),
-        _ => (Side::Onprem, "onprem.power"),
-    };
-    (read(power)? != "off").then_some(side)
+    let (side, power) = living(ground.facts, machine)?;
+    (power != Power::Off).then_some(side)
 }
 
 /// How long it may be down is compared later, once somebody knows what its steps cost.

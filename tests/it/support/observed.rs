@@ -29,7 +29,12 @@ pub fn away(inventory: &Inventory) -> Facts {
         };
         (name.clone(), facts)
     });
-    let host = HostFacts { connected: true, switches: ["prod".into()].into(), free_bytes: 1 << 40 };
+    let host = HostFacts {
+        connected: true,
+        switches: ["prod".into()].into(),
+        isolated: ["drill".into()].into(),
+        free_bytes: 1 << 40,
+    };
     let hosts = ["hv-01", "hv-02"].map(|name| (host_key("dc1", name), host.clone()));
     Facts {
         now: Some("2026-11-22T00:00:00Z".parse().unwrap()),
@@ -54,6 +59,7 @@ pub fn told(facts: &mut Facts, script: &str) {
                 match fact {
                     "connected" => host.connected = word(value),
                     "free_bytes" => host.free_bytes = word(value),
+                    "switches" => host.switches = value.split(',').map(Into::into).collect(),
                     _ => panic!("no fact to change: {line}"),
                 }
                 continue;
