@@ -174,6 +174,13 @@ needs = ["tier=db"]
     }
 
     #[test]
+    fn one_machine_where_a_range_stands_is_one_mistake() {
+        let found = codes(&GOOD.replace("web-{08..11}", "web-01"));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].ends_with("one machine is `[machine.web-01]`"), "{found:#?}");
+    }
+
+    #[test]
     fn several_mistakes_come_in_one_go_with_suggestions() {
         let text = GOOD.replace("rto =", "rot =").replace("[\"64MiB\"]", "[\"x\"]");
         let found = codes(&text);

@@ -11,6 +11,7 @@ use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 
 use crate::base::{Json, MachineName};
 use crate::diagnostic::Diagnostic;
+use crate::plan::effect::Effect;
 use crate::plan::facts::{Facts, HostKey};
 use crate::plan::graph::index;
 use crate::plan::inventory::Inventory;
@@ -114,6 +115,8 @@ pub(super) struct Recorder {
     pub(super) selections: BTreeMap<String, Json>,
     /// Machines that the script has laid hands on.
     pub(super) selected: BTreeSet<u32>,
+    /// Machines of which a step recorded so far starts or stops a side: where they run was observed before.
+    pub(super) switched: BTreeSet<u32>,
     pub(super) missing_hosts: BTreeSet<HostKey>,
     /// A fact was asked for that nobody has observed: what follows means nothing.
     pub(super) incomplete: bool,
@@ -186,6 +189,7 @@ impl Recorder {
             noted: BTreeSet::new(),
             selections: BTreeMap::new(),
             selected: BTreeSet::new(),
+            switched: BTreeSet::new(),
             missing_hosts: BTreeSet::new(),
             incomplete: false,
             asks: HashMap::default(),
@@ -342,6 +346,9 @@ impl Recorder {
         step.follows.retain(|ix| !step.needs.contains(ix) && !step.waits.contains(ix));
         step.scope = self.scope;
         self.ids.take(&step.id);
+        if matches!(step.effect, Effect::Start(_) | Effect::Stop(_)) {
+            self.switched.extend(asked.machine);
+        }
         self.steps.push(step);
         Ok(Handle(at))
     }
