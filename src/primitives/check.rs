@@ -57,7 +57,12 @@ static SPEC: Spec = Spec {
             "run this listed program and its arguments; status 0 is a good answer",
         ),
         opt("every", OptType::Duration, "1s", "the pause between two probes"),
-        opt("hold", OptType::Duration, "0s", "it must go on answering for this long"),
+        opt(
+            "hold",
+            OptType::Duration,
+            "0s",
+            "it must go on answering for this long; shorter than `every`: two answers, one `every` apart",
+        ),
         opt(
             "http",
             OptType::Text,

@@ -11,13 +11,12 @@ use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 
 use crate::base::{Json, MachineName};
 use crate::diagnostic::Diagnostic;
-use crate::plan::effect::Effect;
 use crate::plan::facts::{Facts, HostKey};
 use crate::plan::graph::index;
 use crate::plan::inventory::Inventory;
 use crate::plan::policy::Policy;
 use crate::plan::scope::{Acknowledgement, Scope, ScopeIx, ScopeKind};
-use crate::plan::step::{Origin, Step, StepIx};
+use crate::plan::step::{Kind, Origin, Reversibility, Step, StepIx};
 use crate::primitives::spec::{Spec, Yields};
 use crate::source::Span;
 use crate::trace::ParamDecl;
@@ -115,7 +114,8 @@ pub(super) struct Recorder {
     pub(super) selections: BTreeMap<String, Json>,
     /// Machines that the script has laid hands on.
     pub(super) selected: BTreeSet<u32>,
-    /// Machines of which a step recorded so far starts or stops a side: where they run was observed before.
+    /// Machines with a step that is not simply taken back: a start, a stop, a commit. What was observed of
+    /// their power says nothing of what they are behind it.
     pub(super) switched: BTreeSet<u32>,
     pub(super) missing_hosts: BTreeSet<HostKey>,
     /// A fact was asked for that nobody has observed: what follows means nothing.
@@ -346,7 +346,7 @@ impl Recorder {
         step.follows.retain(|ix| !step.needs.contains(ix) && !step.waits.contains(ix));
         step.scope = self.scope;
         self.ids.take(&step.id);
-        if matches!(step.effect, Effect::Start(_) | Effect::Stop(_)) {
+        if step.kind == Kind::Act && step.reversibility != Reversibility::Reversible {
             self.switched.extend(asked.machine);
         }
         self.steps.push(step);
