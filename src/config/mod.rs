@@ -5,10 +5,12 @@
 
 mod document;
 mod find;
+mod keys;
 mod machines;
 mod sections;
 
 pub use find::{FILE_NAME, find};
+pub use keys::KEYS;
 
 use std::sync::Arc;
 
