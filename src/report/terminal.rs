@@ -10,9 +10,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::base::units::show_seconds;
 use crate::base::{StepId, Timestamp};
-use crate::execute::window::waits_until;
 use crate::render::style::{Ink, Style};
-use crate::report::clock::{downtime, seconds_between};
+use crate::report::clock::{downtime, seconds_between, window};
 use crate::report::line::line;
 use crate::report::{Reporter, Seen};
 use crate::run::event::{Progress, Told};
@@ -127,11 +126,9 @@ fn clocks(now: Timestamp, seen: &Seen<'_>, style: Style) -> String {
     if open > 0 {
         text.push_str(&format!(", {open} waiting for a person"));
     }
-    // Asked only while nothing is at work: then it is what everything waits for.
-    let opens = (running == 0).then(|| waits_until(seen.plan, &seen.state, now)).flatten();
-    if let Some((at, _)) = opens {
-        let (time, from) = (at.strftime("%a %F %H:%M UTC"), show_seconds(seconds_between(now, at)));
-        text.push_str(&style.paint(Ink::Warn, &format!(", window opens at {time}, in {from}")));
+    if let Some((at, words)) = window(seen, now) {
+        let from = show_seconds(seconds_between(now, at));
+        text.push_str(&style.paint(Ink::Warn, &format!(", {words}, in {from}")));
     }
     let down: Vec<String> = seen
         .chains
