@@ -51,7 +51,7 @@ pub(super) fn section(seen: &Seen<'_>, style: Style) -> String {
 }
 
 /// The side that was left again, and the step that went back.
-fn way_back(seen: &Seen<'_>, machine: &MachineName) -> Option<(Side, StepIx)> {
+pub(super) fn way_back(seen: &Seen<'_>, machine: &MachineName) -> Option<(Side, StepIx)> {
     let mut newest = None;
     for ix in seen.chains.get(machine)? {
         let state = seen.state.step(*ix);

@@ -224,6 +224,9 @@ fn an_application_that_does_not_answer_at_home_goes_on_in_azure() {
     says_what_it_gave_up(said, "no user reaches the machine")
         .says(&["homing cancel", "homing plan 06-rollback.rhai"]);
     bad.back_in_azure(1);
+    let status = bad.homing(&["status", "--format", "json"]).exit(0).json();
+    let web = &status["machines"][0];
+    assert_eq!((&web["gave_up"], &web["data_safe"]), (&"onprem".into(), &false.into()), "{web}");
     let statuses = bad.statuses();
     for (step, status) in [
         ("web-01.application", "failed"),
