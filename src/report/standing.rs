@@ -117,6 +117,8 @@ fn standing(
     }
     let data = walk.data();
     let clock = downtime(seen, machine, now);
+    // A machine that came home in an earlier run has none of this run's behind it.
+    let commits = chain.iter().any(|ix| seen.plan.step(*ix).effect == Effect::Commit);
     let gave_up = way_back(seen, machine).map(|(side, _)| side);
     let failed = chain
         .iter()
@@ -131,7 +133,7 @@ fn standing(
         observed: facts.is_some(),
         data,
         data_safe: data != Data::Unknown && gave_up.is_none(),
-        point_of_no_return_passed: walk.commit != Commit::No,
+        point_of_no_return_passed: commits && walk.commit != Commit::No,
         downtime_s: clock.map(|Downtime { seconds, .. }| seconds),
         down: walk.cloud == Power::Off && walk.onprem != Power::On,
         failed: failed.map(|ix| seen.plan.step(*ix).id.clone()),
