@@ -356,7 +356,7 @@ pub enum LabCommand {
     /// Measure what a failback promises: acknowledged writes lost, downtime, never on both sides.
     #[command(after_help = "Example: homing lab verify --format json")]
     Verify(ListArgs),
-    /// Stop every lab machine and delete the lab.
+    /// Cancel the runs that are not over, stop every lab machine and delete the lab.
     #[command(after_help = "Example: homing lab reset --yes")]
     Reset {
         /// Do not ask.

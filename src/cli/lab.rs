@@ -1,9 +1,13 @@
 //! `lab`: the practice ground.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use crate::cli::args::{Format, Global, LabCommand, ListArgs};
+use crate::base::{MachineName, RunId};
+use crate::cli::answer::cancel;
+use crate::cli::args::{CancelArgs, Format, Global, LabCommand, ListArgs};
 use crate::cli::exit::Exit;
+use crate::cli::past;
 use crate::cli::place::Place;
 use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
@@ -12,6 +16,7 @@ use crate::plan::graph::Plan;
 use crate::render::table::Table;
 use crate::report::summary::{Measured, measured};
 use crate::run::failure::Failure;
+use crate::run::outcome::Outcome;
 use crate::sites::copies::CopyView;
 use crate::sites::practice::{LabMachine, LabReport, Practice};
 
@@ -29,6 +34,10 @@ pub fn lab(command: LabCommand, global: &Global, terminal: Terminal) -> Done {
         );
     };
     let practice = practice.as_ref();
+    if let LabCommand::Reset { yes } = command {
+        sure(yes || confirmed(terminal)?)?;
+        close_runs(&place, global, terminal)?;
+    }
     wait_for(async {
         match command {
             LabCommand::Init => init(practice).await,
@@ -44,9 +53,38 @@ pub fn lab(command: LabCommand, global: &Global, terminal: Terminal) -> Done {
                 show(&args, &report, terminal)?;
                 Ok(if report.is_good() { Exit::Success } else { Exit::Failed })
             }
-            LabCommand::Reset { yes } => reset(practice, yes || confirmed(terminal)?).await,
+            LabCommand::Reset { .. } => reset(practice).await,
         }
     })?
+}
+
+/// Ends the runs on a lab that is about to go: they would hold machines that are no more.
+///
+/// # Errors
+/// Exit 6 when a process works on one: nothing is taken away from under it. Else as `homing cancel`.
+fn close_runs(place: &Place, global: &Global, terminal: Terminal) -> Result<(), Stop> {
+    let Some(journal) = past::existing(place)? else { return Ok(()) };
+    let open = open_runs(place)?;
+    for run in &open {
+        if journal.is_owned(run).map_err(|error| past::stop(&error))? {
+            let message =
+                format!("a process works on run `{run}` in this lab: nothing was deleted");
+            let help = format!("end it first: homing cancel {run}");
+            return Err(Stop::new(Exit::Busy, message).code("H341").help(help));
+        }
+    }
+    for run in open {
+        let reason = Some("its lab is deleted".to_owned());
+        say(&format!("run `{run}` is not over and is cancelled: its lab goes\n"));
+        cancel(&CancelArgs { run, reason }, global, Terminal { quiet: true, ..terminal })?;
+    }
+    Ok(())
+}
+
+fn open_runs(place: &Place) -> Result<Vec<RunId>, Stop> {
+    let rows = past::rows(place)?.into_iter();
+    let open = rows.filter(|row| !row.outcome.is_some_and(Outcome::is_over));
+    Ok(open.map(|row| row.run).collect())
 }
 
 /// Creates the lab, if the inventory has one that is not there yet.
@@ -62,27 +100,34 @@ pub async fn prepare(place: &Place, terminal: Terminal) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Measures what a run promised for its machines, and says it.
+/// Measures what a run promised for its machines, and says it. `gave_up`: the machines of which its way
+/// back gave writes up.
 ///
 /// # Errors
 /// Exit 1 when the lab cannot be asked.
-pub async fn measure(place: &Place, plan: &Plan, terminal: Terminal) -> Result<(), Stop> {
+pub async fn measure(
+    place: &Place,
+    plan: &Plan,
+    gave_up: &BTreeSet<MachineName>,
+    terminal: Terminal,
+) -> Result<(), Stop> {
     let Some(practice) = place.practice()? else { return Ok(()) };
     let report = practice.verify().await.map_err(|failure| stop(&failure))?;
     let machines = plan.machines();
     let of_plan = report.machines.iter().filter(|row| machines.contains(&row.machine));
-    let rows: Vec<Measured> = of_plan.filter_map(row).collect();
+    let rows: Vec<Measured> = of_plan.filter_map(|one| row(one, gave_up)).collect();
     if !rows.is_empty() {
         say(&format!("\n{}", measured(&rows, terminal.talk())));
     }
     Ok(())
 }
 
-fn row(machine: &LabMachine) -> Option<Measured> {
+fn row(machine: &LabMachine, gave_up: &BTreeSet<MachineName>) -> Option<Measured> {
     Some(Measured {
         machine: machine.machine.clone(),
         acknowledged: machine.acknowledged,
         lost: machine.lost?,
+        gave_up: gave_up.contains(&machine.machine),
         downtime_s: machine.downtime_s,
     })
 }
@@ -101,10 +146,11 @@ async fn init(practice: &dyn Practice) -> Done {
     Ok(Exit::Success)
 }
 
-async fn reset(practice: &dyn Practice, sure: bool) -> Done {
-    if !sure {
-        return Err(Stop::new(Exit::Usage, "nothing was deleted"));
-    }
+fn sure(sure: bool) -> Result<(), Stop> {
+    if sure { Ok(()) } else { Err(Stop::new(Exit::Usage, "nothing was deleted")) }
+}
+
+async fn reset(practice: &dyn Practice) -> Done {
     practice.reset().await.map_err(|failure| stop(&failure))?;
     say("the lab is gone\n");
     Ok(Exit::Success)

@@ -34,8 +34,8 @@ use crate::plan::estimate::History;
 use crate::plan::facts::Facts;
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
-use crate::report::Seen;
 use crate::report::summary::summary;
+use crate::report::{Seen, given_up};
 use crate::run::outcome::Outcome;
 use crate::verify::VerifiedPlan;
 
@@ -331,7 +331,8 @@ async fn finish(
             say(&format!("  {danger}\n"));
         }
         // How the run ended stands, also where nothing can be measured any more.
-        if let Err(unmeasured) = lab::measure(place, plan.plan(), terminal).await {
+        let gave_up = given_up::machines(&seen);
+        if let Err(unmeasured) = lab::measure(place, plan.plan(), &gave_up, terminal).await {
             say(&unmeasured.show(&terminal));
         }
     }

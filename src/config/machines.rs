@@ -27,10 +27,13 @@ pub(super) fn machines(root: &Section<'_>, inventory: &Inventory) -> Machines {
     }
     for (pattern, section) in root.sections("machines") {
         match expand(pattern) {
-            Ok(names) => add(&section, &names, inventory, &mut machines, &mut needs),
-            Err(message) => section.note(section.at(), Diagnostic::error("H207", message)),
+            Ok(names) => {
+                add(&section, &names, inventory, &mut machines, &mut needs);
+                finish(section, inventory);
+            }
+            // Nothing of it was read: that its keys are unknown is not said as well.
+            Err(mistake) => section.note(section.at(), mistake),
         }
-        finish(section, inventory);
     }
     if machines.len() > inventory.limits.machines_max as usize {
         let message = format!(
@@ -166,8 +169,14 @@ fn disks(section: &Section<'_>) -> Vec<u64> {
 }
 
 /// `web-{08..11}` is `web-08`, `web-09`, `web-10`, `web-11`; the zeroes of the first number are kept.
-fn expand(pattern: &str) -> Result<Vec<String>, String> {
-    let wrong = || format!("`{pattern}` is no range: write it like \"web-{{01..40}}\"");
+fn expand(pattern: &str) -> Result<Vec<String>, Diagnostic> {
+    let wrong = || {
+        let mistake = Diagnostic::error("H207", format!("`{pattern}` is no range of machines"));
+        match MachineName::new(pattern) {
+            Ok(name) => mistake.help(format!("one machine is `[machine.{name}]`")),
+            Err(_) => mistake.help("write it like `[machines.\"web-{01..40}\"]`"),
+        }
+    };
     let (before, rest) = pattern.split_once('{').ok_or_else(wrong)?;
     let (range, after) = rest.split_once('}').ok_or_else(wrong)?;
     let (first, last) = range.split_once("..").ok_or_else(wrong)?;

@@ -5,10 +5,12 @@
 
 mod document;
 mod find;
+mod keys;
 mod machines;
 mod sections;
 
 pub use find::{FILE_NAME, find};
+pub use keys::KEYS;
 
 use std::sync::Arc;
 
@@ -171,6 +173,13 @@ needs = ["tier=db"]
             assert!(found.iter().any(|f| f.contains(expected)), "{edit}: {found:#?}");
             assert!(found.iter().all(|f| !f.starts_with("0 ")), "no place: {found:#?}");
         }
+    }
+
+    #[test]
+    fn one_machine_where_a_range_stands_is_one_mistake() {
+        let found = codes(&GOOD.replace("web-{08..11}", "web-01"));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].ends_with("one machine is `[machine.web-01]`"), "{found:#?}");
     }
 
     #[test]

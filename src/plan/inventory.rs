@@ -141,6 +141,26 @@ impl Default for Limits {
     }
 }
 
+/// A key that an inventory file may have: for the reference, which a test holds against what is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InventoryKey {
+    /// The table it stands in, as the file writes it: `[site.NAME]`.
+    pub table: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What it takes, with its unit.
+    pub takes: &'static str,
+    /// What holds without it; `required` where it must be there.
+    pub default: &'static str,
+    /// What it says.
+    pub doc: &'static str,
+}
+
+/// The table of a site in an inventory file.
+pub const SITE_TABLE: &str = "[site.NAME]";
+/// The table of a machine in an inventory file.
+pub const MACHINE_TABLE: &str = "[machine.NAME] or [machines.\"NAME-{01..40}\"]";
+
 impl Inventory {
     /// Machines that have every one of these tags (`!=` terms: lack that value), sorted by name.
     pub fn select<'a>(&'a self, terms: &'a [Term]) -> impl Iterator<Item = &'a MachineName> {

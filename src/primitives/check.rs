@@ -61,7 +61,7 @@ static SPEC: Spec = Spec {
             "hold",
             OptType::Duration,
             "0s",
-            "it must go on answering for this long, which is part of its `timeout`",
+            "it must go on answering for this long, a part of its `timeout`; shorter than `every`: two answers, one `every` apart",
         ),
         opt(
             "http",

@@ -1,9 +1,17 @@
 //! Times of a run: how long a step took, how long a machine has been down.
 
 use crate::base::{MachineName, Timestamp};
+use crate::execute::window::waits_until;
 use crate::plan::effect::Effect;
 use crate::report::Seen;
 use crate::run::state::{Status, StepState};
+
+/// When the window opens that everything waits for, in words too; nothing while anything is at work.
+pub fn window(seen: &Seen<'_>, now: Timestamp) -> Option<(Timestamp, String)> {
+    let works = seen.state.steps.iter().any(|step| step.status == Status::Running);
+    let (opens, _) = (!works).then(|| waits_until(seen.plan, &seen.state, now)).flatten()?;
+    Some((opens, format!("window opens at {}", opens.strftime("%a %F %H:%M UTC"))))
+}
 
 /// A machine's downtime: from the start of its shutdown until its other side was started.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,10 +3,11 @@
 use crate::base::units::{show_bytes, show_seconds};
 use crate::base::{Json, StepId, Timestamp};
 use crate::plan::effect::Effect;
-use crate::plan::step::{Kind, Reversibility};
+use crate::plan::step::{Kind, Reversibility, Step, StepIx};
 use crate::render::style::{Ink, Style};
 use crate::report::Seen;
 use crate::report::clock::{seconds_between, time_of_day, took_s};
+use crate::report::given_up;
 use crate::run::event::{Answer, Deletes, Event, EventBody};
 use crate::run::failure::{Class, Failure};
 use crate::run::outcome::Outcome;
@@ -170,7 +171,16 @@ fn step_failed(id: &StepId, failure: &Failure, seen: &Seen<'_>) -> Line {
         Some(help) => line.more(help.clone()),
         None => line,
     };
+    // Where a handler follows, the step is not tried again.
+    let place = seen.state.place(id);
+    if place.is_some_and(|ix| seen.plan.iter().any(|(_, step)| is_handler_of(seen, step, ix))) {
+        return line;
+    }
     line.more(retry_command(seen.run.as_str(), id))
+}
+
+fn is_handler_of(seen: &Seen<'_>, step: &Step, body: StepIx) -> bool {
+    seen.plan.is_in_handler(step) && seen.plan.handles(step, body)
 }
 
 fn gate_opened(
@@ -238,9 +248,22 @@ fn run_held(changed: &[String], seen: &Seen<'_>) -> Line {
 }
 
 fn run_ended(outcome: Outcome, at: Timestamp, seen: &Seen<'_>) -> Line {
-    let (ink, words) = outcome_words(outcome);
+    let (ink, words) = ended_words(outcome, seen);
     let took = seen.state.started_at.map_or(0.0, |from| seconds_between(from, at));
     Line::new(ink, "run", format!("run {}, after {}: {words}", seen.run, show_seconds(took)))
+}
+
+/// The same of a run: its data is only called safe where no way back gave any of it up.
+pub(super) fn ended_words(outcome: Outcome, seen: &Seen<'_>) -> (Ink, &'static str) {
+    match outcome {
+        Outcome::Failed if !given_up::machines(seen).is_empty() => {
+            (Ink::Danger, "failed; every machine is up, and a way back gave writes up")
+        }
+        Outcome::Rejected if !given_up::machines(seen).is_empty() => {
+            (Ink::Danger, "ended: a gate was rejected, and a way back gave writes up")
+        }
+        other => outcome_words(other),
+    }
 }
 
 /// An outcome in words, with its ink.

@@ -7,6 +7,7 @@
 //! `line.rs`, one small function each; how lines reach a reader is the reporters' own business.
 
 pub mod clock;
+pub mod given_up;
 pub mod jsonl;
 mod line;
 pub mod plain;

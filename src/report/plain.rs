@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use crate::base::units::show_bytes;
 use crate::base::{StepId, Timestamp};
 use crate::render::style::Style;
-use crate::report::clock::{seconds_between, time_of_day};
+use crate::report::clock::{seconds_between, time_of_day, window};
 use crate::report::line::line;
 use crate::report::{Reporter, Seen};
 use crate::run::event::{Progress, Told};
@@ -22,12 +22,14 @@ pub struct Plain<W> {
     /// The last that running steps said of themselves.
     progress: BTreeMap<StepId, Progress>,
     spoke_at: Option<Timestamp>,
+    /// The window that it said it waits for.
+    window: Option<Timestamp>,
 }
 
 impl<W: Write> Plain<W> {
     /// To a writer (stderr: stdout is for data).
     pub fn new(out: W, style: Style) -> Plain<W> {
-        Plain { out, style, progress: BTreeMap::new(), spoke_at: None }
+        Plain { out, style, progress: BTreeMap::new(), spoke_at: None, window: None }
     }
 }
 
@@ -49,7 +51,11 @@ impl<W: Write> Reporter for Plain<W> {
         Ok(())
     }
 
-    fn tick(&mut self, now: Timestamp, _seen: &Seen<'_>) -> io::Result<()> {
+    fn tick(&mut self, now: Timestamp, seen: &Seen<'_>) -> io::Result<()> {
+        if let Some((opens, words)) = window(seen, now).filter(|(at, _)| self.window != Some(*at)) {
+            self.window = Some(opens);
+            writeln!(self.out, "{} wait   {words}", time_of_day(now))?;
+        }
         let since = *self.spoke_at.get_or_insert(now);
         if seconds_between(since, now) < SILENCE_S {
             return Ok(());
@@ -88,7 +94,14 @@ mod tests {
     use crate::run::state::RunState;
 
     fn written(story: &Story, tick: Option<Timestamp>) -> String {
-        let sample = Sample::failback(&["web-01"]);
+        written_of(&Sample::failback(&["web-01"]), story, tick)
+    }
+
+    fn written_of(
+        sample: &Sample,
+        story: &Story,
+        tick: impl IntoIterator<Item = Timestamp>,
+    ) -> String {
         let (run, mut out) = (run_id(), Vec::new());
         let mut reporters = Reporters::new(&run, &sample.plan, RunState::new(&sample.plan))
             .and(Plain::new(&mut out, Style::PLAIN));
@@ -123,6 +136,18 @@ mod tests {
         story.gate("complete", "Complete failover").answer("complete", Answer::TimedOut);
         story.end(Outcome::Rejected);
         insta::assert_snapshot!(written(&story, None));
+    }
+
+    #[test]
+    fn a_window_that_is_waited_for_is_said_once() {
+        let mut sample = Sample::failback(&["web-01"]);
+        let opens = at(7200);
+        sample.plan.scopes[0].rules.not_before = Some(opens.to_string());
+        let mut story = Story::default();
+        story.begin();
+        let written = written_of(&sample, &story, [at(1), at(2), at(90)]);
+        let wait = format!("wait   window opens at {}", opens.strftime("%a %F %H:%M UTC"));
+        assert_eq!(written.matches(&wait).count(), 1, "{written}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::plan::facts::{CommitState, Facts, MachineFacts, Power, Protection, Re
 use crate::plan::step::StepIx;
 use crate::report::Seen;
 use crate::report::clock::{Downtime, downtime};
+use crate::report::given_up::way_back;
 use crate::run::state::{Status, StepState};
 
 /// One machine of a run, for people and machines (§ 14: `machines`).
@@ -25,7 +26,7 @@ pub struct Standing {
     pub observed: bool,
     /// Where its data is, and what it is worth.
     pub data: Data,
-    /// No acknowledged write can be lost by what homing did so far.
+    /// No acknowledged write can be lost, or was given up, by what homing did so far.
     pub data_safe: bool,
     /// Its cloud side is deleted, or partly: there is only forward.
     pub point_of_no_return_passed: bool,
@@ -38,6 +39,9 @@ pub struct Standing {
     /// A handler of it did its work: it is where it was before its attempt.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub rolled_back: bool,
+    /// The side whose writes a way back of this run gave up (H016).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gave_up: Option<Side>,
     /// It takes no further step in this run.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub excluded: bool,
@@ -113,6 +117,9 @@ fn standing(
     }
     let data = walk.data();
     let clock = downtime(seen, machine, now);
+    // A machine that came home in an earlier run has none of this run's behind it.
+    let commits = chain.iter().any(|ix| seen.plan.step(*ix).effect == Effect::Commit);
+    let gave_up = way_back(seen, machine).map(|(side, _)| side);
     let failed = chain
         .iter()
         .find(|ix| matches!(seen.state.step(**ix).status, Status::Failed | Status::Rejected));
@@ -125,12 +132,13 @@ fn standing(
         onprem: walk.onprem,
         observed: facts.is_some(),
         data,
-        data_safe: data != Data::Unknown,
-        point_of_no_return_passed: walk.commit != Commit::No,
+        data_safe: data != Data::Unknown && gave_up.is_none(),
+        point_of_no_return_passed: commits && walk.commit != Commit::No,
         downtime_s: clock.map(|Downtime { seconds, .. }| seconds),
         down: walk.cloud == Power::Off && walk.onprem != Power::On,
         failed: failed.map(|ix| seen.plan.step(*ix).id.clone()),
         rolled_back: is_rolled_back(seen, chain),
+        gave_up,
         excluded: seen.state.excluded.contains(machine),
         steps_done: done.count(),
         steps: chain.len(),

@@ -12,13 +12,13 @@ use crate::plan::step::{Step, StepIx};
 use crate::render::fold::count;
 use crate::render::style::{Ink, Style};
 use crate::render::table::Table;
-use crate::report::Seen;
 use crate::report::clock::seconds_between;
-use crate::report::line::{outcome_words, retry_command};
+use crate::report::line::{ended_words, retry_command};
 use crate::report::standing::{Standing, standings};
+use crate::report::{Seen, given_up};
 use crate::run::outcome::Outcome;
 use crate::run::settled::{Casualties, derive};
-use crate::run::state::Status;
+use crate::run::state::{NotAgain, Status};
 
 /// Most machines in the table: those that need a person come first, the others are counted.
 const MACHINES_MAX: usize = 20;
@@ -71,6 +71,7 @@ pub fn status(asked: &Asked<'_, '_>, style: Style) -> String {
     let all = standings(asked.seen, asked.observed, asked.now);
     let mut page = head(asked, style);
     page.push_str(&machines(&all, style));
+    page.push_str(&given_up::section(asked.seen, style));
     page.push_str(&failures(asked.seen, style));
     page.push_str(&next(asked, style));
     page
@@ -79,7 +80,7 @@ pub fn status(asked: &Asked<'_, '_>, style: Style) -> String {
 fn head(asked: &Asked<'_, '_>, style: Style) -> String {
     let seen = asked.seen;
     let (ink, words) = match (seen.state.outcome, asked.owned) {
-        (Some(outcome), _) => outcome_words(outcome),
+        (Some(outcome), _) => ended_words(outcome, seen),
         (None, true) => (Ink::Good, "is running"),
         (None, false) => (Ink::Danger, "lost its process and can be resumed"),
     };
@@ -225,13 +226,26 @@ pub fn commands(seen: &Seen<'_>, owned: bool) -> Vec<String> {
         commands.push(format!("homing reject {run} {gate}"));
     }
     let failed = seen.plan.iter().filter(|(ix, _)| seen.state.step(*ix).status == Status::Failed);
-    let again = failed.filter(|(ix, _)| seen.state.may_retry(seen.plan, *ix).is_ok());
+    let failed: Vec<(StepIx, &Step)> = failed.collect();
+    let again = failed.iter().filter(|(ix, _)| seen.state.may_retry(seen.plan, *ix).is_ok());
     commands.extend(again.map(|(_, step)| retry_command(run.as_str(), &step.id)));
     for machine in casualties(seen) {
         commands.push(format!("homing exclude {run} {machine} --reason \"..\""));
     }
-    if !owned {
+    if owned {
+        return commands;
+    }
+    // What was rolled back is not tried again in this run, and it holds its machines until it is over.
+    let is_left = derive(seen.plan, &seen.state, |_| false).settled.iter().any(Option::is_none);
+    let has_handled = |(ix, _): &(StepIx, &Step)| {
+        matches!(seen.state.may_retry(seen.plan, *ix), Err(NotAgain::Handled(_)))
+    };
+    if is_left || !commands.is_empty() || !failed.iter().any(has_handled) {
         commands.push(format!("homing resume {run}"));
+    }
+    if failed.iter().any(has_handled) {
+        commands.push(format!("homing cancel {run}"));
+        commands.push(format!("homing plan {}", seen.plan.script));
     }
     commands
 }

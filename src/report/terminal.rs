@@ -11,7 +11,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::base::units::show_seconds;
 use crate::base::{StepId, Timestamp};
 use crate::render::style::{Ink, Style};
-use crate::report::clock::{downtime, seconds_between};
+use crate::report::clock::{downtime, seconds_between, window};
 use crate::report::line::line;
 use crate::report::{Reporter, Seen};
 use crate::run::event::{Progress, Told};
@@ -126,6 +126,10 @@ fn clocks(now: Timestamp, seen: &Seen<'_>, style: Style) -> String {
     if open > 0 {
         text.push_str(&format!(", {open} waiting for a person"));
     }
+    if let Some((at, words)) = window(seen, now) {
+        let from = show_seconds(seconds_between(now, at));
+        text.push_str(&style.paint(Ink::Warn, &format!(", {words}, in {from}")));
+    }
     let down: Vec<String> = seen
         .chains
         .keys()
@@ -163,8 +167,11 @@ mod tests {
     use crate::run::state::RunState;
 
     fn screen(story: &Story, now: Timestamp) -> String {
+        screen_of(&Sample::failback(&["web-01"]), story, now)
+    }
+
+    fn screen_of(sample: &Sample, story: &Story, now: Timestamp) -> String {
         let term = InMemoryTerm::new(40, 120);
-        let sample = Sample::failback(&["web-01"]);
         let run = run_id();
         let target = ProgressDrawTarget::term_like(Box::new(term.clone()));
         let mut reporters = Reporters::new(&run, &sample.plan, RunState::new(&sample.plan))
@@ -189,6 +196,18 @@ mod tests {
         );
         assert!(screen.contains("48.00 MiB/64.00 MiB") && screen.contains("comparing"), "{screen}");
         assert!(screen.contains("1 running") && screen.contains("DOWN: web-01 20s"), "{screen}");
+    }
+
+    #[test]
+    fn a_window_that_is_not_open_yet_says_when_it_opens() {
+        let mut story = Story::default();
+        story.begin();
+        let mut sample = Sample::failback(&["web-01"]);
+        let opens = at(7200);
+        sample.plan.scopes[0].rules.not_before = Some(opens.to_string());
+        let screen = screen_of(&sample, &story, at(60));
+        let when = format!("window opens at {}, in", opens.strftime("%a %F %H:%M UTC"));
+        assert!(screen.contains(&when), "{screen}");
     }
 
     #[test]

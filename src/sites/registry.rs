@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::base::SiteName;
 use crate::diagnostic::{Diagnostic, did_you_mean};
-use crate::plan::inventory::Inventory;
+use crate::plan::inventory::{Inventory, InventoryKey};
 use crate::sites::Site;
 use crate::sites::lab;
 use crate::sites::practice::Practice;
@@ -37,6 +37,11 @@ impl Sites {
 
 /// The names of all providers: machines may have a table for each.
 pub const PROVIDERS: &[&str] = &[lab::NAME];
+
+/// The keys of an inventory file that providers read themselves, of all of them.
+pub fn keys() -> impl Iterator<Item = &'static InventoryKey> {
+    lab::KEYS.iter()
+}
 
 /// Opens every site of the inventory. Opening reads settings only: it touches nothing.
 ///

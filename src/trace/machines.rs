@@ -82,6 +82,9 @@ pub(super) fn bind(engine: &mut Engine) {
         .register_fn("without", without)
         .register_fn("needed_by", needed_by)
         .register_fn("levels", levels)
+        .register_fn("switched", |ctx: NativeCallContext<'_>, vm: Vm| {
+            Desk::of(&ctx).open().switched.contains(&vm.0)
+        })
         .register_fn("==", |a: Vm, b: Vm| a == b)
         .register_fn("!=", |a: Vm, b: Vm| a != b)
         .register_fn("to_string", |ctx: NativeCallContext<'_>, vm: Vm| name_of(&ctx, vm))

@@ -16,7 +16,7 @@ use crate::plan::graph::index;
 use crate::plan::inventory::Inventory;
 use crate::plan::policy::Policy;
 use crate::plan::scope::{Acknowledgement, Scope, ScopeIx, ScopeKind};
-use crate::plan::step::{Origin, Step, StepIx};
+use crate::plan::step::{Kind, Origin, Reversibility, Step, StepIx};
 use crate::primitives::spec::{Spec, Yields};
 use crate::source::Span;
 use crate::trace::ParamDecl;
@@ -114,6 +114,9 @@ pub(super) struct Recorder {
     pub(super) selections: BTreeMap<String, Json>,
     /// Machines that the script has laid hands on.
     pub(super) selected: BTreeSet<u32>,
+    /// Machines with a step that is not simply taken back: a start, a stop, a commit. What was observed of
+    /// their power says nothing of what they are behind it.
+    pub(super) switched: BTreeSet<u32>,
     pub(super) missing_hosts: BTreeSet<HostKey>,
     /// A fact was asked for that nobody has observed: what follows means nothing.
     pub(super) incomplete: bool,
@@ -186,6 +189,7 @@ impl Recorder {
             noted: BTreeSet::new(),
             selections: BTreeMap::new(),
             selected: BTreeSet::new(),
+            switched: BTreeSet::new(),
             missing_hosts: BTreeSet::new(),
             incomplete: false,
             asks: HashMap::default(),
@@ -342,6 +346,9 @@ impl Recorder {
         step.follows.retain(|ix| !step.needs.contains(ix) && !step.waits.contains(ix));
         step.scope = self.scope;
         self.ids.take(&step.id);
+        if step.kind == Kind::Act && step.reversibility != Reversibility::Reversible {
+            self.switched.extend(asked.machine);
+        }
         self.steps.push(step);
         Ok(Handle(at))
     }

@@ -106,6 +106,7 @@ pub(super) fn reserved(table: Table) -> Vec<&'static str> {
         "options",
         "pick",
         "size",
+        "switched",
         "without",
     ];
     let primitives = table.iter().map(|known| known.spec().name);

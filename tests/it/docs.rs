@@ -6,8 +6,10 @@ use std::path::Path;
 use clap::CommandFactory;
 use homing::cli::args::Cli;
 use homing::cli::exit::Exit;
+use homing::config::KEYS;
 use homing::primitives::ALL;
 use homing::primitives::spec::COMMON_OPTIONS;
+use homing::sites::registry;
 use homing::trace::{PROPERTIES, WORDS, stdlib_docs};
 
 use crate::support::Ground;
@@ -75,6 +77,49 @@ fn commands_exist(page: &str) -> usize {
         }
     }
     commands.len()
+}
+
+/// The pieces of a page in that language.
+fn fenced(page: &str, language: &str) -> Vec<String> {
+    let opening = format!("```{language}\n");
+    let pieces = page.split(&opening).skip(1);
+    pieces.map(|piece| piece.split("```").next().unwrap().to_owned()).collect()
+}
+
+/// What stands before the page of the first primitive: written by hand.
+fn manual(reference: &str) -> &str {
+    reference.split("\n# Primitives\n").next().unwrap()
+}
+
+#[test]
+fn every_script_of_the_readme_and_the_manual_is_a_plan() {
+    let reference = reference();
+    let (mut scripts, readme) = (fenced(manual(&reference), "rhai"), fenced(&readme(), "rhai"));
+    assert!(scripts.len() >= 3 && !readme.is_empty(), "{scripts:#?}");
+    scripts.extend(readme);
+    let ground = Ground::new();
+    for script in scripts {
+        ground.write("page.rhai", &script);
+        let said = ground.homing(&["plan", "page.rhai", "--format", "json"]).exit(0);
+        assert!(!said.json()["steps"].as_array().unwrap().is_empty(), "{script}");
+    }
+}
+
+#[test]
+fn the_inventory_of_the_reference_is_good_and_has_every_key() {
+    let reference = reference();
+    let pages = fenced(manual(&reference), "toml");
+    let [inventory] = &pages[..] else { panic!("one inventory: {pages:#?}") };
+    let ground = Ground::new();
+    ground.write("homing.toml", inventory);
+    ground.write("tier1.key", "correct horse battery staple");
+    ground.homing(&["check", "std/failback", "-p", "machine=db-01"]).exit(0);
+    ground.homing(&["check", "std/failback", "-p", "machine=web-03"]).exit(0);
+    for key in KEYS.iter().chain(registry::keys()) {
+        let set = [format!("{} =", key.name), format!(".{}]", key.name)];
+        assert!(set.iter().any(|text| inventory.contains(text)), "it lacks `{}`", key.name);
+        assert!(reference.contains(&format!("| {} ", key.name)), "no row of `{}`", key.name);
+    }
 }
 
 #[test]
@@ -156,7 +201,7 @@ fn the_reference_has_all_that_a_script_can_call() {
 #[test]
 fn each_thing_is_told_by_its_name() {
     let ground = Ground::new();
-    for name in ["snapshot", "vms", "planned", "order", "failure", "policy"] {
+    for name in ["snapshot", "vms", "planned", "order", "failure", "policy", "lab", "inventory"] {
         let said = ground.homing(&["primitives", name]).exit(0);
         assert!(said.out.lines().count() > 1, "{name}: {}", said.out);
     }

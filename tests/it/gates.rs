@@ -56,6 +56,17 @@ fn a_second_run_on_the_same_machines_is_busy() {
 }
 
 #[test]
+fn a_lab_that_is_thrown_away_leaves_no_open_run() {
+    let ground = Ground::new();
+    ground.homing(&["run", "failback.rhai"]).exit(4);
+    let run = ground.newest_run();
+    ground.homing(&["lab", "reset", "--yes"]).exit(0).says(&[&run, "is cancelled"]);
+    assert_eq!(ground.runs()[0]["outcome"], "cancelled");
+    // The next one finds its machines free.
+    ground.homing(&["run", "failback.rhai"]).exit(4);
+}
+
+#[test]
 fn a_gate_is_opened_while_the_process_waits() {
     let ground = Ground::new();
     let mut running =
@@ -63,6 +74,8 @@ fn a_gate_is_opened_while_the_process_waits() {
     for gate in ["complete", "commit"] {
         let opened = running.until_event("gate_opened", gate);
         let run = opened["run"].as_str().unwrap();
+        // Nothing is taken away from under a process at work.
+        ground.homing(&["lab", "reset", "--yes"]).exit(6).says(&["H341", "homing cancel", run]);
         ground.homing(&["approve", run, gate]).exit(0);
     }
     assert_eq!(running.end(), 0);

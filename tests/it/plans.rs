@@ -10,6 +10,7 @@ use camino::Utf8PathBuf;
 use homing::base::{HostName, MachineName, SiteName};
 use homing::compile::{Compiled, compile};
 use homing::diagnostic::{Diagnostic, Severity, codes};
+use homing::plan::effect::Effect;
 use homing::plan::expr::{deferred, steps_read};
 use homing::plan::facts::{FactLog, Facts};
 use homing::plan::graph::Plan;
@@ -209,6 +210,24 @@ fn a_step_of_the_library_is_placed_at_the_user_s_call() {
     }
     let via: Vec<usize> = plan.steps.iter().map(|step| step.origin.via.len()).collect();
     assert_eq!(via, [2, 2, 3, 3, 3, 2, 0, 1, 1], "{:#?}", plan.steps[0].origin);
+}
+
+#[test]
+fn what_the_plan_itself_switches_over_is_not_judged_by_what_was_observed_before() {
+    let home =
+        "// facts: web-01 where=home cloud.power=off onprem.power=on protection=onprem_to_cloud\n";
+    let there = "failover::planned(m, #{ gates: false, synchronize: false });\n";
+    let snapshots = |head: &str, before: &str| {
+        let script = format!(
+            "{head}import \"std/failback\" as failback;\nimport \"std/failover\" as failover;\n\
+             let m = vm(\"web-01\");\n{before}failback::planned(m, #{{ gates: false }});\n"
+        );
+        let plan = planned(&script);
+        plan.steps.iter().filter(|step| step.effect == Effect::Snapshot).count()
+    };
+    assert_eq!(snapshots("// facts: web-01 cloud.power=off\n", ""), 0, "it is down already");
+    assert_eq!(snapshots("", ""), 1);
+    assert_eq!(snapshots(home, there), 1, "it runs in the cloud by then");
 }
 
 /// Every place that a diagnostic names, in order: file, line, and what is said there.

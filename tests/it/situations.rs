@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::support::Said;
 use crate::support::situation::{ALIKE, Machines, Situation, inventory, steps_of};
 
 /// The steps of the plan with that primitive, each with its machine.
@@ -71,7 +72,7 @@ const SHORT: [&str; 5] =
 #[test]
 fn a_shop_of_three_tiers_comes_home_tier_by_tier() {
     let plan = Situation::full("03-three-tiers", &shop()).proved(&[]);
-    assert_eq!(plan["gates"], serde_json::json!(["close", "tier-2", "tier-3", "commit"]));
+    assert_eq!(plan["gates"], serde_json::json!(["close", "tier-2", "tier-3", "open", "commit"]));
     assert_eq!(plan["machines"].as_object().unwrap().len(), 12);
     assert_eq!(arg(&plan, "db-01.check.1", "hold"), "10m");
     assert_eq!(arg(&plan, "web-06.check.1", "hold"), "2m");
@@ -96,12 +97,29 @@ fn a_shop_of_three_tiers_comes_home_tier_by_tier() {
 #[test]
 fn one_web_server_that_does_not_warm_up_takes_the_whole_shop_back() {
     let shop = Situation::small("03-three-tiers", &shop());
-    shop.run(&SHORT, &["--inject", "web-04.check.1=permanent"]).exit(1);
+    let said = shop.run(&SHORT, &["--inject", "web-04.check.1=permanent"]).exit(1);
+    says_what_it_gave_up(said, "the shop is closed until the gate");
     shop.back_in_azure(12);
     let statuses = shop.statuses();
     assert!(!statuses.iter().any(|(id, status)| id.contains("commit") && status == "succeeded"));
     let back = statuses.iter().filter(|(id, _)| id.contains("start_azure_vm"));
     assert!(back.clone().count() == 12 && back.clone().all(|(_, s)| s == "succeeded"));
+}
+
+/// A run that went back does not call everything safe: it says what it gave up, and by which answer.
+#[track_caller]
+fn says_what_it_gave_up(said: Said, answer: &str) -> Said {
+    let said = said.says(&[
+        "a way back gave writes up",
+        "Given up",
+        "H016",
+        "given up on a way back",
+        answer,
+    ]);
+    for word in ["LOST", "its data safe"] {
+        assert!(!said.err.contains(word), "{}", said.err);
+    }
+    said
 }
 
 #[test]
@@ -140,11 +158,11 @@ fn web(names: &'static str) -> [Machines<'static>; 1] {
 
 #[test]
 fn a_canary_holds_out_and_the_others_follow_in_waves() {
-    let plan = Situation::full("05-canary", &web("web-{01..40}")).proved(&[]);
+    let plan = Situation::full("05-canary", &web("web-{001..201}")).proved(&[]);
     assert_eq!(plan["point_of_no_return"], Value::Null);
-    assert_eq!(arg(&plan, "web-01.check.2", "hold"), "30m");
+    assert_eq!(arg(&plan, "web-001.check.2", "hold"), "30m");
     let groups = plan["groups"].as_array().unwrap();
-    // The canary, and 39 machines four by four.
+    // The canary, and 200 machines twenty by twenty.
     assert_eq!(groups.len(), 11, "{groups:#?}");
 
     let small = Situation::small("05-canary", &web("web-{01..11}"));
@@ -197,13 +215,18 @@ argv = ["PAGE"]
 #[test]
 fn an_application_that_does_not_answer_at_home_goes_on_in_azure() {
     let plan = with_shop("1GiB", "/usr/local/bin/shop-answers").proved(&[]);
-    assert_eq!(plan["gates"], serde_json::json!(["switch", "commit"]));
+    assert_eq!(plan["gates"], serde_json::json!(["switch", "open", "commit"]));
     assert_eq!(machines_of(&plan, "start_azure_vm"), ["web-01"]);
     assert_eq!(plan["point_of_no_return"], "web-01.commit.1");
 
     let bad = with_shop("2MiB", "/bin/false");
-    bad.run(&["answers=/bin/false", "page=/bin/true", "patience=300ms"], &[]).exit(1);
+    let said = bad.run(&["answers=/bin/false", "page=/bin/true", "patience=300ms"], &[]).exit(1);
+    says_what_it_gave_up(said, "no user reaches the machine")
+        .says(&["homing cancel", "homing plan 06-rollback.rhai"]);
     bad.back_in_azure(1);
+    let status = bad.homing(&["status", "--format", "json"]).exit(0).json();
+    let web = &status["machines"][0];
+    assert_eq!((&web["gave_up"], &web["data_safe"]), (&"onprem".into(), &false.into()), "{web}");
     let statuses = bad.statuses();
     for (step, status) in [
         ("web-01.application", "failed"),

@@ -5,6 +5,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use homing::plan::effect::Effect;
+use homing::plan::graph::Plan;
+use homing::plan::step::Kind;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -18,8 +21,8 @@ const SHOP: [Machines<'static>; 2] = [
 
 /// The same with more of everything.
 const LARGE_SHOP: [Machines<'static>; 2] = [
-    Machines { names: "db-{01..10}", tier: "db", ..ALIKE },
-    Machines { names: "web-{01..30}", tier: "web", needs: &["tier=db"], host: "hv-02", ..ALIKE },
+    Machines { names: "db-{01..20}", tier: "db", ..ALIKE },
+    Machines { names: "web-{01..80}", tier: "web", needs: &["tier=db"], host: "hv-02", ..ALIKE },
 ];
 
 /// Another script of the situations beside the one of this ground.
@@ -58,7 +61,7 @@ fn from_now(seconds: i64) -> String {
 fn s07_a_night_turns_nothing_off_and_a_failure_is_its_machines_alone() {
     let full = Situation::full("07-nightly", &LARGE_SHOP);
     let plan = full.proved(&[]);
-    assert_eq!(steps_of(&plan, "transfer_delta").len(), 80);
+    assert_eq!(steps_of(&plan, "transfer_delta").len(), 200);
     assert_eq!(
         (&plan["gates"], &plan["point_of_no_return"]),
         (&Value::Array(vec![]), &Value::Null)
@@ -72,6 +75,20 @@ fn s07_a_night_turns_nothing_off_and_a_failure_is_its_machines_alone() {
     assert_eq!(stood["web-03.snapshot.1"], "failed");
     assert_eq!(stood["web-02.transfer_delta.1"], "succeeded");
     night.all_at("azure", "");
+}
+
+#[test]
+fn s07_a_weekend_is_proved_for_all_machines() {
+    let full = Situation::full("07-weekend", &LARGE_SHOP);
+    let plan = full.proved_from("* synced_at=2026-11-21T23:00:00Z");
+    assert_eq!(plan.machines().len(), 100);
+    assert_eq!(count(&plan, Effect::Commit), 100);
+    assert_eq!(plan.steps.iter().filter(|step| step.kind == Kind::Gate).count(), 1);
+}
+
+/// The steps of a plan with that effect.
+fn count(plan: &Plan, effect: Effect) -> usize {
+    plan.steps.iter().filter(|step| step.effect == effect).count()
 }
 
 #[test]
@@ -110,17 +127,6 @@ fn s07_a_weekend_builds_on_its_night_and_stays_in_its_window() {
     assert!(stops("web")[0] < stops("db")[0]);
 }
 
-/// Everything runs in the cloud and never ran on both sides. What home wrote before it went back is lost,
-/// as the script's answer to H016 says: `lab verify` counts it.
-#[track_caller]
-fn went_back(ground: &Situation) {
-    let said = ground.homing(&["lab", "verify", "--format", "json"]).json();
-    for machine in said["machines"].as_array().unwrap() {
-        assert_eq!((&machine["running_on"], &machine["overlap"]), (&"azure".into(), &false.into()));
-        assert_eq!(machine["onprem"], "off", "{machine}");
-    }
-}
-
 /// The shop, and a name service that writes down what it is told.
 fn named_shop(disk: &str, machines: &[Machines<'_>]) -> (Situation, String) {
     let more = "\n[commands.dns]\nargv = [\"/SWITCH\", \"*\", \"*\"]\n";
@@ -154,9 +160,13 @@ fn s08_a_name_moves_between_the_tiers() {
 #[test]
 fn s08_a_failure_behind_the_name_takes_it_back_with_the_machines() {
     let (shop, dns) = named_shop("2MiB", &SHOP);
-    shop.run(&[&dns, "ttl=100ms"], &["--inject", "web-02.check.1=permanent"]).exit(1);
+    let fault = ["--inject", "web-02.transfer_delta.2=permanent"];
+    let said = shop.run(&[&dns, "ttl=100ms"], &fault).exit(1);
+    let said =
+        said.says(&["Given up", "db-01, db-02: what was written on-prem", "no web server runs"]);
+    assert!(!said.err.contains("LOST"), "{}", said.err);
     assert_eq!(shop.read("names.txt"), "db.shop onprem\ndb.shop cloud\n");
-    went_back(&shop);
+    shop.back_in_azure(5);
     let stood = shop.statuses();
     assert_eq!(stood["dns.undo"], "succeeded");
     assert!(!stood["db-01.commit.1"].contains("succeeded"), "{stood:?}");
@@ -167,7 +177,18 @@ fn s08_a_failure_before_the_name_leaves_it_alone() {
     let (shop, dns) = named_shop("2MiB", &SHOP);
     shop.run(&[&dns, "ttl=100ms"], &["--inject", "db-02.check.1=permanent"]).exit(1);
     assert!(!shop.path().join("names.txt").exists());
-    went_back(&shop);
+    shop.back_in_azure(5);
+}
+
+#[test]
+fn s08_once_orders_are_taken_at_home_nothing_goes_back() {
+    let (shop, dns) = named_shop("2MiB", &SHOP);
+    let said = shop.run(&[&dns, "ttl=100ms"], &["--inject", "web-02.check.2=permanent"]).exit(1);
+    assert!(!said.err.contains("Given up"), "{}", said.err);
+    assert_eq!(shop.read("names.txt"), "db.shop onprem\n");
+    // Nothing is lost: every machine works at home, and the gate was not passed without that one.
+    shop.all_at("dc1", "");
+    assert_ne!(shop.statuses()["web-01.commit.1"], "succeeded");
 }
 
 const RIGHT: &str = "and another one for the web";
@@ -241,7 +262,7 @@ fn nothing_is_left(ground: &Situation) {
 #[test]
 fn s10_a_drill_leaves_nothing_whether_it_succeeds_or_fails() {
     let plan = Situation::full("10-drill", &LARGE_SHOP).proved(&[]);
-    assert_eq!(steps_of(&plan, "delete_copy").len(), 40);
+    assert_eq!(steps_of(&plan, "delete_copy").len(), 100);
     assert_eq!(
         (&plan["gates"], &plan["point_of_no_return"]),
         (&Value::Array(vec![]), &Value::Null)
@@ -322,11 +343,16 @@ fn s11_forty_machines_come_home_under_limits_and_those_at_home_are_skipped() {
 
 #[test]
 fn s12_there_and_back() {
+    let home = "* where=home cloud.power=off onprem.power=on protection=onprem_to_cloud";
+    let plan = Situation::full("12-there-and-back", &LARGE_SHOP).proved_from(home);
+    assert_eq!((plan.machines().len(), count(&plan, Effect::CommitFailover)), (100, 100));
+    assert_eq!(count(&plan, Effect::Commit), 100);
+
     let ground = Situation::small("12-there-and-back", &SHOP);
-    for machines in ["db-01", "db-02", "web-01", "web-02", "web-03"] {
-        let machine = format!("machine={machines}");
-        ground.homing(&["run", "std/failback", "-p", &machine, "-p", "gates=false"]).exit(0);
-    }
+    let homewards = "import \"std/waves\" as waves;\nlet all = vms();\nwaves::tiers(all);\n\
+        for m in all { commit(m); reverse_replicate(m); }\n";
+    ground.write("home.rhai", homewards);
+    ground.homing(&["run", "home.rhai"]).exit(0);
     ground.all_at("dc1", "");
     let plan = ground.proved(&[]);
     assert_eq!(plan["gates"], serde_json::json!(["home"]));

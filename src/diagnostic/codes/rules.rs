@@ -105,7 +105,7 @@ commit(web);
     },
     CodeText {
         code: "H005",
-        title: "a commit that nobody has looked before",
+        title: "a commit before which nobody has looked",
         text: "A commit deletes the cloud machine: after it there is no way back. Between the start \
                on-prem and the commit somebody should have looked: a `check` that must succeed, or a \
                person's `approve`.\n\n\

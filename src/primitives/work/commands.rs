@@ -13,6 +13,8 @@ use crate::run::failure::Failure;
 use crate::sites::commands::{Command, Ran};
 use crate::sites::process::{self, NoEnd};
 
+/// Most commands that a help names.
+const LISTED_MAX: usize = 8;
 /// The code of everything that is not on the list.
 const CODE: &str = "H323";
 
@@ -43,11 +45,21 @@ fn is_listed(inventory: &Inventory, argv: &[String]) -> bool {
     !argv.is_empty() && inventory.commands.values().any(|entry| fits(&entry.argv))
 }
 
+/// What may be written: the words of the list, not the names that they stand under.
 fn way_out(inventory: &Inventory) -> String {
-    let listed: Vec<&str> = inventory.commands.keys().map(String::as_str).collect();
-    let listed = if listed.is_empty() { "none".to_owned() } else { listed.join(", ") };
+    let shown = |argv: &[String]| format!("{argv:?}");
+    let listed: Vec<String> =
+        inventory.commands.values().take(LISTED_MAX).map(|entry| shown(&entry.argv)).collect();
+    let hidden = inventory.commands.len() - listed.len();
+    let rest = if hidden > 0 { format!(" and {hidden} more") } else { String::new() };
+    let add = "add it to the inventory: `[commands.NAME]` and `argv = [..]` below";
+    if listed.is_empty() {
+        return format!("{add}; it lists none yet");
+    }
+    let listed = listed.join(", ");
     format!(
-        "add it as [commands.NAME] argv = [..] (`*` stands for any one argument); listed are: {listed}"
+        "write one of those that are listed, word by word, with any one word for a `\"*\"`: {listed}{rest}; \
+         or {add}"
     )
 }
 

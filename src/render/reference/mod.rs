@@ -2,9 +2,12 @@
 //!
 //! One page, two ways to draw it: for a terminal, and as Markdown.
 
+mod inventory;
+
 use crate::base::units::show_seconds;
 use crate::diagnostic::codes::{self, CodeText};
 use crate::plan::facts::{FACTS, FactType};
+use crate::plan::inventory::InventoryKey;
 use crate::plan::policy::Policy;
 use crate::plan::step::Reversibility;
 use crate::primitives::spec::{COMMON_OPTIONS, Opt, OptType, Spec, Takes};
@@ -53,13 +56,18 @@ pub fn primitive(spec: &Spec, style: Style) -> String {
 }
 
 /// `homing primitives --markdown`: all there is to know to write plans and to run them; `exits` are the
-/// exit codes with their meanings. Ends with a line break.
+/// exit codes with their meanings, `keys` those of the inventory file. Ends with a line break.
 pub fn markdown<'a>(
     specs: impl IntoIterator<Item = &'a Spec> + Clone,
     exits: &[(u8, &str)],
     library: &[FunctionDoc],
+    keys: &[InventoryKey],
 ) -> String {
     let part = |title: &str| format!("# {title}\n");
+    let keys = inventory::sections(keys).into_iter().filter_map(|section| match section.body {
+        Body::Table(table) => Some(format!("### `{}`\n\n{}", section.heading, table.markdown())),
+        Body::Text(_) | Body::Script(_) => None,
+    });
     let tables = overview(specs.clone(), library).sections.into_iter().skip(1);
     let tables = tables.filter_map(|section| match section.body {
         Body::Table(table) => Some(format!("## {}\n\n{}", section.heading, table.markdown())),
@@ -67,6 +75,7 @@ pub fn markdown<'a>(
     });
     let all: Vec<String> = [part("Writing and running plans"), MANUAL.to_owned()]
         .into_iter()
+        .chain(keys)
         .chain([format!("## Exit codes\n\n{}", exit_codes(exits).markdown())])
         .chain(tables)
         .chain([part("Primitives"), primitives_table(specs.clone()).markdown()])
@@ -86,11 +95,20 @@ pub fn topics() -> impl Iterator<Item = String> {
     sections().map(|(heading, _)| heading.to_ascii_lowercase())
 }
 
-/// `homing primitives order`: one topic of the manual. Ends with a line break.
-pub fn topic(name: &str) -> Option<String> {
+/// `homing primitives order`: one topic of the manual; the inventory's ends with its `keys`. Ends with a
+/// line break.
+pub fn topic(name: &str, keys: &[InventoryKey], style: Style) -> Option<String> {
     let (heading, text) = sections().find(|(heading, _)| heading.eq_ignore_ascii_case(name))?;
-    Some(format!("{heading}\n\n{}\n", text.trim()))
+    let page = format!("{heading}\n\n{}\n", text.trim());
+    if heading != INVENTORY {
+        return Some(page);
+    }
+    let sections = inventory::sections(keys);
+    Some(format!("{page}{}", Page { title: String::new(), sections }.text(style)))
 }
+
+/// The manual's last topic, behind which the keys stand.
+const INVENTORY: &str = "Inventory";
 
 fn sections() -> impl Iterator<Item = (&'static str, &'static str)> {
     MANUAL.split("## ").skip(1).filter_map(|section| section.split_once('\n'))
@@ -427,12 +445,23 @@ mod tests {
         }
     }
 
+    const KEY: InventoryKey = InventoryKey {
+        table: "[site.NAME]",
+        name: "bandwidth",
+        takes: "rate",
+        default: "none",
+        doc: "how fast",
+    };
+
     #[test]
     fn topics_are_sections_of_the_manual() {
         let topics: Vec<String> = topics().collect();
         assert_eq!(topics[..3], ["script", "machines", "order"]);
+        let topic = |name| topic(name, &[KEY], Style::PLAIN);
         assert!(topic("Order").unwrap().starts_with("Order\n\nSteps on the same machine"));
         assert!(topic("chaos").is_none());
+        assert!(topic("inventory").unwrap().contains(" bandwidth  rate"));
+        assert_eq!(topics.last().unwrap(), "inventory", "its keys stand behind the manual");
         assert!(word("vms", Style::PLAIN).unwrap().contains("sorted by name"));
     }
 
@@ -452,10 +481,12 @@ mod tests {
 
     #[test]
     fn markdown_holds_the_same() {
-        let shown = markdown([&SPEC], &[(0, "succeeded")], &[shine()]);
+        let shown = markdown([&SPEC], &[(0, "succeeded")], &[shine()], &[KEY]);
         for part in [
             "## Order\n",
             "| 0    | succeeded |",
+            "### `[site.NAME]`\n",
+            "| bandwidth | rate",
             "## Properties of a machine\n",
             "## `polish(m, #{..})`\n",
             "| rounds | int, 1 to 9",

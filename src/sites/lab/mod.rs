@@ -61,7 +61,7 @@ use crate::sites::practice::Practice;
 use crate::sites::registry::Tools;
 
 pub(in crate::sites) use launch::GUEST;
-pub(in crate::sites) use settings::NAME;
+pub(in crate::sites) use settings::{KEYS, NAME};
 
 /// Opens one site.
 pub(in crate::sites) fn open(

@@ -9,10 +9,53 @@ use serde::Deserialize;
 use crate::base::units::{parse_duration, parse_size};
 use crate::base::{HostName, Json, SiteName, Timestamp};
 use crate::diagnostic::{Diagnostic, did_you_mean};
-use crate::plan::inventory::{Inventory, MachineEntry, SiteEntry};
+use crate::plan::inventory::{
+    Inventory, InventoryKey, MACHINE_TABLE, MachineEntry, SITE_TABLE, SiteEntry,
+};
 
 /// The provider's name in an inventory, and of its table of a machine.
 pub(in crate::sites) const NAME: &str = "lab";
+
+const fn key(
+    table: &'static str,
+    name: &'static str,
+    takes: &'static str,
+    default: &'static str,
+    doc: &'static str,
+) -> InventoryKey {
+    InventoryKey { table, name, takes, default, doc }
+}
+
+const HOST: &str = "hosts = { HOST = { .. } } of a lab's site";
+const FAULTS: &str = "faults = { .. } of a lab's site";
+const MACHINE: &str = "lab = { .. } of a machine";
+
+/// Every key that this provider reads, for the reference.
+#[rustfmt::skip]
+pub(in crate::sites) static KEYS: &[InventoryKey] = &[
+    key(SITE_TABLE, "path", "path", "required by `lab`", "the folder that the site is"),
+    key(SITE_TABLE, "hosts", "table of tables", "none", "`lab`: the hosts machines live on at home, by name"),
+    key(SITE_TABLE, "change_tracking", "bool", "true", "`lab`: it remembers which blocks changed; without it disks are compared"),
+    key(SITE_TABLE, "faults", "table", "none", "`lab`: what goes wrong on purpose"),
+    key(HOST, "switches", "list of texts", "none", "its virtual switches: what `network` of `create_onprem_vm` names"),
+    key(HOST, "isolated", "list of texts", "none", "its switches that lead nowhere: for the copies of a drill"),
+    key(HOST, "connected", "bool", "true", "`false`: nothing on it can be seen or reached"),
+    key(HOST, "capacity", "size", "what the file system has", "its room for disks"),
+    key(FAULTS, "seed", "int", "0", "the same seed strikes at the same operations"),
+    key(FAULTS, "error_rate", "share, 0 to 1", "0", "of the operations, those that fail once"),
+    key(FAULTS, "throttle", "share, 0 to 1", "0", "those that are told to come back later"),
+    key(FAULTS, "kill", "share, 0 to 1", "0", "those at which the machine's power is pulled"),
+    key(FAULTS, "latency", "duration", "none", "the pause before every operation"),
+    key(MACHINE_TABLE, "lab", "table", "none", "how it behaves in the practice ground"),
+    key(MACHINE, "writes_per_second", "number, 0.01 to 100000", "50", "how fast its application writes"),
+    key(MACHINE, "failed_over", "`12 days ago`, or RFC 3339", "12 days ago", "since when it runs in the cloud when the lab is created"),
+    key(MACHINE, "encrypted", "bool", "true where it has a `key`", "whether its disks are encrypted"),
+];
+
+/// The keys of one table.
+fn known(table: &str) -> Vec<&'static str> {
+    KEYS.iter().filter(|key| key.table == table).map(|key| key.name).collect()
+}
 
 /// A site's own settings.
 #[derive(Clone, Debug)]
@@ -80,7 +123,7 @@ impl Default for MachineSettings {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields, default)]
 struct Raw {
     path: Option<PathBuf>,
     hosts: BTreeMap<HostName, Host>,
@@ -95,9 +138,13 @@ pub(super) fn of_site(
     inventory: &Inventory,
 ) -> Result<Settings, Vec<Diagnostic>> {
     let place = format!("site.{name}");
-    let known = ["path", "hosts", "change_tracking", "faults"];
+    let known = known(SITE_TABLE);
     let mut wrong = unknown_keys(&place, &entry.settings, &known);
-    let raw: Raw = match serde_json::from_value(entry.settings.clone()) {
+    let mut settings = entry.settings.clone();
+    if let Some(table) = settings.as_object_mut() {
+        table.retain(|key, _| known.contains(&key.as_str()));
+    }
+    let raw: Raw = match serde_json::from_value(settings) {
         Ok(raw) => raw,
         Err(error) => {
             wrong.push(Diagnostic::error("H231", format!("`{place}`: {error}")));
@@ -144,8 +191,7 @@ pub(super) fn of_site(
 pub(super) fn of_machine(name: &str, entry: &MachineEntry) -> Result<MachineSettings, Diagnostic> {
     let place = format!("machine.{name}.{NAME}");
     let Some(table) = entry.settings.get(NAME) else { return Ok(MachineSettings::default()) };
-    let known = ["writes_per_second", "failed_over", "encrypted"];
-    if let Some(unknown) = unknown_keys(&place, table, &known).into_iter().next() {
+    if let Some(unknown) = unknown_keys(&place, table, &known(MACHINE)).into_iter().next() {
         return Err(unknown);
     }
     let wrong = |why: String| Diagnostic::error("H232", format!("`{place}`: {why}"));
@@ -223,6 +269,33 @@ mod tests {
         let wrong = wrong.unwrap_err();
         assert_eq!(wrong.len(), 4, "{wrong:?}");
         assert_eq!(wrong[0].help.as_deref(), Some("did you mean `path`?"));
+    }
+
+    /// The fields of a table, as the error of an unknown one lists them.
+    fn fields<T: serde::de::DeserializeOwned>() -> Vec<String> {
+        let wrong = serde_json::from_value::<T>(serde_json::json!({ "qqqqqqqq": 1 }));
+        let message = wrong.err().expect("no such field").to_string();
+        let listed = message.split('`').skip(3).step_by(2);
+        let mut listed: Vec<String> = listed.map(str::to_owned).collect();
+        listed.sort();
+        listed
+    }
+
+    #[test]
+    fn every_key_that_is_accepted_is_told_and_no_other() {
+        let told = |table| {
+            let mut names = known(table);
+            names.sort_unstable();
+            names
+        };
+        assert_eq!(told(HOST), fields::<Host>());
+        assert_eq!(told(FAULTS), fields::<Faults>());
+        assert_eq!(told(MACHINE), fields::<MachineSettings>());
+        assert_eq!(told(SITE_TABLE), fields::<Raw>());
+        let settings = MachineSettings::default();
+        let default = |name| KEYS.iter().find(|key| key.name == name).unwrap().default;
+        assert_eq!(default("writes_per_second"), settings.writes_per_second.to_string());
+        assert_eq!(default("failed_over"), settings.failed_over);
     }
 
     #[test]

@@ -83,6 +83,7 @@ fn set(facts: &mut MachineFacts, fact: &str, value: &str) {
         "commit" => facts.commit = word(value),
         "protection" => facts.protection = word(value),
         "encrypted" => facts.encrypted = word(value),
+        "synced_at" => facts.synced_at = Some(value.parse().expect(value)),
         "failed_over_at" => facts.failed_over_at = Some(value.parse().expect(value)),
         "dirty" => {
             let (run, step) = value.split_once(':').expect("RUN:STEP");

@@ -5,8 +5,17 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::Path;
 
+use camino::Utf8PathBuf;
+use homing::compile::answered::strict;
+use homing::compile::compile;
+use homing::diagnostic::Diagnostic;
+use homing::plan::facts::FactLog;
+use homing::plan::graph::Plan;
+use homing::source::MemoryWorld;
+use homing::trace::Request;
 use serde_json::Value;
 
+use crate::support::observed::{away, told};
 use crate::support::{Ground, Said};
 
 /// Machines of the inventory that are alike.
@@ -106,6 +115,34 @@ impl Situation {
         let (first, second) = (plan(), plan());
         assert_eq!(first["digest"], second["digest"]);
         first
+    }
+
+    /// Its plan, proved as [`Situation::proved`] does, where its machines were observed as `facts` says
+    /// (`* where=home onprem.power=on`) and not as a new lab has them.
+    #[track_caller]
+    pub fn proved_from(&self, facts: &str) -> Plan {
+        let loaded = homing::config::read("homing.toml", &self.read("homing.toml"), ".".into());
+        let inventory = loaded.inventory.expect("a good inventory");
+        let mut observed = away(&inventory);
+        told(&mut observed, &format!("// facts: {facts}"));
+        let script = Utf8PathBuf::from(&self.script);
+        let mut compiled = compile(&Request {
+            world: &MemoryWorld([(script.clone(), self.read(&self.script))].into()),
+            script: &script,
+            params: &BTreeMap::new(),
+            inventory: &inventory,
+            facts: &FactLog::new(&observed),
+            allocated: None,
+        });
+        let open: Vec<&Diagnostic> =
+            compiled.diagnostics.iter().filter(|one| one.is_error()).collect();
+        assert!(open.is_empty(), "{open:#?}");
+        let plan = compiled.plan.expect("no mistake refuses it").plan().clone();
+        strict(&mut compiled.diagnostics);
+        let open: Vec<&Diagnostic> =
+            compiled.diagnostics.iter().filter(|one| one.is_error()).collect();
+        assert!(open.is_empty(), "not answered: {open:#?}");
+        plan
     }
 
     /// Runs it with these parameters and these further arguments; every gate is answered with yes, unless
