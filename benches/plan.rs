@@ -160,7 +160,7 @@ fn attempts() -> String {
     r#"
         let machines = vms("", #{ where: "cloud" });
         for m in machines { transfer_delta(snapshot(m)); }
-        approve("Go", #{ name: "go" });
+        approve("Go", #{ name: "go", timeout: "8h" });
         for m in machines {
             attempt(|| {
                 shutdown_azure_vm(m);
@@ -172,7 +172,7 @@ fn attempts() -> String {
             let seen = check(m);
             when(seen.ok, || { notify(m, #{ webhook: "https://pager.example/home", text: `${m} is home` }); });
         }
-        approve("Commit", #{ name: "commit" });
+        approve("Commit", #{ name: "commit", timeout: "8h" });
         for m in machines { commit(m); }
     "#
     .to_owned()
