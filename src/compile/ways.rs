@@ -62,12 +62,10 @@ fn branches(plan: &Plan) -> Vec<(&Scope, &Scope)> {
 fn length_s(plan: &Plan, costs: &[Cost], way: &Way, scope: &Scope) -> f64 {
     let first = scope.first.at();
     let mut ends: Vec<f64> = Vec::with_capacity(scope.end.at() - first);
-    let range = first..scope.end.at();
-    for (at, (step, cost)) in range.clone().zip(plan.steps[range.clone()].iter().zip(&costs[range]))
-    {
+    for (at, step) in plan.steps.iter().enumerate().take(scope.end.at()).skip(first) {
         let inside = step.edges().filter(|(before, _)| before.at() >= first);
         let start = inside.map(|(before, _)| ends[before.at() - first]).fold(0.0, f64::max);
-        let seconds = if way.takes(index(at)) { cost.seconds } else { 0.0 };
+        let seconds = if way.takes(index(at)) { costs[at].seconds } else { 0.0 };
         ends.push(start + seconds);
     }
     ends.into_iter().fold(0.0, f64::max)

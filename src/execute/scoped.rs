@@ -498,17 +498,21 @@ mod tests {
             });
             let Some(of) = of else { return false };
             let ScopeKind::Attempt { all, .. } = plan.scope(of).kind else { return false };
-            let concerns = |other: &Step| {
-                let around = plan.attempts_around(other.scope).take_while(|(at, _)| *at != of);
-                let handled = around.into_iter().any(|(_, scope)| {
+            // An attempt in it that goes on keeps its failures to itself, not what it began.
+            let handled = |other: &Step| {
+                let mut around = plan.attempts_around(other.scope).take_while(|(at, _)| *at != of);
+                around.any(|(_, scope)| {
                     matches!(scope.kind, ScopeKind::Attempt { then_continue: true, .. })
-                });
+                })
+            };
+            let concerns = |other: &Step| {
                 let mut inside = plan.attempts_around(other.scope);
                 let touches = all || other.machine.is_none() || other.machine == step.machine;
-                !handled && touches && inside.any(|(at, _)| at == of)
+                touches && inside.any(|(at, _)| at == of)
             };
             let body = || plan.iter().filter(|(_, other)| concerns(other));
-            let failed = body().any(|(ix, _)| statuses[ix.at()] == Status::Failed);
+            let fails = |ix: StepIx| statuses[ix.at()] == Status::Failed;
+            let failed = body().any(|(ix, other)| fails(ix) && !handled(other));
             let ran = matches!(statuses[at], Status::Succeeded | Status::Failed);
             let own = body().filter(|(_, other)| other.machine == step.machine);
             let (begun, left): (Vec<_>, Vec<_>) =

@@ -23,7 +23,8 @@ pub struct Tried {
     handlers: Part,
     cleanup: Part,
     then_continue: bool,
-    machines: BTreeMap<u32, Past>,
+    /// By machine; most attempts have one, for which a map would be twenty times as large.
+    machines: Vec<(u32, Past)>,
     /// How much the scope around it held before it.
     outer_open: usize,
     outer_loose: usize,
@@ -68,6 +69,11 @@ impl Tried {
         let body = if self.then_continue { Vec::new() } else { required(&self.body.open) };
         let rest = [&self.handlers.open, &self.cleanup.open];
         body.into_iter().chain(rest.into_iter().flat_map(|ends| required(ends))).collect()
+    }
+
+    fn past(&mut self, machine: u32) -> Option<&mut Past> {
+        let at = self.machines.binary_search_by_key(&machine, |(known, _)| *known).ok()?;
+        Some(&mut self.machines[at].1)
     }
 
     /// Where a machine stands behind it.
@@ -121,15 +127,16 @@ impl Order {
             handlers: Part::default(),
             cleanup: Part::default(),
             then_continue: false,
-            machines: BTreeMap::new(),
+            machines: Vec::new(),
             outer_open: outer.open.len(),
             outer_loose: outer.loose.len(),
             held_before: closed.held_before,
         };
-        for (machine, before) in closed.touched.take().unwrap_or_default() {
-            let body = self.machines[machine as usize].front.clone();
-            tried.machines.insert(machine, Past::new(before, body));
-        }
+        let touched = closed.touched.take().unwrap_or_default().into_iter();
+        let pasts = touched.map(|(machine, before)| {
+            (machine, Past::new(before, self.machines[machine as usize].front.clone()))
+        });
+        tried.machines = pasts.collect();
         self.gather(&mut tried, closed.first);
         self.settle(&mut tried);
         tried
@@ -155,7 +162,7 @@ impl Order {
         let closed = self.close();
         let first = closed.first;
         for (machine, end) in self.part_ends(tried, &closed) {
-            if let Some(past) = tried.machines.get_mut(&machine) {
+            if let Some(past) = tried.past(machine) {
                 past.handled.extend(&end);
             }
         }
@@ -187,7 +194,7 @@ impl Order {
     pub fn leave_cleanup(&mut self, tried: &mut Tried) {
         let closed = self.close();
         for (machine, end) in self.part_ends(tried, &closed) {
-            if let Some(past) = tried.machines.get_mut(&machine) {
+            if let Some(past) = tried.past(machine) {
                 past.cleaned.extend(&end);
             }
         }
@@ -219,19 +226,25 @@ impl Order {
     /// Where the machines of a closed part stand at its end. Those that are new to the attempt join it.
     fn part_ends(&mut self, tried: &mut Tried, closed: &Scope) -> Vec<(u32, Edges)> {
         let touched = closed.touched.iter().flatten();
+        let mut new = Vec::new();
         let ends = touched.map(|(machine, before)| {
-            let end = self.machines[*machine as usize].front.edges();
-            let new = || Past::new(before.clone(), before.clone());
-            tried.machines.entry(*machine).or_insert_with(new);
-            (*machine, end)
+            if tried.past(*machine).is_none() {
+                new.push((*machine, Past::new(before.clone(), before.clone())));
+            }
+            (*machine, self.machines[*machine as usize].front.edges())
         });
-        ends.collect()
+        let ends = ends.collect();
+        if !new.is_empty() {
+            tried.machines.append(&mut new);
+            tried.machines.sort_by_key(|(machine, _)| *machine);
+        }
+        ends
     }
 
     /// Remembers the steps of each machine from `first` on.
     fn gather(&self, tried: &mut Tried, first: StepIx) {
         for (at, step) in self.steps.iter().enumerate().skip(first.at()) {
-            let past = step.machine.and_then(|machine| tried.machines.get_mut(&machine));
+            let past = step.machine.and_then(|machine| tried.past(machine));
             if let Some(past) = past.filter(|_| !step.notify) {
                 past.steps.push(index(at));
             }
@@ -259,7 +272,9 @@ impl Order {
         outer.loose.extend_from_slice(&tried.cleanup.loose);
         let afters = tried.machines.iter().map(|(machine, past)| (*machine, tried.after(past)));
         let afters: Vec<(u32, Front)> = afters.collect();
-        for ((machine, after), past) in afters.into_iter().zip(tried.machines.values_mut()) {
+        for ((machine, after), past) in
+            afters.into_iter().zip(tried.machines.iter_mut().map(|(_, past)| past))
+        {
             let front = &mut self.machines[machine as usize].front;
             if let Some(branches) = &mut outer.branches {
                 let ends = branches.entry(machine).or_default();
