@@ -1,6 +1,7 @@
 //! The interpreter, set up as a sandbox: no clock, no randomness, no I/O, and a limit on everything.
 
-use std::time::{Duration, Instant};
+use std::cell::Cell;
+use std::time::Duration;
 
 use rhai::debugger::{DebuggerCommand, DebuggerEvent};
 use rhai::packages::{
@@ -8,10 +9,12 @@ use rhai::packages::{
     BasicMathPackage, BasicStringPackage, LogicPackage, MoreStringPackage, Package,
 };
 use rhai::{ASTNode, Dynamic, Engine, OptimizationLevel, Stmt};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::diagnostic::Diagnostic;
 use crate::plan::inventory::Limits;
 use crate::trace::bind::{self, Table};
+use crate::trace::captured::Captured;
 use crate::trace::recorder::Desk;
 use crate::trace::{
     deferred, handles, machines, natives, params, policy, require, scopes, stdlib, texts,
@@ -37,8 +40,6 @@ const VARIABLES_MAX: usize = 1_000;
 const FUNCTIONS_MAX: usize = 2_000;
 /// Files of one script.
 pub(super) const MODULES_MAX: usize = 100;
-/// Operations between two looks at the clock: one operation may be the work of many milliseconds.
-const LOOK_EVERY: u64 = 16;
 
 /// An interpreter for one compile.
 pub(super) fn build(
@@ -78,7 +79,7 @@ pub(super) fn build(
     engine.on_print(move |_| print_says_nothing(&printed));
     let printed = desk.clone();
     engine.on_debug(move |_, _, _| print_says_nothing(&printed));
-    trace_calls(&mut engine);
+    trace_calls(&mut engine, desk);
     machines::bind(&mut engine);
     handles::bind(&mut engine);
     deferred::bind(&mut engine);
@@ -107,19 +108,15 @@ fn limit(engine: &mut Engine, limits: Limits) {
 
 /// Limits per value do not add up to one on memory, and one native call is one operation.
 fn watch(engine: &mut Engine, desk: &Desk, limits: Limits, allocated: Option<fn() -> u64>) {
-    let began = Instant::now();
     let longest = TIME_MIN.max(TIME_PER_STEP * limits.steps_max);
+    let clock = Clock::new(longest);
     let before = allocated.map_or(0, |allocated| allocated());
-    let before_time = thread_time();
     let desk = desk.clone();
-    engine.on_progress(move |operations| {
+    engine.on_progress(move |_| {
         let used = allocated.map_or(0, |allocated| allocated()).saturating_sub(before);
         let why = if used > limits.script_memory_bytes_max {
             format!("evaluating it needed more than {} bytes", limits.script_memory_bytes_max)
-        } else if operations % LOOK_EVERY == 0
-            && began.elapsed() > longest
-            && thread_time() - before_time > longest
-        {
+        } else if clock.is_over() {
             format!("evaluating it took longer than {}s", longest.as_secs())
         } else {
             return None;
@@ -129,10 +126,34 @@ fn watch(engine: &mut Engine, desk: &Desk, limits: Limits, allocated: Option<fn(
     });
 }
 
-/// The processor time that this thread has taken so far.
-fn thread_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(time).expect("BUG: processor time does not run backwards")
+/// Looked at after every operation: one may be the work of a second.
+struct Clock {
+    longest: Duration,
+    /// The processor time of this thread when it began.
+    before: Duration,
+    /// No earlier than this can it be over. Real time, which is cheap to ask and never the slower one.
+    look: Cell<Duration>,
+}
+
+impl Clock {
+    fn new(longest: Duration) -> Clock {
+        let look = Cell::new(time(ClockId::MonotonicCoarse) + longest);
+        Clock { longest, before: time(ClockId::ThreadCPUTime), look }
+    }
+
+    fn is_over(&self) -> bool {
+        let now = time(ClockId::MonotonicCoarse);
+        if now < self.look.get() {
+            return false;
+        }
+        let used = time(ClockId::ThreadCPUTime) - self.before;
+        self.look.set(now + self.longest.saturating_sub(used));
+        used >= self.longest
+    }
+}
+
+fn time(clock: ClockId) -> Duration {
+    Duration::try_from(clock_gettime(clock)).expect("BUG: these clocks count up from zero")
 }
 
 /// Keeps the stack of calls, so that a step written by the standard library is placed at the user's
@@ -141,11 +162,15 @@ fn thread_time() -> Duration {
 ///
 /// And lets every function find others by itself: the interpreter keeps what a name led to for all
 /// modules together, and would call the `switch_over` of one module from within another.
-fn trace_calls(engine: &mut Engine) {
+fn trace_calls(engine: &mut Engine, desk: &Desk) {
+    let desk = desk.clone();
     #[expect(deprecated, reason = "not deprecated, says its text, but free to change")]
     engine.register_debugger(
         |_, debugger| debugger,
-        |mut context, event, node, _, _| {
+        move |mut context, event, node, _, _| {
+            if let ASTNode::Expr(expr) = node {
+                Captured::keep(&desk, expr, context.scope());
+            }
             // A function's entry is told as this statement, where its module's names hold already.
             let entry = matches!(node, ASTNode::Stmt(Stmt::Noop(..)));
             if entry && matches!(event, DebuggerEvent::Step) {
