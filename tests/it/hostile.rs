@@ -151,11 +151,11 @@ fn values_that_grow_by_themselves() {
 fn functions_that_hold_functions() {
     // To drop them the interpreter goes as deep as they are.
     for script in [
-        "let f = || 0; for i in 0..500000 { let g = f; f = || g; } throw \"end\";",
-        "fn w(g) { || g } let f = || 0; for i in 0..500000 { f = w(f); } throw \"end\";",
-        "fn w(g) { [|| g] } let f = []; for i in 0..300000 { f = w(f); } throw \"end\";",
-        "let f = || 0; for i in 0..300000 { let h = (); let g = || h; h = f; f = g; } throw \"end\";",
-        "let f = || 0; for i in 0..300000 { const G = f; f = || G; } throw \"end\";",
+        "let f = || 0; for i in 0..100000 { let g = f; f = || g; } throw \"end\";",
+        "fn w(g) { || g } let f = || 0; for i in 0..100000 { f = w(f); } throw \"end\";",
+        "fn w(g) { [|| g] } let f = []; for i in 0..100000 { f = w(f); } throw \"end\";",
+        "let f = || 0; for i in 0..100000 { let h = (); let g = || h; h = f; f = g; } throw \"end\";",
+        "let f = || 0; for i in 0..100000 { const G = f; f = || G; } throw \"end\";",
         "fn z(x) { 0 } let f = Fn(\"z\"); for i in 0..3000 { let g = Fn(\"z\"); f = g.curry(f); } throw \"end\";",
         "let a = []; for i in 0..3000 { a = [a]; } throw \"end\";",
     ] {
