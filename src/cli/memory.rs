@@ -4,7 +4,6 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 static ALLOCATED_BYTES: AtomicU64 = AtomicU64::new(0);
-static PEAK_BYTES: AtomicU64 = AtomicU64::new(0);
 
 /// The system's allocator, counting.
 #[derive(Debug)]
@@ -15,16 +14,17 @@ pub fn allocated_bytes() -> u64 {
     ALLOCATED_BYTES.load(Ordering::Relaxed)
 }
 
-/// The most bytes that were allocated at once; 0 where [`Counting`] is not the allocator.
-pub fn peak_bytes() -> u64 {
-    PEAK_BYTES.load(Ordering::Relaxed)
+/// The most memory that the process had at once, the stack and the program itself with it; `None` where
+/// the system does not tell.
+pub fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = peak.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kib << 10)
 }
 
 fn add(bytes: usize) {
-    let now = ALLOCATED_BYTES.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
-    if now > PEAK_BYTES.load(Ordering::Relaxed) {
-        PEAK_BYTES.fetch_max(now, Ordering::Relaxed);
-    }
+    ALLOCATED_BYTES.fetch_add(bytes as u64, Ordering::Relaxed);
 }
 
 #[expect(

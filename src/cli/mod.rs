@@ -61,7 +61,9 @@ pub fn main() -> ExitCode {
     let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         dispatch(cli.command, &cli.global, terminal)
     }));
-    tracing::info!("{} bytes of memory at most", memory::peak_bytes());
+    if let Some(bytes) = memory::peak_bytes() {
+        tracing::info!("{bytes} bytes of memory at most");
+    }
     match worked {
         Ok(Ok(exit)) => exit.into(),
         Ok(Err(stop)) => {

@@ -1,17 +1,20 @@
 //! The interpreter, set up as a sandbox: no clock, no randomness, no I/O, and a limit on everything.
 
-use std::time::{Duration, Instant};
+use std::cell::Cell;
+use std::time::Duration;
 
-use rhai::debugger::DebuggerCommand;
+use rhai::debugger::{BreakPoint, DebuggerCommand};
 use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage,
     BasicMathPackage, BasicStringPackage, LogicPackage, MoreStringPackage, Package,
 };
 use rhai::{Dynamic, Engine, OptimizationLevel};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::diagnostic::Diagnostic;
 use crate::plan::inventory::Limits;
 use crate::trace::bind::{self, Table};
+use crate::trace::captured::{CAPTURES, Captured};
 use crate::trace::recorder::Desk;
 use crate::trace::{
     deferred, handles, machines, natives, params, policy, require, scopes, stdlib, texts,
@@ -37,8 +40,6 @@ const VARIABLES_MAX: usize = 1_000;
 const FUNCTIONS_MAX: usize = 2_000;
 /// Files of one script.
 pub(super) const MODULES_MAX: usize = 100;
-/// Operations between two looks at the clock: one operation may be the work of many milliseconds.
-const LOOK_EVERY: u64 = 16;
 
 /// An interpreter for one compile.
 pub(super) fn build(
@@ -79,7 +80,7 @@ pub(super) fn build(
     engine.on_print(move |_| print_says_nothing(&printed));
     let printed = desk.clone();
     engine.on_debug(move |_, _, _| print_says_nothing(&printed));
-    trace_calls(&mut engine);
+    trace_calls(&mut engine, desk);
     machines::bind(&mut engine);
     handles::bind(&mut engine);
     deferred::bind(&mut engine);
@@ -108,19 +109,15 @@ fn limit(engine: &mut Engine, limits: Limits) {
 
 /// Limits per value do not add up to one on memory, and one native call is one operation.
 fn watch(engine: &mut Engine, desk: &Desk, limits: Limits, allocated: Option<fn() -> u64>) {
-    let began = Instant::now();
     let longest = TIME_MIN.max(TIME_PER_STEP * limits.steps_max);
+    let clock = Clock::new(longest);
     let before = allocated.map_or(0, |allocated| allocated());
-    let before_time = thread_time();
     let desk = desk.clone();
-    engine.on_progress(move |operations| {
+    engine.on_progress(move |_| {
         let used = allocated.map_or(0, |allocated| allocated()).saturating_sub(before);
         let why = if used > limits.script_memory_bytes_max {
             format!("evaluating it needed more than {} bytes", limits.script_memory_bytes_max)
-        } else if operations % LOOK_EVERY == 0
-            && began.elapsed() > longest
-            && thread_time() - before_time > longest
-        {
+        } else if clock.is_over() {
             format!("evaluating it took longer than {}s", longest.as_secs())
         } else {
             return None;
@@ -130,18 +127,55 @@ fn watch(engine: &mut Engine, desk: &Desk, limits: Limits, allocated: Option<fn(
     });
 }
 
-/// The processor time that this thread has taken so far.
-fn thread_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(time).expect("BUG: processor time does not run backwards")
+/// Looked at after every operation: one may be the work of a second.
+struct Clock {
+    longest: Duration,
+    /// The processor time of this thread when it began.
+    before: Duration,
+    /// No earlier than this can it be over. Real time, which is cheap to ask and never the slower one.
+    look: Cell<Duration>,
+}
+
+impl Clock {
+    fn new(longest: Duration) -> Clock {
+        let look = Cell::new(time(ClockId::MonotonicCoarse) + longest);
+        Clock { longest, before: time(ClockId::ThreadCPUTime), look }
+    }
+
+    fn is_over(&self) -> bool {
+        let now = time(ClockId::MonotonicCoarse);
+        if now < self.look.get() {
+            return false;
+        }
+        let used = time(ClockId::ThreadCPUTime) - self.before;
+        self.look.set(now + self.longest.saturating_sub(used));
+        used >= self.longest
+    }
+}
+
+fn time(clock: ClockId) -> Duration {
+    Duration::try_from(clock_gettime(clock)).expect("BUG: these clocks count up from zero")
 }
 
 /// Keeps the stack of calls, so that a step written by the standard library is placed at the user's
 /// call. Costs half of the evaluation time again; the alternatives (a hand-kept stack, tracing twice)
 /// either miss calls inside a module or cost more.
-fn trace_calls(engine: &mut Engine) {
+///
+/// And stops where a function captures variables, which are to be kept.
+fn trace_calls(engine: &mut Engine, desk: &Desk) {
+    let desk = desk.clone();
     #[expect(deprecated, reason = "not deprecated, says its text, but free to change")]
-    engine.register_debugger(|_, debugger| debugger, |_, _, _, _, _| Ok(DebuggerCommand::Continue));
+    engine.register_debugger(
+        |_, mut debugger| {
+            let name = CAPTURES.into();
+            debugger.break_points_mut().push(BreakPoint::AtFunctionName { name, enabled: true });
+            debugger
+        },
+        move |context, _, node, _, _| {
+            Captured::keep(&desk, node, context.scope());
+            Ok(DebuggerCommand::Continue)
+        },
+    );
 }
 
 fn print_says_nothing(desk: &Desk) {

@@ -5,6 +5,7 @@
 
 mod attempts;
 mod bind;
+mod captured;
 mod changes;
 mod deferred;
 mod engine;
@@ -112,10 +113,9 @@ pub struct ParamDecl {
     pub value: Json,
 }
 
-/// Bytes of the stack, at most: address space; only what is used of it becomes memory.
-const STACK_BYTES_MAX: usize = 4 << 30;
-/// Bytes of the stack for each that a script may allocate: measured, with room to spare.
-const STACK_PER_HEAP: usize = if cfg!(debug_assertions) { 8 } else { 2 };
+/// Bytes of the stack: address space; only what is used of it becomes memory. The interpreter limits how
+/// deep it goes, and values inside each other are as many as a list may have items.
+const STACK_BYTES: usize = if cfg!(debug_assertions) { 1 << 30 } else { 256 << 20 };
 
 /// The function of a library module that runs when the module is the script.
 const MAIN: &str = "main";
@@ -124,11 +124,7 @@ const MAIN: &str = "main";
 /// got. Facts that nobody observed yet are marked as missing in `request.facts`, and tracing stops there:
 /// observe them, and trace again.
 pub fn trace(request: &Request<'_>) -> Traced {
-    // The interpreter limits everything that it nests but functions that hold functions: to drop a chain
-    // of these takes about as much of the stack as it has of the heap, which is limited.
-    let limit = request.inventory.limits.script_memory_bytes_max;
-    let stack_bytes = usize::try_from(limit).unwrap_or(STACK_BYTES_MAX) * STACK_PER_HEAP;
-    stacker::grow(stack_bytes.min(STACK_BYTES_MAX), || trace_with(request, crate::primitives::ALL))
+    stacker::grow(STACK_BYTES, || trace_with(request, crate::primitives::ALL))
 }
 
 fn trace_with(request: &Request<'_>, table: Table) -> Traced {

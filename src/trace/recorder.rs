@@ -21,6 +21,7 @@ use crate::primitives::spec::{Spec, Yields};
 use crate::source::Span;
 use crate::trace::ParamDecl;
 use crate::trace::bind::Table;
+use crate::trace::captured::Captured;
 use crate::trace::ids::Ids;
 use crate::trace::late::Late;
 use crate::trace::options::Common;
@@ -134,6 +135,7 @@ pub(super) struct Recorder {
     /// Attempts and branches.
     pub(super) blocks: Blocks,
     pub(super) acknowledged: Vec<Acknowledgement>,
+    pub(super) captured: Captured,
     pub(super) table: Table,
     pub(super) ids: Ids,
     origins: HashMap<Vec<Position>, Origin>,
@@ -170,6 +172,7 @@ impl Recorder {
             defaults: vec![Common::default()],
             blocks: Blocks::default(),
             acknowledged: Vec::new(),
+            captured: Captured::default(),
             table,
             inventory: Rc::new(inventory),
             facts: Rc::new(facts),

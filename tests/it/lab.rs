@@ -81,7 +81,7 @@ impl Lab {
 
     /// With faults on purpose in the cloud.
     fn with_faults(machines: &[&str], key: Option<&str>, faults: &serde_json::Value) -> Lab {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = crate::support::folder();
         let mut inventory = inventory(folder.path(), machines, key);
         let azure = inventory.sites.get_mut(&site_name("azure")).unwrap();
         azure.settings["faults"] = faults.clone();
@@ -546,7 +546,7 @@ fn faults_on_purpose_fail_what_is_tried_again_and_lose_nothing() {
 
 #[test]
 fn three_machines_of_64_mib_are_there_quickly() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let mut inventory = inventory(folder.path(), &["db-01", "web-01", "web-02"], None);
     inventory.machines.values_mut().for_each(|entry| entry.disks = vec![64 * MIB]);
     let practice = registry::practice(&inventory, &tools()).unwrap();

@@ -128,7 +128,7 @@ impl Bench {
 
     /// The machine's disks are encrypted with that key.
     pub async fn with_key(key: Option<&str>) -> Bench {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = crate::support::folder();
         let inventory = inventory(folder.path(), key);
         let tools = Tools { exe: env!("CARGO_BIN_EXE_homing").into() };
         let sites = registry::open(&inventory, &tools).unwrap_or_else(|wrong| panic!("{wrong:?}"));
