@@ -1,6 +1,6 @@
 //! What making a plan costs: scripts/failback.rhai over ever more machines, twelve steps each (it
 //! synchronizes twice here), all facts observed; and a script of attempts and conditions. The inventory
-//! and the facts are there before and are not counted. By hand: `cargo bench --bench plan [-- MACHINES ..]`.
+//! and the facts are there before and are not counted. By hand: `cargo bench --bench plan [-- [failback|attempts] MACHINES ..]`.
 
 #![expect(clippy::print_stdout, reason = "a report for whoever ran it")]
 
@@ -28,14 +28,20 @@ const ROUNDS: usize = 5;
 /// A little more than any script here writes.
 const STEPS_PER_MACHINE_MAX: usize = 13;
 const HOSTS: usize = 100;
+/// One of these as an argument leaves the other out.
+const SCRIPTS: [&str; 2] = ["failback", "attempts"];
 
 fn main() {
-    let asked = std::env::args().skip(1).filter_map(|argument| argument.parse().ok());
-    let mut sizes: Vec<usize> = asked.collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut sizes: Vec<usize> = arguments.iter().filter_map(|word| word.parse().ok()).collect();
     if sizes.is_empty() {
         sizes = vec![1_000, 10_000, 100_000];
     }
     for (name, script) in [("failback, by the library", failback()), ("attempts", attempts())] {
+        if arguments.iter().any(|word| SCRIPTS.contains(&word.as_str()) && !name.starts_with(word))
+        {
+            continue;
+        }
         println!("{name}");
         println!(
             "  machines      steps     trace  verify (proof, digest)   compile (processor)      kept      peak    per step"
