@@ -71,7 +71,7 @@ impl Recheck for Unchanged {
 fn ticket(count: usize) -> VerifiedPlan {
     let args = Args::from(serde_json::json!({}));
     let policy = Arc::new(Policy::ONCE);
-    let origin = Origin { at: Span::point("bench".into(), 1, 1), via: Arc::new([]) };
+    let origin = Arc::new(Origin { at: Span::point("bench".into(), 1, 1), via: Arc::new([]) });
     let step = |at: usize| Step {
         id: StepId::new(format!("app-{:05}.nothing.{}", at / CHAIN, at % CHAIN)).expect("an id"),
         primitive: "nothing",

@@ -52,7 +52,7 @@ pub(super) fn step(at: usize, kind: Kind) -> Step {
         reversibility: Reversibility::Reversible,
         optional: false,
         policy: Arc::new(Policy { attempts: 3, first_ms: 100, max_ms: 1000, timeout_ms: None }),
-        origin: Origin { at: Span::point("test".into(), 1, 1), via: Arc::new([]) },
+        origin: Arc::new(Origin { at: Span::point("test".into(), 1, 1), via: Arc::new([]) }),
     }
 }
 

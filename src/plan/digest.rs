@@ -275,7 +275,7 @@ mod tests {
         let mut same = plan.clone();
         same.script = "elsewhere.rhai".into();
         for step in &mut same.steps {
-            step.origin.at = Span::point("elsewhere.rhai".into(), 99, 9);
+            Arc::make_mut(&mut step.origin).at = Span::point("elsewhere.rhai".into(), 99, 9);
         }
         // The two unordered steps written the other way round: every place moves, no meaning does.
         same.steps.swap(0, 1);

@@ -197,7 +197,10 @@ pub(crate) mod tests {
                 reversibility,
                 optional: false,
                 policy: Arc::new(Policy::ONCE),
-                origin: Origin { at: Span::point("draft.rhai".into(), line, 1), via: [].into() },
+                origin: Arc::new(Origin {
+                    at: Span::point("draft.rhai".into(), line, 1),
+                    via: [].into(),
+                }),
             });
             ix
         }

@@ -95,7 +95,7 @@ pub struct Step {
     /// Retries and time limits.
     pub policy: Arc<Policy>,
     /// Where it was written.
-    pub origin: Origin,
+    pub origin: Arc<Origin>,
 }
 
 impl Step {

@@ -310,10 +310,10 @@ pub(crate) mod tests {
             reversibility: Reversible,
             optional: false,
             policy: Arc::new(find(primitive).unwrap().spec().policy.clone()),
-            origin: Origin {
+            origin: Arc::new(Origin {
                 at: Span::point("failback.rhai".into(), 10 + line, 5),
                 via: Arc::new([]),
-            },
+            }),
         }
     }
 

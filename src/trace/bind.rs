@@ -58,12 +58,13 @@ pub(super) fn any_native(
 /// Binds the whole table.
 pub(super) fn bind(engine: &mut Engine, table: Table) {
     let mut module = Module::new();
+    let nowhere = Arc::new(Origin { at: Span::point("".into(), 1, 1), via: Arc::from([]) });
     for primitive in table {
         let bound = Bound {
             spec: primitive.spec(),
             policy: shared_policy(&primitive.spec().policy),
             no_args: Args::from(Json::Object(serde_json::Map::new())),
-            place: Arc::from(""),
+            nowhere: nowhere.clone(),
         };
         let bound = Shared::new(bound);
         for arguments in 0..=ARGUMENTS_MAX {
@@ -81,7 +82,8 @@ struct Bound {
     spec: &'static Spec,
     policy: Arc<Policy>,
     no_args: Args,
-    place: Arc<str>,
+    /// Stands until the step is recorded.
+    nowhere: Arc<Origin>,
 }
 
 impl Bound {
@@ -148,7 +150,7 @@ impl Bound {
             reversibility: self.spec.reversibility,
             optional: common.optional.unwrap_or(self.spec.optional),
             policy: common.policy(&self.spec.policy).map_or_else(|| self.policy.clone(), Arc::new),
-            origin: Origin { at: Span::point(self.place.clone(), 1, 1), via: Arc::from([]) },
+            origin: self.nowhere.clone(),
         };
         let handle = recorder.record(ctx, Draft { asked, step })?;
         if common.wrong {

@@ -179,7 +179,7 @@ fn acknowledge(ctx: &NativeCallContext<'_>, values: &[Dynamic]) -> Answer<Dynami
         let help = "say why it is meant: whoever reviews the plan reads it";
         (Part::Argument(1), Diagnostic::error("H143", message).help(help))
     } else {
-        let at = recorder.origin_of(ctx).at;
+        let at = recorder.origin_of(ctx).at.clone();
         let (code, reason, scope) = (code.to_string(), reason.to_string(), recorder.scope);
         recorder.acknowledged.push(Acknowledgement { code, reason, scope, at });
         return Ok(Dynamic::UNIT);

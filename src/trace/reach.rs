@@ -213,7 +213,7 @@ mod tests {
             reversibility: Reversibility::Reversible,
             optional,
             policy: shared_policy(&Policy::ONCE),
-            origin: Origin { at: Span::point("a".into(), 1, 1), via: Arc::from([]) },
+            origin: Arc::new(Origin { at: Span::point("a".into(), 1, 1), via: Arc::from([]) }),
         });
         at
     }

@@ -138,7 +138,7 @@ pub(super) struct Recorder {
     pub(super) captured: Captured,
     pub(super) table: Table,
     pub(super) ids: Ids,
-    origins: HashMap<Vec<Position>, Origin>,
+    origins: HashMap<Vec<Position>, Arc<Origin>>,
     /// How many steps there were at the last barrier written at a place.
     barriers: HashMap<Vec<Position>, usize>,
     edges_added: usize,
@@ -263,19 +263,19 @@ impl Recorder {
     }
 
     /// Where a call stands.
-    pub(super) fn origin_of(&mut self, ctx: &NativeCallContext<'_>) -> Origin {
+    pub(super) fn origin_of(&mut self, ctx: &NativeCallContext<'_>) -> Arc<Origin> {
         let places = self.places(ctx);
         self.origin(places)
     }
 
-    fn origin(&mut self, places: Vec<Position>) -> Origin {
+    fn origin(&mut self, places: Vec<Position>) -> Arc<Origin> {
         if let Some(known) = self.origins.get(&places) {
             return known.clone();
         }
         let spans = places.iter().rev().filter_map(|at| self.sources.span(*at, Part::Whole));
         let spans: Vec<Span> = spans.collect();
         let (at, via) = spans.split_first().expect("BUG: a call stands in a file that was read");
-        let origin = Origin { at: at.clone(), via: Arc::from(via) };
+        let origin = Arc::new(Origin { at: at.clone(), via: Arc::from(via) });
         self.origins.insert(places, origin.clone());
         origin
     }

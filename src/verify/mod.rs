@@ -528,7 +528,8 @@ pub(crate) mod tests {
         let mut plan = draft.plan;
         for step in &mut plan.steps {
             let line = if step.effect == STOP { 1 } else { 2 };
-            step.origin.at = crate::source::Span::point("draft.rhai".into(), line, 1);
+            std::sync::Arc::make_mut(&mut step.origin).at =
+                crate::source::Span::point("draft.rhai".into(), line, 1);
         }
         let verdict = prove(plan, &facts_of(away()));
         assert_eq!(verdict.diagnostics.len(), 1);

@@ -135,7 +135,7 @@ pub(crate) mod tests {
             reversibility: spec.reversibility,
             optional: false,
             policy: Arc::new(spec.policy.clone()),
-            origin: Origin { at: Span::point("draft.rhai".into(), 1, 1), via: [].into() },
+            origin: Arc::new(Origin { at: Span::point("draft.rhai".into(), 1, 1), via: [].into() }),
         }
     }
 

@@ -325,10 +325,10 @@ fn step(
         reversibility: spec.reversibility,
         optional: record.optional,
         policy: Arc::new(record.policy.clone()),
-        origin: Origin {
+        origin: Arc::new(Origin {
             at: span(&record.source.at),
             via: record.source.via.iter().map(span).collect(),
-        },
+        }),
     })
 }
 
