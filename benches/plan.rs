@@ -134,6 +134,7 @@ fn request<'a>(
         inventory,
         facts,
         allocated: Some(allocated_bytes),
+        spent: Duration::ZERO,
     }
 }
 

@@ -12,6 +12,7 @@ pub mod waves;
 mod ways;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
@@ -45,6 +46,8 @@ pub struct Compiled {
     pub missing_hosts: BTreeSet<HostKey>,
     /// Machines that steps touch.
     pub machines: BTreeSet<MachineName>,
+    /// What the next round of the same script is to be told: see [`Request::spent`].
+    pub spent: Duration,
 }
 
 /// Traces a script, then proves the plan. What is read of the request's facts becomes part of the plan.
@@ -76,6 +79,7 @@ pub fn compile(request: &Request<'_>) -> Compiled {
         texts: traced.texts,
         files: traced.files,
         params: traced.params,
+        spent: traced.spent,
         missing_machines,
         missing_hosts,
         machines: traced.machines,

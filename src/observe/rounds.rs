@@ -1,6 +1,7 @@
 //! Compile, observe what was missing, compile again: until a plan rests on observed facts only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use camino::Utf8Path;
 
@@ -36,9 +37,11 @@ pub struct Asked<'a> {
 pub async fn compile_observed(asked: &Asked<'_>, open: Open<'_>) -> (Compiled, Facts) {
     let mut facts = Facts::default();
     let mut asked_sites: BTreeSet<SiteName> = BTreeSet::new();
+    let mut spent = Duration::ZERO;
     let mut round = 1;
     loop {
-        let mut compiled = compile_once(asked, &facts);
+        let mut compiled = compile_once(asked, &facts, spent);
+        spent = compiled.spent;
         let machines: BTreeSet<MachineName> = missing(&compiled, asked.inventory, &facts);
         let mut sites = sites_of(&compiled.missing_hosts);
         sites.retain(|site| !asked_sites.contains(site));
@@ -72,7 +75,7 @@ pub async fn compile_observed(asked: &Asked<'_>, open: Open<'_>) -> (Compiled, F
     }
 }
 
-fn compile_once(asked: &Asked<'_>, facts: &Facts) -> Compiled {
+fn compile_once(asked: &Asked<'_>, facts: &Facts, spent: Duration) -> Compiled {
     let log = FactLog::new(facts);
     let request = Request {
         world: asked.world,
@@ -81,6 +84,7 @@ fn compile_once(asked: &Asked<'_>, facts: &Facts) -> Compiled {
         inventory: asked.inventory,
         facts: &log,
         allocated: asked.allocated,
+        spent,
     };
     compile(&request)
 }

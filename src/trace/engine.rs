@@ -1,7 +1,6 @@
 //! The interpreter, set up as a sandbox: no clock, no randomness, no I/O, and a limit on everything.
 
-use std::cell::Cell;
-use std::time::Duration;
+use std::rc::Rc;
 
 use rhai::debugger::{BreakPoint, DebuggerCommand};
 use rhai::packages::{
@@ -9,12 +8,13 @@ use rhai::packages::{
     BasicMathPackage, BasicStringPackage, LogicPackage, MoreStringPackage, Package,
 };
 use rhai::{Dynamic, Engine, OptimizationLevel};
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::diagnostic::Diagnostic;
 use crate::plan::inventory::Limits;
+use crate::trace::Request;
 use crate::trace::bind::{self, Table};
 use crate::trace::captured::{CAPTURES, Captured};
+use crate::trace::clock::{Clock, PER_STEP, SHARED};
 use crate::trace::recorder::Desk;
 use crate::trace::{
     deferred, handles, machines, natives, params, policy, require, scopes, stdlib, texts,
@@ -23,10 +23,6 @@ use crate::trace::{
 /// Operations of the interpreter for the smallest plan, and per step a plan may have.
 const OPERATIONS_MIN: u64 = 50_000_000;
 const OPERATIONS_PER_STEP: u64 = 200;
-/// Processor time for the smallest plan, and per step: a backstop that only turns success into an error.
-/// A busy machine does not bring it nearer.
-const TIME_MIN: Duration = Duration::from_secs(4);
-const TIME_PER_STEP: Duration = Duration::from_micros(16);
 /// Calls inside each other.
 const CALLS_MAX: usize = 48;
 /// Expressions inside each other.
@@ -42,12 +38,7 @@ const FUNCTIONS_MAX: usize = 2_000;
 pub(super) const MODULES_MAX: usize = 100;
 
 /// An interpreter for one compile.
-pub(super) fn build(
-    desk: &Desk,
-    table: Table,
-    limits: Limits,
-    allocated: Option<fn() -> u64>,
-) -> Engine {
+pub(super) fn build(desk: &Desk, table: Table, clock: Rc<Clock>, request: &Request<'_>) -> Engine {
     let mut engine = Engine::new_raw();
     // Not the core packages: they bring `sleep` and `exit`.
     for library in [
@@ -73,8 +64,8 @@ pub(super) fn build(
     // An optimizer would drop what we want to complain about.
     engine.set_optimization_level(OptimizationLevel::None);
     natives::bind(&mut engine);
-    limit(&mut engine, limits);
-    watch(&mut engine, desk, limits, allocated);
+    limit(&mut engine, request.inventory.limits);
+    watch(&mut engine, desk, clock, request);
     engine.set_default_tag(Dynamic::from(desk.clone()));
     let printed = desk.clone();
     engine.on_print(move |_| print_says_nothing(&printed));
@@ -108,53 +99,25 @@ fn limit(engine: &mut Engine, limits: Limits) {
 }
 
 /// Limits per value do not add up to one on memory, and one native call is one operation.
-fn watch(engine: &mut Engine, desk: &Desk, limits: Limits, allocated: Option<fn() -> u64>) {
-    let longest = TIME_MIN.max(TIME_PER_STEP * limits.steps_max);
-    let clock = Clock::new(longest);
+fn watch(engine: &mut Engine, desk: &Desk, clock: Rc<Clock>, request: &Request<'_>) {
+    let (allocated, bytes_max) =
+        (request.allocated, request.inventory.limits.script_memory_bytes_max);
     let before = allocated.map_or(0, |allocated| allocated());
     let desk = desk.clone();
     engine.on_progress(move |_| {
         let used = allocated.map_or(0, |allocated| allocated()).saturating_sub(before);
-        let why = if used > limits.script_memory_bytes_max {
-            format!("evaluating it needed more than {} bytes", limits.script_memory_bytes_max)
-        } else if clock.is_over() {
-            format!("evaluating it took longer than {}s", longest.as_secs())
+        let why = if used > bytes_max {
+            format!("evaluating it needed more than {bytes_max} bytes")
+        } else if clock.is_over(|| desk.open().steps.len()) {
+            format!(
+                "evaluating it took longer than the {SHARED:?} that a script has, besides {PER_STEP:?} for each step"
+            )
         } else {
             return None;
         };
         desk.open().stopped = Some(why);
         Some(Dynamic::UNIT)
     });
-}
-
-/// Looked at after every operation: one may be the work of a second.
-struct Clock {
-    longest: Duration,
-    /// The processor time of this thread when it began.
-    before: Duration,
-    /// No earlier than this can it be over. Real time, which is cheap to ask and never the slower one.
-    look: Cell<Duration>,
-}
-
-impl Clock {
-    fn new(longest: Duration) -> Clock {
-        let look = Cell::new(time(ClockId::MonotonicCoarse) + longest);
-        Clock { longest, before: time(ClockId::ThreadCPUTime), look }
-    }
-
-    fn is_over(&self) -> bool {
-        let now = time(ClockId::MonotonicCoarse);
-        if now < self.look.get() {
-            return false;
-        }
-        let used = time(ClockId::ThreadCPUTime) - self.before;
-        self.look.set(now + self.longest.saturating_sub(used));
-        used >= self.longest
-    }
-}
-
-fn time(clock: ClockId) -> Duration {
-    Duration::try_from(clock_gettime(clock)).expect("BUG: these clocks count up from zero")
 }
 
 /// Keeps the stack of calls, so that a step written by the standard library is placed at the user's

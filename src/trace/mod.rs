@@ -7,6 +7,7 @@ mod attempts;
 mod bind;
 mod captured;
 mod changes;
+mod clock;
 mod deferred;
 mod engine;
 mod handles;
@@ -41,6 +42,8 @@ pub use stdlib::{FunctionDoc, stdlib_docs};
 pub use words::{WORDS, Word};
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rhai::{Dynamic, Engine, Scope};
@@ -54,6 +57,7 @@ use crate::plan::inventory::{INVENTORY_FACT, Inventory};
 use crate::primitives::contract::Subject;
 use crate::source::{Texts, World};
 use crate::trace::bind::Table;
+use crate::trace::clock::Clock;
 use crate::trace::modules::{Loader, Resolver};
 use crate::trace::names::Namer;
 use crate::trace::recorder::{Desk, Recorder};
@@ -73,6 +77,8 @@ pub struct Request<'a> {
     /// Bytes allocated by the process right now; polled against the inventory's memory limit. `None`
     /// where no counting allocator is installed.
     pub allocated: Option<fn() -> u64>,
+    /// What earlier rounds of the same script have used up of the time that all of them share.
+    pub spent: Duration,
 }
 
 /// What came of it.
@@ -92,6 +98,8 @@ pub struct Traced {
     pub missing_hosts: BTreeSet<HostKey>,
     /// Machines that steps touch.
     pub machines: BTreeSet<MachineName>,
+    /// How much of the time that the rounds of a script share is used up, with what was before.
+    pub spent: Duration,
 }
 
 /// A parameter, as the script declares it.
@@ -131,7 +139,8 @@ fn trace_with(request: &Request<'_>, table: Table) -> Traced {
     let inventory = request.inventory.clone();
     let facts = request.facts.peek().clone();
     let desk = Desk::new(Recorder::new(table, inventory, facts, request.params.clone()));
-    let mut engine = engine::build(&desk, table, request.inventory.limits, request.allocated);
+    let clock = Rc::new(Clock::new(request.spent));
+    let mut engine = engine::build(&desk, table, clock.clone(), request);
     let namer = Namer::default();
     namer.bind(&mut engine);
     let mut loader = Loader {
@@ -153,8 +162,10 @@ fn trace_with(request: &Request<'_>, table: Table) -> Traced {
         engine.set_module_resolver(Resolver::new(shelf, desk.clone()));
         evaluate(&engine, &desk, &ast, request.script);
     }
+    let spent = clock.spent(desk.open().steps.len());
     let mut traced = finish(request, table, &mut desk.open());
     traced.files = files;
+    traced.spent = spent;
     traced
 }
 
@@ -223,6 +234,7 @@ fn finish(request: &Request<'_>, table: Table, recorder: &mut Recorder) -> Trace
         texts: recorder.sources.texts(),
         missing_hosts: std::mem::take(&mut recorder.missing_hosts),
         machines: plan.machines().into_iter().cloned().collect(),
+        spent: Duration::ZERO,
         files: BTreeSet::new(),
         plan,
         diagnostics,

@@ -60,6 +60,7 @@ fn compiled(
         inventory: &inventory,
         facts: &FactLog::new(&facts),
         allocated: None,
+        spent: std::time::Duration::ZERO,
     });
     let found = compiled.diagnostics.iter().map(|one| format!("{}: {}", one.code, one.message));
     let found = found.collect();

@@ -94,6 +94,8 @@ fn one_operation_that_is_the_work_of_millions() {
         "let a = []; a.pad(9990, 7); for i in 0..9990 { a[i] = i; } loop { a.dedup(); }",
         "let a = []; a.pad(9990, 7); loop { a.zip(a, |x, y| x); }",
         "let a = []; a.pad(9990, 7); loop { a == a; a.contains(8); a.index_of(8); }",
+        // Each round has only what the one before left.
+        "let a = []; a.pad(9990, 7); for i in 0..600 { a.contains(8); } vm(\"web-01\").replica;",
     ]) {
         refused(script, &["H140", "longer than"]);
     }

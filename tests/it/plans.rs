@@ -82,6 +82,7 @@ fn compiled(world: &MemoryWorld, script: &str, given: &[(&str, &str)]) -> Compil
         inventory: &inventory,
         facts: &log,
         allocated: None,
+        spent: std::time::Duration::ZERO,
     });
     assert!(compiled.missing_machines.is_empty(), "{script}: everything was observed");
     compiled
@@ -302,6 +303,7 @@ fn facts_that_are_missing_end_the_trace_quietly() {
         inventory: &inventory,
         facts: &log,
         allocated: None,
+        spent: std::time::Duration::ZERO,
     });
     assert_eq!(traced.diagnostics, []);
     let missing: Vec<String> = log.finish().1.into_iter().map(String::from).collect();
@@ -484,6 +486,7 @@ fn the_examples_of_the_primitives_trace() {
             inventory: &inventory,
             facts: &FactLog::new(&observed),
             allocated: None,
+            spent: std::time::Duration::ZERO,
         });
         assert_eq!(traced.diagnostics, [], "{script}");
         let used = traced.plan.steps.iter().any(|step| step.primitive == spec.name);

@@ -133,6 +133,7 @@ pub fn traced(said: &[Said], inventory: &Inventory, facts: &MachineFacts) -> Opt
         inventory,
         facts: &FactLog::new(&facts),
         allocated: None,
+        spent: std::time::Duration::ZERO,
     });
     (!crate::diagnostic::any_error(&traced.diagnostics)).then_some(traced.plan)
 }

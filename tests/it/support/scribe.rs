@@ -265,6 +265,7 @@ fn outcome(script: &str) -> Compiled {
         inventory: &inventory,
         facts: &FactLog::new(&observed),
         allocated: Some(allocated_bytes),
+        spent: Duration::ZERO,
     });
     let failed = any_error(&compiled.diagnostics);
     assert_eq!(failed, compiled.plan.is_none(), "silent: {:?}\n{script}", compiled.diagnostics);

@@ -133,6 +133,7 @@ impl Situation {
             inventory: &inventory,
             facts: &FactLog::new(&observed),
             allocated: None,
+            spent: std::time::Duration::ZERO,
         });
         let open: Vec<&Diagnostic> =
             compiled.diagnostics.iter().filter(|one| one.is_error()).collect();
