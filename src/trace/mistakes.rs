@@ -1,6 +1,6 @@
 //! The interpreter's errors in the words of an operator, at the place that a user can change.
 
-use rhai::{Dynamic, Engine, EvalAltResult, ParseError, ParseErrorType, Position};
+use rhai::{Dynamic, Engine, EvalAltResult, LexError, ParseError, ParseErrorType, Position};
 
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::trace::deferred::{Deferred, KIND};
@@ -34,8 +34,8 @@ pub(super) fn unseen(c: char) -> Diagnostic {
 pub(super) fn of_parser(recorder: &Recorder, error: &ParseError) -> Diagnostic {
     let said = error.0.to_string();
     let (message, help) = match &*error.0 {
-        ParseErrorType::Reserved(word) if word == "Fn" => (
-            "`Fn` is a reserved word".to_owned(),
+        ParseErrorType::BadInput(LexError::ImproperSymbol(word, _)) if word == "Fn" => (
+            "`Fn` is switched off".to_owned(),
             "write a closure: `|m| home(m)` calls the function `home`",
         ),
         ParseErrorType::Reserved(word) => (

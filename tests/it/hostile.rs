@@ -143,7 +143,7 @@ fn values_that_grow_by_themselves() {
         "let a = [1]; loop { a = [a, a]; }",
         "let a = []; a.pad(9999, 1); loop { a.append(a); }",
         "let m = #{ a: 1 }; loop { m = #{ a: m, b: m }; }",
-        "fn z(x) { 0 } let f = Fn(\"z\"); loop { f = f.curry(f); }",
+        "let f = |x| 0; loop { f = f.curry(f); }",
     ] {
         refused(script, &["H140", "hostile.rhai:1"]);
     }
@@ -158,7 +158,7 @@ fn functions_that_hold_functions() {
         "fn w(g) { [|| g] } let f = []; for i in 0..100000 { f = w(f); } throw \"end\";",
         "let f = || 0; for i in 0..100000 { let h = (); let g = || h; h = f; f = g; } throw \"end\";",
         "let f = || 0; for i in 0..100000 { const G = f; f = || G; } throw \"end\";",
-        "fn z(x) { 0 } let f = Fn(\"z\"); for i in 0..3000 { let g = Fn(\"z\"); f = g.curry(f); } throw \"end\";",
+        "let f = |x| 0; for i in 0..3000 { let g = |x| 0; f = g.curry(f); } throw \"end\";",
         "let a = []; for i in 0..3000 { a = [a]; } throw \"end\";",
     ] {
         refused(script, &["H105"]);
