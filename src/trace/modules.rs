@@ -136,7 +136,14 @@ impl Loader<'_> {
         let key = match resolve(importer, path) {
             Ok(key) if import.alias.is_empty() => key,
             Ok(key) => {
-                self.aliases.insert((importer.to_owned(), import.alias.to_string()), key.clone());
+                let name = (importer.to_owned(), import.alias.to_string());
+                let before = self.aliases.insert(name, key.clone());
+                if let Some(other) = before.filter(|other| *other != key) {
+                    let message = format!("`{}` means \"{other}\" in this file", import.alias);
+                    let mistake = Diagnostic::error("H123", message);
+                    self.say(Some(import.at), mistake.help("give each module a name of its own"));
+                    return None;
+                }
                 key
             }
             Err(mistake) => {

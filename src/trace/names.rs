@@ -73,33 +73,15 @@ impl Namer {
         shelf: &Shelf,
         aliases: &Aliases,
     ) -> Shelf {
-        let numbers: BTreeMap<&str, usize> = shelf.keys().map(String::as_str).zip(0..).collect();
-        let functions: BTreeMap<&str, Functions> =
-            shelf.iter().map(|(key, ast)| (key.as_str(), functions_of(ast))).collect();
+        let files: Files<'_> = shelf
+            .iter()
+            .zip(0..)
+            .map(|((key, ast), nth)| (&**key, (nth, functions_of(ast))))
+            .collect();
         let parse = |(key, ast): (&String, &AST)| {
-            let file = numbers[key.as_str()];
-            let own = &functions[key.as_str()];
-            let held = names_of_values(ast);
-            let mut calls = HashMap::default();
-            each_call(ast, |call, at, is_method| {
-                let mut modules = call.namespace.path.iter().map(rhai::Ident::as_str);
-                let of = match (modules.next(), modules.next()) {
-                    // A map of that name may hold what is called.
-                    (None, _) if is_method && held.contains(call.name.as_str()) => return,
-                    (None, _) => Some((file, own)),
-                    (Some(module), None) => aliases
-                        .get(&(key.clone(), module.to_owned()))
-                        .map(|of| (numbers[of.as_str()], &functions[of.as_str()])),
-                    _ => None,
-                };
-                let found = of
-                    .filter(|(_, known)| known.contains(&(call.name.to_string(), call.args.len())));
-                if let Some((file, _)) = found {
-                    calls.insert(at, unique(&call.name, file));
-                }
-            });
-            let definitions =
-                own.iter().map(|(name, _)| (name.clone(), unique(name, file))).collect();
+            let (file, own) = &files[key.as_str()];
+            let definitions = own.iter().map(|(name, _)| (name.clone(), unique(name, *file)));
+            let (definitions, calls) = (definitions.collect(), calls_of(key, ast, &files, aliases));
             *self.0.borrow_mut() = Instead { calls, definitions, defines: Cell::new(false) };
             let text = desk.open().sources.padded(key).expect("BUG: it was parsed once");
             let mut named = engine.compile(&text).expect("BUG: other names parse as well");
@@ -114,6 +96,37 @@ impl Namer {
 
 /// Functions by name and number of parameters.
 type Functions = BTreeSet<(String, usize)>;
+
+/// Number and functions of each file, by its key.
+type Files<'a> = BTreeMap<&'a str, (usize, Functions)>;
+
+/// The calls of functions of files, with the name that each is called by.
+fn calls_of(
+    key: &str,
+    ast: &AST,
+    files: &Files<'_>,
+    aliases: &Aliases,
+) -> HashMap<Position, String> {
+    let held = names_of_values(ast);
+    let mut calls = HashMap::default();
+    each_call(ast, |call, at, is_method| {
+        let mut modules = call.namespace.path.iter().map(rhai::Ident::as_str);
+        let of = match (modules.next(), modules.next()) {
+            // A map of that name may hold what is called.
+            (None, _) if is_method && held.contains(call.name.as_str()) => None,
+            (None, _) => Some(key),
+            (Some(module), None) => {
+                aliases.get(&(key.to_owned(), module.to_owned())).map(String::as_str)
+            }
+            _ => None,
+        };
+        let Some((file, functions)) = of.map(|of| &files[of]) else { return };
+        if functions.contains(&(call.name.to_string(), call.args.len())) {
+            calls.insert(at, unique(&call.name, *file));
+        }
+    });
+    calls
+}
 
 /// Closures have no name; a function for one kind of `this` is found by that.
 fn functions_of(ast: &AST) -> Functions {

@@ -200,8 +200,8 @@ approve("b", #{ name: "go-on" });"#,
     },
     CodeText {
         code: "H123",
-        title: "an import that is computed",
-        text: "An import names its module as a plain text, so that what a plan is made of can be seen without running it.",
+        title: "an import that is computed, or whose name means another module already",
+        text: "An import names its module as a plain text, so that what a plan is made of can be seen without running it. A name of a module means the same in the whole file.",
         wrong: Some(
             r#"let name = "std/failback";
 import name as f;"#,
