@@ -3,16 +3,6 @@
 
 use crate::plan::inventory::{InventoryKey, MACHINE_TABLE, SITE_TABLE};
 
-const fn key(
-    table: &'static str,
-    name: &'static str,
-    takes: &'static str,
-    default: &'static str,
-    doc: &'static str,
-) -> InventoryKey {
-    InventoryKey { table, name, takes, default, doc }
-}
-
 const ADDRESS: &str = "address = { .. } of a machine";
 const KEY: &str = "[key.NAME]";
 const COMMAND: &str = "[commands.NAME]";
@@ -21,27 +11,27 @@ const LIMITS: &str = "[limits]";
 /// In the order of the reference.
 #[rustfmt::skip]
 pub static KEYS: &[InventoryKey] = &[
-    key(SITE_TABLE, "provider", "text", "required", "the code that talks to the site"),
-    key(SITE_TABLE, "concurrency", "int, 1 or more", "as many as the run", "steps at once at this site"),
-    key(SITE_TABLE, "bandwidth", "rate", "no limit", "shared by all transfers from or to this site"),
-    key(MACHINE_TABLE, "cloud", "site", "required", "where its cloud side is"),
-    key(MACHINE_TABLE, "onprem", "site/host", "required", "its home: `\"dc1/hv-01\"`"),
-    key(MACHINE_TABLE, "disks", "list of sizes", "required", "each at least 64KiB, a multiple of 4KiB"),
-    key(MACHINE_TABLE, "tags", "table of texts", "none", "what `vms(\"tier=web\")` selects by, and `m.tags` reads"),
-    key(MACHINE_TABLE, "needs", "list of names or `tag=value`", "none", "machines that must run, checked, before this one starts (H018); nobody may need itself"),
-    key(MACHINE_TABLE, "rto", "duration", "none", "longest downtime it may have; a plan that is estimated to take longer is warned (H017)"),
-    key(MACHINE_TABLE, "key", "name of a key", "none", "what its disks are encrypted with"),
-    key(MACHINE_TABLE, "address", "table", "none", "where it answers, for `check` with `tcp` or `http`"),
-    key(ADDRESS, "cloud", "host name or IP address", "none", "while it runs in the cloud"),
-    key(ADDRESS, "onprem", "host name or IP address", "none", "while it runs at home"),
-    key(KEY, "file", "path", "this or `command`", "the secret is what the file holds"),
-    key(KEY, "command", "list of texts", "this or `file`", "the secret is what the program prints"),
-    key(COMMAND, "argv", "list of texts", "required", "what scripts may run (`run_command`, `check`, `notify`), word by word; `\"*\"` stands for any one word. The name is for people: scripts write the words"),
-    key(LIMITS, "steps", "int, 1 or more", "250000", "steps in a plan"),
-    key(LIMITS, "machines", "int, 1 or more", "20000", "machines in the inventory"),
-    key(LIMITS, "concurrency", "int, 1 or more", "64", "steps of a run at once"),
-    key(LIMITS, "transfers", "int, 1 or more", "4", "transfers of a run at once, per site"),
-    key(LIMITS, "script_memory", "size", "384MiB", "what evaluating a script may allocate"),
+    InventoryKey::new(SITE_TABLE, "provider", "text", "required", "the code that talks to the site"),
+    InventoryKey::new(SITE_TABLE, "concurrency", "int, 1 or more", "as many as the run", "steps at once at this site"),
+    InventoryKey::new(SITE_TABLE, "bandwidth", "rate", "no limit", "shared by all transfers from or to this site"),
+    InventoryKey::new(MACHINE_TABLE, "cloud", "site", "required", "where its cloud side is"),
+    InventoryKey::new(MACHINE_TABLE, "onprem", "site/host", "required", "its home: `\"dc1/hv-01\"`"),
+    InventoryKey::new(MACHINE_TABLE, "disks", "list of sizes", "required", "each at least 64KiB, a multiple of 4KiB"),
+    InventoryKey::new(MACHINE_TABLE, "tags", "table of texts", "none", "what `vms(\"tier=web\")` selects by, and `m.tags` reads"),
+    InventoryKey::new(MACHINE_TABLE, "needs", "list of names or `tag=value`", "none", "machines that must run, checked, before this one starts (H018); nobody may need itself"),
+    InventoryKey::new(MACHINE_TABLE, "rto", "duration", "none", "longest downtime it may have; a plan that is estimated to take longer is warned (H017)"),
+    InventoryKey::new(MACHINE_TABLE, "key", "name of a key", "none", "what its disks are encrypted with"),
+    InventoryKey::new(MACHINE_TABLE, "address", "table", "none", "where it answers, for `check` with `tcp` or `http`"),
+    InventoryKey::new(ADDRESS, "cloud", "host name or IP address", "none", "while it runs in the cloud"),
+    InventoryKey::new(ADDRESS, "onprem", "host name or IP address", "none", "while it runs at home"),
+    InventoryKey::new(KEY, "file", "path", "this or `command`", "the secret is what the file holds"),
+    InventoryKey::new(KEY, "command", "list of texts", "this or `file`", "the secret is what the program prints"),
+    InventoryKey::new(COMMAND, "argv", "list of texts", "required", "what scripts may run (`run_command`, `check`, `notify`), word by word; `\"*\"` stands for any one word. The name is for people: scripts write the words"),
+    InventoryKey::new(LIMITS, "steps", "int, 1 or more", "250000", "steps in a plan"),
+    InventoryKey::new(LIMITS, "machines", "int, 1 or more", "20000", "machines in the inventory"),
+    InventoryKey::new(LIMITS, "concurrency", "int, 1 or more", "64", "steps of a run at once"),
+    InventoryKey::new(LIMITS, "transfers", "int, 1 or more", "4", "transfers of a run at once, per site"),
+    InventoryKey::new(LIMITS, "script_memory", "size", "384MiB", "what evaluating a script may allocate"),
 ];
 
 #[cfg(test)]

@@ -156,6 +156,19 @@ pub struct InventoryKey {
     pub doc: &'static str,
 }
 
+impl InventoryKey {
+    /// For the tables of keys.
+    pub const fn new(
+        table: &'static str,
+        name: &'static str,
+        takes: &'static str,
+        default: &'static str,
+        doc: &'static str,
+    ) -> InventoryKey {
+        InventoryKey { table, name, takes, default, doc }
+    }
+}
+
 /// The table of a site in an inventory file.
 pub const SITE_TABLE: &str = "[site.NAME]";
 /// The table of a machine in an inventory file.

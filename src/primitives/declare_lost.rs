@@ -27,7 +27,7 @@ const fn needed(name: &'static str, ty: OptType, doc: &'static str) -> Opt {
 
 static SPEC: Spec = Spec {
     name: "declare_lost",
-    doc: "Declares one side of the machine lost: the unplanned failover, when that side cannot be shut down. What it wrote after the last transfer is given up.\n\n**Irreversible**, and for a person to decide: put a gate before it. It refuses a side that is seen to run. A side that can be reached and is off is fenced there. The side that is left gets a durable mark, with the reason: it may then boot from its last verified copy though that is not a final one, and be committed, while nobody can say whether the lost side runs. When homing starts the lost side again, the mark is gone.",
+    doc: "Declares one side of the machine lost: the unplanned failover, when that side cannot be shut down. What it wrote after the last transfer is given up.\n\n**Irreversible**, and for a person to decide: put a gate before it. It refuses a side that is seen to run. A side that can be reached and is off is fenced there. The side that is left gets a durable mark, with the reason: it may then boot from its last verified copy though that is not a final one, and be committed, while nobody can say whether the lost side runs. When homing starts the lost side again, the mark is gone.\n\nThe site of the lost side must still answer, if only that it cannot tell: one that is silent as a whole stops the planning (H327).",
     kind: Kind::Act,
     params: &[MACHINE],
     options: &[

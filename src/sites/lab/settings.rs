@@ -16,16 +16,6 @@ use crate::plan::inventory::{
 /// The provider's name in an inventory, and of its table of a machine.
 pub(in crate::sites) const NAME: &str = "lab";
 
-const fn key(
-    table: &'static str,
-    name: &'static str,
-    takes: &'static str,
-    default: &'static str,
-    doc: &'static str,
-) -> InventoryKey {
-    InventoryKey { table, name, takes, default, doc }
-}
-
 const HOST: &str = "hosts = { HOST = { .. } } of a lab's site";
 const FAULTS: &str = "faults = { .. } of a lab's site";
 const MACHINE: &str = "lab = { .. } of a machine";
@@ -33,23 +23,23 @@ const MACHINE: &str = "lab = { .. } of a machine";
 /// Every key that this provider reads, for the reference.
 #[rustfmt::skip]
 pub(in crate::sites) static KEYS: &[InventoryKey] = &[
-    key(SITE_TABLE, "path", "path", "required by `lab`", "the folder that the site is"),
-    key(SITE_TABLE, "hosts", "table of tables", "none", "`lab`: the hosts machines live on at home, by name"),
-    key(SITE_TABLE, "change_tracking", "bool", "true", "`lab`: it remembers which blocks changed; without it disks are compared"),
-    key(SITE_TABLE, "faults", "table", "none", "`lab`: what goes wrong on purpose"),
-    key(HOST, "switches", "list of texts", "none", "its virtual switches: what `network` of `create_onprem_vm` names"),
-    key(HOST, "isolated", "list of texts", "none", "its switches that lead nowhere: for the copies of a drill"),
-    key(HOST, "connected", "bool", "true", "`false`: nothing on it can be seen or reached"),
-    key(HOST, "capacity", "size", "what the file system has", "its room for disks"),
-    key(FAULTS, "seed", "int", "0", "the same seed strikes at the same operations"),
-    key(FAULTS, "error_rate", "share, 0 to 1", "0", "of the operations, those that fail once"),
-    key(FAULTS, "throttle", "share, 0 to 1", "0", "those that are told to come back later"),
-    key(FAULTS, "kill", "share, 0 to 1", "0", "those at which the machine's power is pulled"),
-    key(FAULTS, "latency", "duration", "none", "the pause before every operation"),
-    key(MACHINE_TABLE, "lab", "table", "none", "how it behaves in the practice ground"),
-    key(MACHINE, "writes_per_second", "number, 0.01 to 100000", "50", "how fast its application writes"),
-    key(MACHINE, "failed_over", "`12 days ago`, or RFC 3339", "12 days ago", "since when it runs in the cloud when the lab is created"),
-    key(MACHINE, "encrypted", "bool", "true where it has a `key`", "whether its disks are encrypted"),
+    InventoryKey::new(SITE_TABLE, "path", "path", "required by `lab`", "the folder that the site is"),
+    InventoryKey::new(SITE_TABLE, "hosts", "table of tables", "none", "`lab`: the hosts machines live on at home, by name"),
+    InventoryKey::new(SITE_TABLE, "change_tracking", "bool", "true", "`lab`: it remembers which blocks changed; without it disks are compared"),
+    InventoryKey::new(SITE_TABLE, "faults", "table", "none", "`lab`: what goes wrong on purpose"),
+    InventoryKey::new(HOST, "switches", "list of texts", "none", "its virtual switches: what `network` of `create_onprem_vm` names"),
+    InventoryKey::new(HOST, "isolated", "list of texts", "none", "its switches that lead nowhere: for the copies of a drill"),
+    InventoryKey::new(HOST, "connected", "bool", "true", "`false`: nothing on it can be seen or reached"),
+    InventoryKey::new(HOST, "capacity", "size", "what the file system has", "its room for disks"),
+    InventoryKey::new(FAULTS, "seed", "int", "0", "the same seed strikes at the same operations"),
+    InventoryKey::new(FAULTS, "error_rate", "share, 0 to 1", "0", "of the operations, those that fail once"),
+    InventoryKey::new(FAULTS, "throttle", "share, 0 to 1", "0", "those that are told to come back later"),
+    InventoryKey::new(FAULTS, "kill", "share, 0 to 1", "0", "those at which the machine's power is pulled"),
+    InventoryKey::new(FAULTS, "latency", "duration", "none", "the pause before every operation"),
+    InventoryKey::new(MACHINE_TABLE, "lab", "table", "none", "how it behaves in the practice ground"),
+    InventoryKey::new(MACHINE, "writes_per_second", "number, 0.01 to 100000", "50", "how fast its application writes"),
+    InventoryKey::new(MACHINE, "failed_over", "`12 days ago`, or RFC 3339", "12 days ago", "since when it runs in the cloud when the lab is created"),
+    InventoryKey::new(MACHINE, "encrypted", "bool", "true where it has a `key`", "whether its disks are encrypted"),
 ];
 
 /// The keys of one table.
