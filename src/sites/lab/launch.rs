@@ -63,15 +63,24 @@ pub(super) fn boot(
     let mut guest = io(spawn(exe, what, order))?;
     match hear(&mut guest)? {
         Word::Verified(_) => {}
-        Word::Refused(reason) => return Ok(Some(reason)),
+        Word::Refused(reason) => return given_up(guest, order).map(|()| Some(reason)),
         Word::Ready => return Err(Failure::permanent("BUG: a guest ran before it was told to")),
     }
-    commit()?;
+    if let Err(failure) = commit() {
+        drop(given_up(guest, order));
+        return Err(failure);
+    }
     io(guest.get_mut().write_all(b"go\n"))?;
     match hear(&mut guest)? {
         Word::Ready => Ok(None),
         other => Err(Failure::transient(format!("a guest said {other:?} instead of `ready`"))),
     }
+}
+
+/// Waits for the end of a guest that does not run on: until then it would seem to run.
+fn given_up(guest: BufReader<UnixStream>, order: &Order) -> Result<(), Failure> {
+    drop(guest);
+    gone_by(&order.folder, Instant::now() + DEATH_TIME).map(drop)
 }
 
 /// The guest holds the lock from its first moment: it is given to it locked.
