@@ -66,8 +66,8 @@ pub(super) fn bind(engine: &mut Engine) {
             *t += more.as_str();
         })
         .register_indexer_get(|ctx: NativeCallContext<'_>, _: &mut Deferred, name: Dynamic| {
-            let what = format!("nothing can be read of it, `{name}` either");
-            misuse(&ctx, &what)
+            let name = literal::text(&name).map(|name| format!(", `{name}` either"));
+            misuse(&ctx, &format!("nothing can be read of it{}", name.unwrap_or_default()))
         });
     let mut module = Module::new();
     any_native(&mut module, "or", 2, or);
