@@ -205,7 +205,7 @@ fn thrown(engine: &Engine, value: &Dynamic, depth: u32) -> String {
 }
 
 fn limit(why: String) -> Diagnostic {
-    let help = "a plan is traced within limits, so that no script can hang the machine; make it smaller, or raise `limits` in the inventory";
+    let help = "a plan is traced within limits, so that no script can hang the machine; make it smaller; of steps and memory `[limits]` in the inventory allow more";
     Diagnostic::error("H140", why).help(help)
 }
 

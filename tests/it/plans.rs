@@ -7,19 +7,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use camino::Utf8PathBuf;
-use homing::base::{HostName, MachineName, SiteName};
+use homing::base::MachineName;
 use homing::compile::{Compiled, compile};
 use homing::diagnostic::{Diagnostic, Severity, codes};
 use homing::plan::effect::Effect;
 use homing::plan::expr::{deferred, steps_read};
 use homing::plan::facts::{FactLog, Facts};
 use homing::plan::graph::Plan;
-use homing::plan::inventory::{Addresses, CommandEntry, Inventory, MachineEntry};
+use homing::plan::inventory::{CommandEntry, Inventory};
 use homing::plan::step::Step;
 use homing::source::MemoryWorld;
 use homing::trace::{Request, trace};
 
-use crate::support::observed::{away, told};
+use crate::support::observed::{away, machine, told};
 
 /// A mistake that a script announces.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,18 +31,7 @@ struct Note {
 }
 
 fn inventory() -> Inventory {
-    let machine = |tier: &str, needs: &[&str]| MachineEntry {
-        cloud: SiteName::new("azure").unwrap(),
-        onprem: SiteName::new("dc1").unwrap(),
-        host: HostName::new("hv-01").unwrap(),
-        disks: vec![64 << 20],
-        tags: [("tier", tier), ("os", "linux")].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
-        needs: needs.iter().map(|name| MachineName::new(name).unwrap()).collect(),
-        rto_s: None,
-        key: None,
-        address: Addresses::default(),
-        settings: BTreeMap::new(),
-    };
+    let machine = |tier: &str, needs: &[&str]| machine(&[("tier", tier), ("os", "linux")], needs);
     let machines = [
         ("db-01", machine("db", &[])),
         ("web-01", machine("web", &[])),

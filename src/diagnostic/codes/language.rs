@@ -253,7 +253,7 @@ shutdown_azure_vm(vm("web-01")).after(copy);"#,
     CodeText {
         code: "H140",
         title: "a limit",
-        text: "A script is traced within limits on operations, time, memory, depth, sizes and steps, so that no script can hang the machine that plans. `[limits]` in the inventory raises those that depend on the number of machines.",
+        text: "A script is traced within limits on operations, time, memory, depth, sizes and steps, so that no script can hang the machine that plans. `[limits]` in the inventory raises those on steps and memory. The processor time is 3.5 s for all rounds of planning together, and a little more for each step that is written: it cannot be raised.",
         wrong: None,
         right: None,
     },

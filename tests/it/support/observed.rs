@@ -5,8 +5,24 @@ use homing::plan::facts::{
     CommitState, DirtyMark, Facts, HostFacts, MachineFacts, Power, Protection, ReplicaState,
     SideFacts,
 };
-use homing::plan::inventory::Inventory;
+use homing::plan::inventory::{Addresses, Inventory, MachineEntry};
 use serde::de::DeserializeOwned;
+
+/// A machine of `azure` at home on `dc1/hv-01`, with one disk of 64 MiB.
+pub fn machine(tags: &[(&str, &str)], needs: &[&str]) -> MachineEntry {
+    MachineEntry {
+        cloud: SiteName::new("azure").unwrap(),
+        onprem: SiteName::new("dc1").unwrap(),
+        host: HostName::new("hv-01").unwrap(),
+        disks: vec![64 << 20],
+        tags: tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        needs: needs.iter().map(|name| MachineName::new(*name).unwrap()).collect(),
+        rto_s: None,
+        key: None,
+        address: Addresses::default(),
+        settings: Default::default(),
+    }
+}
 
 /// Every machine of an inventory failed over twelve days ago, runs in the cloud, and has a stale replica
 /// at home; every host is connected.

@@ -5,16 +5,16 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use homing::base::{HostName, MachineName, SiteName};
+use homing::base::MachineName;
 use homing::cli::memory::allocated_bytes;
 use homing::compile::{Compiled, compile};
 use homing::diagnostic::{any_error, codes};
 use homing::plan::facts::FactLog;
-use homing::plan::inventory::{Addresses, Inventory, MachineEntry};
+use homing::plan::inventory::Inventory;
 use homing::source::MemoryWorld;
 use homing::trace::Request;
 
-use super::observed::away;
+use super::observed::{away, machine};
 
 /// Longest that one script may take: the sandbox's own limit, and others that want the processor.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -279,18 +279,7 @@ fn outcome(script: &str) -> Compiled {
 }
 
 fn inventory() -> Inventory {
-    let machine = |tier: &str, needs: &[&str]| MachineEntry {
-        cloud: SiteName::new("azure").unwrap(),
-        onprem: SiteName::new("dc1").unwrap(),
-        host: HostName::new("hv-01").unwrap(),
-        disks: vec![64 << 20],
-        tags: [("tier".to_owned(), tier.to_owned())].into(),
-        needs: needs.iter().map(|name| MachineName::new(name).unwrap()).collect(),
-        rto_s: None,
-        key: None,
-        address: Addresses::default(),
-        settings: BTreeMap::new(),
-    };
+    let machine = |tier: &str, needs: &[&str]| machine(&[("tier", tier)], needs);
     let machines = [
         ("db-01", machine("db", &[])),
         ("web-01", machine("web", &["db-01"])),
