@@ -121,7 +121,7 @@ fn watch(engine: &mut Engine, desk: &Desk, clock: Rc<Clock>, request: &Request<'
 }
 
 /// Keeps the stack of calls, so that a step written by the standard library is placed at the user's
-/// call. Costs half of the evaluation time again; the alternatives (a hand-kept stack, tracing twice)
+/// call. The alternatives (a hand-kept stack, tracing twice)
 /// either miss calls inside a module or cost more.
 ///
 /// And stops where a function captures variables, which are to be kept.
