@@ -13,13 +13,18 @@
 
 pub mod commands;
 pub mod copies;
+mod files;
+mod guarded;
 mod lab;
 pub mod look;
+mod manifests;
 pub mod narrow;
 pub mod practice;
 pub mod process;
+mod records;
 pub mod registry;
 pub mod secret;
+mod state;
 pub mod sync;
 
 use std::collections::BTreeMap;

@@ -8,7 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use crate::base::Side;
-use crate::sites::lab::files;
+use crate::sites::files;
 use crate::sites::lab::ledger::Record;
 
 /// Where a guest says that a write is done.

@@ -8,10 +8,12 @@ use tokio_util::sync::CancellationToken;
 use crate::run::failure::Failure;
 use crate::sites::At;
 use crate::sites::commands::{Command, Commands, Ran};
+use crate::sites::files::blocking;
+use crate::sites::files::io;
 use crate::sites::lab::guest::command::Answer;
 use crate::sites::lab::guest::control::{self, Request};
-use crate::sites::lab::seat::{Seat, io};
-use crate::sites::lab::site::{LabSite, blocking};
+use crate::sites::lab::seat::Seat;
+use crate::sites::lab::site::LabSite;
 use crate::sites::process::{self, NoEnd};
 
 #[async_trait]
@@ -41,14 +43,14 @@ impl Commands for LabSite {
 
 impl Seat {
     fn run_on_host(&self, mut command: Command, stop: &CancellationToken) -> Result<Ran, Failure> {
-        let state = self.state()?;
+        let state = self.records.state()?;
         self.reach(&state)?;
         let Some(host) = self.host(&state) else {
             let message = format!("{} has no hosts: nothing can run on one", self.place.name);
             return Err(Failure::permanent(message).help("run it on the on-prem side, or here"));
         };
         let folder = self.place.settings.folder.join("hosts").join(host.as_str());
-        io(crate::sites::lab::files::make_folder(&folder))?;
+        io(crate::sites::files::make_folder(&folder))?;
         command.env.insert("HOMING_HOST".to_owned(), host.to_string());
         let here = format!("host {host} of {}", self.place.name);
         match process::run(&command, &folder, &|| stop.is_cancelled()) {
@@ -60,7 +62,7 @@ impl Seat {
     }
 
     fn run_in_guest(&self, command: &Command, stop: &CancellationToken) -> Result<Ran, Failure> {
-        let state = self.state()?;
+        let state = self.records.state()?;
         self.reach(&state)?;
         let here = format!("{} at {}", self.machine, self.place.name);
         if !self.is_running(&state)? {

@@ -17,15 +17,18 @@ use crate::base::units::show_bytes;
 use crate::base::{CopyId, HostName, RunId, Timestamp};
 use crate::run::failure::Failure;
 use crate::sites::copies::{Copies, CopyView, Made, NewCopy};
-use crate::sites::lab::disk::{Permit, Replica, Written, disk_path};
-use crate::sites::lab::files;
+use crate::sites::files;
+use crate::sites::files::blocking;
+use crate::sites::files::io;
+use crate::sites::guarded::Permit;
+use crate::sites::lab::disk::{Written, disk_path, replicas};
 use crate::sites::lab::guest::Order;
 use crate::sites::lab::guest::control::{self, Request};
 use crate::sites::lab::launch;
 use crate::sites::lab::power::{ANSWER_TIME, goes_on, last_record};
-use crate::sites::lab::seat::{Seat, io};
+use crate::sites::lab::seat::Seat;
 use crate::sites::lab::settings::Host;
-use crate::sites::lab::site::{LabSite, blocking};
+use crate::sites::lab::site::LabSite;
 use crate::sites::{At, Fence};
 use crate::transfer::blocks::BlockSink;
 
@@ -97,7 +100,7 @@ impl Copies for LabSite {
         let seat = self.seat(at, "unmake_copy").await?;
         let (id, fence) = (id.clone(), fence.clone());
         blocking(move || {
-            let (_lock, _) = seat.act(&fence)?;
+            let (_lock, _) = seat.records.act(&fence)?;
             seat.delete_copy_folders(&id)
         })
         .await
@@ -116,7 +119,7 @@ impl Seat {
     }
 
     fn make_copy(&self, new: &NewCopy, disks: &[u64], fence: &Fence) -> Result<Made, Failure> {
-        let (_lock, state) = self.act(fence)?;
+        let (_lock, state) = self.records.act(fence)?;
         let id = CopyId::of(&fence.key);
         for left in self.found_copies()?.iter().filter(|found| found.record.run != fence.run) {
             remove(&left.folder)?;
@@ -181,24 +184,21 @@ impl Seat {
     fn sinks_of(&self, found: &Found, fence: &Fence) -> Result<Vec<Arc<dyn BlockSink>>, Failure> {
         // What a crash left unmade of them.
         make_disks(found)?;
-        let written = Arc::new(io(Written::open(&found.folder, &found.record.disks, None))?);
+        let written = io(Written::open(&found.folder, &found.record.disks, None))?;
         let (seat, fence, path) = (self.clone(), fence.clone(), found.folder.join(RECORD));
         let permit: Permit = Arc::new(move || {
             let denied = |failure| io::Error::new(io::ErrorKind::PermissionDenied, failure);
-            seat.check(&fence).map_err(denied)?;
+            seat.records.check(&fence).map_err(denied)?;
             match files::load::<Record>(&path)? {
                 Some(record) if !record.filled => Ok(()),
                 _ => Err(denied(Failure::permanent("the copy is gone, or its disks are its own"))),
             }
         });
-        let disks = (0..found.record.disks.len()).map(|disk| -> Arc<dyn BlockSink> {
-            Arc::new(Replica { written: Arc::clone(&written), disk, permit: Arc::clone(&permit) })
-        });
-        Ok(disks.collect())
+        Ok(replicas(written, &permit))
     }
 
     fn boot_copy(&self, id: &CopyId, fence: &Fence) -> Result<CopyView, Failure> {
-        let (_lock, _) = self.act(fence)?;
+        let (_lock, _) = self.records.act(fence)?;
         let mut found = self.copy_of(id)?;
         if launch::is_alive(&found.folder)? {
             return self.view_of(&found);

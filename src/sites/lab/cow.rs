@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{RunId, SnapshotId, StepKey};
 use crate::sites::Snapshot;
+use crate::sites::files;
 use crate::sites::lab::disk::{self, disk_path};
-use crate::sites::lab::files;
 use crate::sites::lab::ledger::PLACE_BYTES;
 use crate::transfer::blocks::BlockSource;
 

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
 use rustix::io::Errno;
 
+use crate::sites::files;
+use crate::sites::guarded::{Guarded, Permit};
 use crate::sites::lab::cow::Attached;
-use crate::sites::lab::files;
 use crate::sites::lab::tracking::Tracker;
 use crate::transfer::blocks::{BlockSink, BlockSource};
 
@@ -142,17 +143,22 @@ fn write_zeroes(file: &File, offset: u64, len: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Asked before every write to a replica: may this run still write?
-pub(super) type Permit = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
+/// The disks of a replica, each written only while `permit` says so.
+pub(super) fn replicas(written: Written, permit: &Permit) -> Vec<Arc<dyn BlockSink>> {
+    let written = Arc::new(written);
+    let disks = (0..written.disks.len()).map(|disk| -> Arc<dyn BlockSink> {
+        let sink = Replica { written: Arc::clone(&written), disk };
+        Arc::new(Guarded { sink, permit: Arc::clone(permit) })
+    });
+    disks.collect()
+}
 
 /// One disk of a replica.
-pub(super) struct Replica {
+struct Replica {
     /// All disks of the machine.
-    pub written: Arc<Written>,
+    written: Arc<Written>,
     /// Which.
-    pub disk: usize,
-    /// The fence.
-    pub permit: Permit,
+    disk: usize,
 }
 
 impl BlockSource for Replica {
@@ -171,12 +177,10 @@ impl BlockSource for Replica {
 
 impl BlockSink for Replica {
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        (self.permit)()?;
         self.written.write(self.disk, offset, data)
     }
 
     fn zero_at(&self, offset: u64, len: u64) -> io::Result<()> {
-        (self.permit)()?;
         self.written.zero(self.disk, offset, len)
     }
 
@@ -226,13 +230,11 @@ mod tests {
     }
 
     #[test]
-    fn a_replica_is_written_only_while_it_may_be() {
+    fn a_replica_is_written_within_its_bounds() {
         let folder = tempfile::tempdir().unwrap();
         File::create(disk_path(folder.path(), 0)).unwrap().set_len(1 << 20).unwrap();
         let written = Arc::new(Written::open(folder.path(), &[1 << 20], None).unwrap());
-        let yes: Permit = Arc::new(|| Ok(()));
-        let no: Permit = Arc::new(|| Err(io::Error::other("fenced")));
-        let open = Replica { written: Arc::clone(&written), disk: 0, permit: yes };
+        let open = Replica { written, disk: 0 };
         open.write_at(4096, &[7; 4096]).unwrap();
         assert_eq!(open.data_ranges().unwrap().unwrap().len(), 1);
         open.zero_at(4096, 4096).unwrap();
@@ -240,6 +242,5 @@ mod tests {
         open.read_at(4096, &mut read).unwrap();
         assert_eq!(read, [0; 4096]);
         assert!(open.write_at(1 << 20, &[1]).is_err(), "past the end");
-        assert!(Replica { written, disk: 0, permit: no }.write_at(0, &[1]).is_err());
     }
 }

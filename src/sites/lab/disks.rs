@@ -1,37 +1,30 @@
 //! Reading and writing disks: snapshots, sources, changes, and the replica's mark.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 
 use crate::base::{RunId, SnapshotId, SyncId, Timestamp};
 use crate::plan::facts::DirtyMark;
 use crate::run::failure::Failure;
+use crate::sites::files;
+use crate::sites::files::blocking;
+use crate::sites::files::io;
 use crate::sites::lab::cow::{self, Kept};
-use crate::sites::lab::disk::{Permit, Replica, Still, Written, disk_path};
+use crate::sites::lab::disk::{Still, Written, disk_path, replicas};
 use crate::sites::lab::guest::control::Request;
-use crate::sites::lab::seat::{Seat, disk_key, io, key_check};
-use crate::sites::lab::site::{LabSite, blocking};
-use crate::sites::lab::state::State;
-use crate::sites::lab::{files, tracking};
+use crate::sites::lab::seat::{Seat, disk_key, key_check};
+use crate::sites::lab::site::LabSite;
+use crate::sites::lab::tracking;
+use crate::sites::manifests;
 use crate::sites::secret::Secret;
+use crate::sites::state::State;
 use crate::sites::{At, Changes, Disks, Fence, ReplicaMark, Snapshot, Source, SyncStamp};
 use crate::transfer::blocks::{BlockSink, Manifest};
 
 /// Longest that a guest may take over one request.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
-
-/// `manifests.json` beside the disks.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Manifests {
-    /// Of the replica, when they were kept.
-    pub generation: String,
-    /// One per disk.
-    pub manifests: Vec<Manifest>,
-}
 
 #[async_trait]
 impl Disks for LabSite {
@@ -44,7 +37,7 @@ impl Disks for LabSite {
     async fn snapshots(&self, at: At<'_>) -> Result<Vec<(Snapshot, RunId)>, Failure> {
         let seat = self.seat(at, "snapshots").await?;
         blocking(move || {
-            let kept = io(cow::list(&seat.folder(&seat.state()?)))?;
+            let kept = io(cow::list(&seat.folder(&seat.records.state()?)))?;
             Ok(kept.into_iter().map(|kept| (kept.snapshot, kept.run)).collect())
         })
         .await
@@ -54,7 +47,7 @@ impl Disks for LabSite {
         let seat = self.seat(at, "release").await?;
         let (id, fence) = (id.clone(), fence.clone());
         blocking(move || {
-            let (_lock, state) = seat.act(&fence)?;
+            let (_lock, state) = seat.records.act(&fence)?;
             seat.release(&state, &id)
         })
         .await
@@ -103,7 +96,7 @@ impl Disks for LabSite {
     ) -> Result<(), Failure> {
         let seat = self.seat(at, "end_sync").await?;
         let (stamp, manifests, fence) = (stamp.clone(), manifests.to_vec(), fence.clone());
-        blocking(move || seat.end_sync(&stamp, manifests, &fence)).await
+        blocking(move || seat.end_sync(&stamp, &manifests, &fence)).await
     }
 
     async fn manifests(&self, at: At<'_>, sync: &SyncId) -> Result<Option<Vec<Manifest>>, Failure> {
@@ -120,13 +113,8 @@ impl Disks for LabSite {
 }
 
 impl Seat {
-    /// The replica's manifests.
-    pub(super) fn manifest_path(&self, state: &State) -> PathBuf {
-        self.folder(state).join("manifests.json")
-    }
-
     fn snapshot(&self, fence: &Fence) -> Result<Snapshot, Failure> {
-        let (_lock, state) = self.act(fence)?;
+        let (_lock, state) = self.records.act(fence)?;
         self.reach(&state)?;
         let id = SnapshotId::new(fence.key.as_str())
             .map_err(|error| Failure::permanent(error.to_string()))?;
@@ -190,7 +178,7 @@ impl Seat {
 
     /// See `Disks::source`.
     pub(super) fn source(&self, from: Option<&SnapshotId>) -> Result<Source, Failure> {
-        let state = self.state()?;
+        let state = self.records.state()?;
         self.reach(&state)?;
         let folder = self.folder(&state);
         let here = format!("{} at {}", self.machine, self.place.name);
@@ -226,7 +214,7 @@ impl Seat {
         since: &str,
         to: Option<&SnapshotId>,
     ) -> Result<Option<Vec<Changes>>, Failure> {
-        let state = self.state()?;
+        let state = self.records.state()?;
         self.reach(&state)?;
         let folder = self.folder(&state);
         if let Some(id) = to
@@ -240,67 +228,34 @@ impl Seat {
     }
 
     fn begin_sync(&self, mark: &DirtyMark, fence: &Fence) -> Result<(), Failure> {
-        let (_lock, mut state) = self.act(fence)?;
+        let (_lock, state) = self.records.act(fence)?;
         self.reach(&state)?;
         if self.is_running(&state)? {
             let message = format!("{} runs at {}: it is no replica", self.machine, self.place.name);
             return Err(Failure::refused("H306", message).help("shut it down first"));
         }
-        let before = match state.replica.take() {
-            Some(ReplicaMark::Dirty { mark: old, .. }) if old.sync == mark.sync => return Ok(()),
-            Some(ReplicaMark::Dirty { before, .. }) => {
-                io(files::remove(&self.manifest_path(&state)))?;
-                before
-            }
-            Some(ReplicaMark::Synced { stamp, own_generation }) => {
-                (own_generation == state.generation).then_some(stamp)
-            }
-            None => None,
-        };
+        let Some((mut state, takes_over)) = state.begin_sync(mark) else { return Ok(()) };
+        if takes_over {
+            io(manifests::forget(&self.folder(&state)))?;
+        }
         // Its own history ends here: it becomes what its twin is.
         io(tracking::forget(&self.folder(&state)))?;
         state.host = self.host(&state);
         if state.generation.is_empty() {
             state.generation = self.new_generation()?;
         }
-        state.replica = Some(ReplicaMark::Dirty { mark: mark.clone(), before });
-        self.save(&state)
-    }
-
-    /// Refuses unless the dirty mark is this sync's.
-    fn marked(&self, state: &State, sync: &SyncId) -> Result<(), Failure> {
-        match &state.replica {
-            Some(ReplicaMark::Dirty { mark, .. }) if mark.sync == *sync => Ok(()),
-            _ => {
-                let message = format!(
-                    "the replica of {} at {} is not marked by this transfer",
-                    self.machine, self.place.name
-                );
-                Err(Failure::refused("H307", message)
-                    .help("another transfer took over: start again"))
-            }
-        }
+        self.records.save(&state)
     }
 
     fn sink(&self, sync: &SyncId, fence: &Fence) -> Result<Vec<Arc<dyn BlockSink>>, Failure> {
-        let (_lock, mut state) = self.act(fence)?;
+        let (_lock, mut state) = self.records.act(fence)?;
         self.reach(&state)?;
-        self.marked(&state, sync)?;
+        state.marked(&self.records.here(), sync)?;
         if state.disks != self.entry.disks || !self.has_disks(&state) {
             self.make_disks(&mut state)?;
         }
         let written = io(Written::open(&self.folder(&state), &state.disks, None))?;
-        let written = Arc::new(written);
-        let (seat, sync, fence) = (self.clone(), sync.clone(), fence.clone());
-        let permit: Permit = Arc::new(move || {
-            seat.check(&fence).and_then(|()| seat.marked(&seat.state()?, &sync)).map_err(
-                |failure| std::io::Error::new(std::io::ErrorKind::PermissionDenied, failure),
-            )
-        });
-        let disks = (0..state.disks.len()).map(|disk| -> Arc<dyn BlockSink> {
-            Arc::new(Replica { written: Arc::clone(&written), disk, permit: Arc::clone(&permit) })
-        });
-        Ok(disks.collect())
+        Ok(replicas(written, &self.records.permit(fence, sync)))
     }
 
     /// Makes the disks that are missing, sparse, and keeps the check of their key.
@@ -320,47 +275,33 @@ impl Seat {
         }
         state.disks.clone_from(&self.entry.disks);
         state.key_check = self.key()?.map(|key| key_check(&self.machine, &key));
-        self.save(state)
+        self.records.save(state)
     }
 
     fn end_sync(
         &self,
         stamp: &SyncStamp,
-        manifests: Vec<Manifest>,
+        manifests: &[Manifest],
         fence: &Fence,
     ) -> Result<(), Failure> {
-        let (_lock, mut state) = self.act(fence)?;
+        let (_lock, state) = self.records.act(fence)?;
         self.reach(&state)?;
-        if state.synced().is_some_and(|kept| kept == stamp) {
-            return Ok(());
-        }
-        self.marked(&state, &stamp.sync)?;
-        let generation = state.generation.clone();
-        let kept = Manifests { generation: generation.clone(), manifests };
-        io(files::save(&self.manifest_path(&state), &kept))?;
-        state.replica =
-            Some(ReplicaMark::Synced { stamp: stamp.clone(), own_generation: generation });
-        self.save(&state)
+        let Some(state) = state.end_sync(&self.records.here(), stamp)? else { return Ok(()) };
+        io(manifests::save(&self.folder(&state), &state.generation, manifests))?;
+        self.records.save(&state)
     }
 
     fn manifests(&self, sync: &SyncId) -> Result<Option<Vec<Manifest>>, Failure> {
-        let state = self.state()?;
+        let state = self.records.state()?;
         self.reach(&state)?;
-        let trusted = match &state.replica {
-            Some(ReplicaMark::Dirty { mark, .. }) => mark.sync == *sync,
-            Some(ReplicaMark::Synced { .. }) => state.synced().is_some(),
-            None => false,
-        };
-        if !trusted || !self.has_disks(&state) {
+        if !state.trusts_manifests(sync) || !self.has_disks(&state) {
             return Ok(None);
         }
-        let kept: Option<Manifests> = io(files::load(&self.manifest_path(&state)))?;
-        let kept = kept.filter(|kept| kept.generation == state.generation);
-        Ok(kept.map(|kept| kept.manifests))
+        io(manifests::load(&self.folder(&state), &state.generation))
     }
 
     fn unlock(&self, key: Option<&Secret>) -> Result<(), Failure> {
-        let Some(check) = self.state()?.key_check else { return Ok(()) };
+        let Some(check) = self.records.state()?.key_check else { return Ok(()) };
         let here = format!("the disks of {} at {}", self.machine, self.place.name);
         match key {
             None => {

@@ -10,10 +10,10 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::base::MachineName;
 use crate::run::failure::Failure;
+use crate::sites::files::blocking;
 use crate::sites::lab::launch;
 use crate::sites::lab::seat::Seat;
 use crate::sites::lab::settings::Faults;
-use crate::sites::lab::site::blocking;
 
 /// What a throttled caller is told to wait, seconds.
 const RETRY_AFTER_S: u32 = 1;
@@ -51,7 +51,7 @@ impl Striker {
         let blow = self.blow(&seat.machine, operation);
         if blow.kill {
             let seat = seat.clone();
-            blocking(move || launch::pull_plug(&seat.folder(&seat.state()?))).await?;
+            blocking(move || launch::pull_plug(&seat.folder(&seat.records.state()?))).await?;
         }
         let what = format!("{operation} of {} at {}", seat.machine, seat.place.name);
         if blow.throttle {

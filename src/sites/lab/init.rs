@@ -9,14 +9,16 @@ use std::path::Path;
 use crate::base::Side;
 use crate::base::Timestamp;
 use crate::run::failure::Failure;
+use crate::sites::files;
+use crate::sites::files::io;
 use crate::sites::lab::client::Client;
 use crate::sites::lab::disk::{Still, Written, disk_path};
-use crate::sites::lab::disks::Manifests;
 use crate::sites::lab::ledger::{Ledger, PLACE_BYTES, Record};
-use crate::sites::lab::seat::{Seat, io, key_check};
-use crate::sites::lab::state::{FIRST_TRACKING, State};
-use crate::sites::lab::tracking::Tracker;
-use crate::sites::lab::{files, launch, tracking};
+use crate::sites::lab::seat::{Seat, key_check};
+use crate::sites::lab::tracking::{FIRST_TRACKING, Tracker};
+use crate::sites::lab::{launch, tracking};
+use crate::sites::manifests;
+use crate::sites::state::State;
 use crate::transfer::blocks::{BLOCK_BYTES, BlockSource, Manifest};
 
 /// Records that the machine had when it failed over, at most: 16 MiB.
@@ -28,11 +30,11 @@ const OLD_PACE_NS: i64 = 20_000_000;
 
 /// Creates the machine with both its sides, and turns it on; `true`: something was done.
 pub(super) fn create(cloud: &Seat, onprem: &Seat) -> Result<bool, Failure> {
-    if io(files::load::<State>(&cloud.state_path()))?.is_some_and(|state| !state.first_boot_due) {
+    if cloud.records.recorded()?.is_some_and(|state| !state.first_boot_due) {
         return Ok(false);
     }
-    let (_cloud, _onprem) = (cloud.lock()?, onprem.lock()?);
-    let state = match io(files::load::<State>(&cloud.state_path()))? {
+    let (_cloud, _onprem) = (cloud.records.lock()?, onprem.records.lock()?);
+    let state = match cloud.records.recorded()? {
         Some(state) if !state.first_boot_due => return Ok(false),
         Some(state) => state,
         None => build(cloud, onprem)?,
@@ -40,7 +42,7 @@ pub(super) fn create(cloud: &Seat, onprem: &Seat) -> Result<bool, Failure> {
     if !cloud.is_running(&state)? {
         launch::launch(cloud, &state, || Ok(()), || Ok(()))?;
     }
-    cloud.save(&State { first_boot_due: false, ..state })?;
+    cloud.records.save(&State { first_boot_due: false, ..state })?;
     Ok(true)
 }
 
@@ -50,7 +52,7 @@ fn build(cloud: &Seat, onprem: &Seat) -> Result<State, Failure> {
     let key = cloud.key()?;
     let of = |seat: &Seat| State {
         key_check: key.as_ref().map(|key| key_check(&seat.machine, key)),
-        ..State::initial(seat.side, &seat.entry, &seat.settings, tracks, now)
+        ..seat.initial(now)
     };
     let (here, home) = (of(cloud), of(onprem));
     let (here_folder, home_folder) = (cloud.folder(&here), onprem.folder(&home));
@@ -82,11 +84,10 @@ fn build(cloud: &Seat, onprem: &Seat) -> Result<State, Failure> {
     let log = cloud.client_log();
     io(files::remove(&log))?;
     io(Client::open(&log).and_then(|mut client| client.acknowledge(&history)))?;
-    let manifests = io(manifests(&home_folder, &home.disks))?;
-    let kept = Manifests { generation: home.generation.clone(), manifests };
-    io(files::save(&onprem.manifest_path(&home), &kept))?;
-    onprem.save(&home)?;
-    cloud.save(&here)?;
+    let manifests = io(hashed(&home_folder, &home.disks))?;
+    io(manifests::save(&home_folder, &home.generation, &manifests))?;
+    onprem.records.save(&home)?;
+    cloud.records.save(&here)?;
     Ok(here)
 }
 
@@ -120,7 +121,7 @@ fn history(places: u64, failed_over: Timestamp, now: Timestamp) -> Vec<Record> {
     old_records.chain(new_records).map(record).collect()
 }
 
-fn manifests(folder: &Path, disks: &[u64]) -> std::io::Result<Vec<Manifest>> {
+fn hashed(folder: &Path, disks: &[u64]) -> std::io::Result<Vec<Manifest>> {
     let of = |(disk, bytes): (usize, &u64)| {
         let source = Still::open(folder, disk, *bytes)?;
         let mut hashes = Vec::new();

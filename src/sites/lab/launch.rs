@@ -9,11 +9,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::run::failure::Failure;
-use crate::sites::lab::files;
+use crate::sites::files;
+use crate::sites::files::io;
 use crate::sites::lab::guest::control::{self, Request};
 use crate::sites::lab::guest::{Order, Word};
-use crate::sites::lab::seat::{Seat, io};
-use crate::sites::lab::state::State;
+use crate::sites::lab::seat::Seat;
+use crate::sites::state::State;
 
 /// The hidden first argument of a process that is a guest.
 pub(in crate::sites) const GUEST: &str = "__lab-guest";

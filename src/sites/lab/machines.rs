@@ -5,10 +5,13 @@ use async_trait::async_trait;
 use crate::base::{HostName, Side};
 use crate::plan::facts::Protection;
 use crate::run::failure::Failure;
-use crate::sites::lab::seat::{Seat, io};
-use crate::sites::lab::site::{LabSite, blocking};
-use crate::sites::lab::state::State;
-use crate::sites::lab::{cow, files, tracking};
+use crate::sites::files;
+use crate::sites::files::blocking;
+use crate::sites::files::io;
+use crate::sites::lab::seat::Seat;
+use crate::sites::lab::site::LabSite;
+use crate::sites::lab::{cow, tracking};
+use crate::sites::state::State;
 use crate::sites::{At, Doomed, Fence, Lost, Machines, NewMachine};
 
 #[async_trait]
@@ -33,7 +36,7 @@ impl Machines for LabSite {
     async fn set_committed(&self, at: At<'_>, fence: &Fence) -> Result<(), Failure> {
         let seat = self.seat(at, "set_committed").await?;
         let fence = fence.clone();
-        blocking(move || seat.change(&fence, |state| state.committed = true)).await
+        blocking(move || seat.records.change(&fence, |state| state.committed = true)).await
     }
 
     async fn set_lost_twin(
@@ -44,26 +47,19 @@ impl Machines for LabSite {
     ) -> Result<(), Failure> {
         let seat = self.seat(at, "set_lost_twin").await?;
         let (lost, fence) = (lost.cloned(), fence.clone());
-        blocking(move || seat.change(&fence, |state| state.lost_twin = lost)).await
+        blocking(move || seat.records.change(&fence, |state| state.lost_twin = lost)).await
     }
 
     async fn protect(&self, at: At<'_>, to: Protection, fence: &Fence) -> Result<(), Failure> {
         let seat = self.seat(at, "protect").await?;
         let fence = fence.clone();
-        blocking(move || seat.change(&fence, |state| state.protection = to)).await
+        blocking(move || seat.records.change(&fence, |state| state.protection = to)).await
     }
 }
 
 impl Seat {
-    fn change(&self, fence: &Fence, change: impl FnOnce(&mut State)) -> Result<(), Failure> {
-        let (_lock, state) = self.act(fence)?;
-        let mut changed = state.clone();
-        change(&mut changed);
-        if changed == state { Ok(()) } else { self.save(&changed) }
-    }
-
     fn create(&self, new: &NewMachine, fence: &Fence) -> Result<bool, Failure> {
-        let (_lock, state) = self.act(fence)?;
+        let (_lock, state) = self.records.act(fence)?;
         let host = new.host.clone().or_else(|| self.host(&state));
         let stays = self.side == Side::Cloud || host == self.host(&state);
         if state.exists && stays {
@@ -98,7 +94,7 @@ impl Seat {
             created.generation = self.new_generation()?;
         }
         io(files::make_folder(&self.folder(&created)))?;
-        self.save(&created)?;
+        self.records.save(&created)?;
         Ok(true)
     }
 
@@ -144,7 +140,7 @@ impl Seat {
     }
 
     fn doomed(&self) -> Result<Doomed, Failure> {
-        let state = self.state()?;
+        let state = self.records.state()?;
         let kept = io(cow::list(&self.folder(&state)))?;
         let files = self.disk_files(&state);
         let names = files.iter().filter_map(|file| Some(file.file_name()?.to_str()?.to_owned()));
@@ -155,27 +151,16 @@ impl Seat {
     }
 
     fn delete(&self, generation: &str, fence: &Fence) -> Result<(), Failure> {
-        let (_lock, state) = self.act(fence)?;
+        let (_lock, state) = self.records.act(fence)?;
         self.reach(&state)?;
-        let here = format!("{} at {}", self.machine, self.place.name);
-        if self.is_running(&state)? {
-            let message = format!("{here} runs: it is not deleted");
-            return Err(Failure::refused("H311", message).help("shut it down first"));
-        }
-        if state.generation != generation {
-            let message = format!(
-                "{here} was booted or written since this was decided: its generation is {}, not {generation}",
-                state.generation
-            );
-            return Err(Failure::refused("H311", message).help("look at it; plan again"));
-        }
+        state.may_delete(&self.records.here(), self.is_running(&state)?, generation)?;
         let folder = self.folder(&state);
         for kept in io(cow::list(&folder))? {
             io(cow::remove(&folder, &kept.snapshot.id))?;
         }
         io(tracking::forget(&folder))?;
         if state.exists || !state.fenced {
-            self.save(&State { exists: false, fenced: true, ..state })?;
+            self.records.save(&state.deleted())?;
         }
         Ok(())
     }

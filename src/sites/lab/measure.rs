@@ -7,11 +7,12 @@ use serde::Serialize;
 use crate::base::{RunId, Side, SnapshotId, StepKey};
 use crate::plan::facts::Power;
 use crate::run::failure::Failure;
+use crate::sites::files;
+use crate::sites::files::io;
 use crate::sites::lab::client;
 use crate::sites::lab::cow::Kept;
-use crate::sites::lab::files;
 use crate::sites::lab::ledger::{Ledger, Proof, Record, Unproved};
-use crate::sites::lab::seat::{Seat, io};
+use crate::sites::lab::seat::Seat;
 use crate::sites::practice::{LabMachine, Stand};
 use crate::sites::{SideView, Source, look};
 
@@ -72,13 +73,13 @@ fn stand(view: &SideView) -> Stand {
 /// Proves the disks of a side: through a snapshot when it runs. `Err`: why they do not pass.
 fn proof(seat: &Seat) -> Result<Result<Proof, String>, Failure> {
     // Whoever measures is alone with this side: a snapshot that it finds is of one that died.
-    let _alone = seat.measuring()?;
+    let _alone = seat.records.lock_named("measure.lock")?;
     let (source, snapshot) = open(seat)?;
-    let ledger = Ledger::new(&seat.machine, &seat.state()?.disks, seat.key()?);
+    let ledger = Ledger::new(&seat.machine, &seat.records.state()?.disks, seat.key()?);
     let proved = ledger.prove(&source.disks);
     if let Some(id) = snapshot {
-        let _lock = seat.lock()?;
-        seat.release(&seat.state()?, &id)?;
+        let _lock = seat.records.lock()?;
+        seat.release(&seat.records.state()?, &id)?;
     }
     match proved {
         Ok(proof) => Ok(Ok(proof)),
@@ -88,8 +89,8 @@ fn proof(seat: &Seat) -> Result<Result<Proof, String>, Failure> {
 }
 
 fn open(seat: &Seat) -> Result<(Source, Option<SnapshotId>), Failure> {
-    let _lock = seat.lock()?;
-    let state = seat.state()?;
+    let _lock = seat.records.lock()?;
+    let state = seat.records.state()?;
     clean_up(seat)?;
     if !seat.is_running(&state)? {
         return Ok((seat.source(None)?, None));
@@ -104,7 +105,7 @@ fn open(seat: &Seat) -> Result<(Source, Option<SnapshotId>), Failure> {
 
 /// Gives up what a measurement that died left behind.
 fn clean_up(seat: &Seat) -> Result<(), Failure> {
-    let state = seat.state()?;
+    let state = seat.records.state()?;
     for kept in io(crate::sites::lab::cow::list(&seat.folder(&state)))? {
         if kept.run.as_str() == VERIFIER {
             seat.release(&state, &kept.snapshot.id)?;

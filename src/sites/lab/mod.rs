@@ -34,7 +34,6 @@ mod cow;
 mod disk;
 mod disks;
 mod faults;
-mod files;
 mod guest;
 mod init;
 mod launch;
@@ -46,7 +45,6 @@ mod practice;
 mod seat;
 mod settings;
 mod site;
-mod state;
 mod tracking;
 
 use std::collections::{BTreeMap, BTreeSet};

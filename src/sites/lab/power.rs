@@ -4,15 +4,19 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use crate::base::{Json, Timestamp};
+use crate::base::Json;
 use crate::run::failure::Failure;
+use crate::sites::files;
+use crate::sites::files::blocking;
+use crate::sites::files::io;
 use crate::sites::lab::guest::control::Request;
 use crate::sites::lab::launch;
-use crate::sites::lab::seat::{Seat, io, key_check};
-use crate::sites::lab::site::{LabSite, blocking};
-use crate::sites::lab::state::State;
-use crate::sites::lab::{files, tracking};
-use crate::sites::{At, Boot, Fence, PowerSwitch, ReplicaMark, SideView};
+use crate::sites::lab::seat::{Seat, key_check};
+use crate::sites::lab::site::LabSite;
+use crate::sites::lab::tracking;
+use crate::sites::manifests;
+use crate::sites::state::State;
+use crate::sites::{At, Boot, Fence, PowerSwitch, SideView};
 
 /// How often a machine is asked for a sign of life.
 const PULSE: Duration = Duration::from_millis(20);
@@ -78,18 +82,18 @@ pub(super) fn last_record(answer: &Json) -> Result<u64, Failure> {
 
 impl Seat {
     fn last_record(&self) -> Result<u64, Failure> {
-        let state = self.state()?;
+        let state = self.records.state()?;
         self.reach(&state)?;
         last_record(&self.ask(&state, &Request::Ping, ANSWER_TIME)?)
     }
 
     fn start(&self, boot: &Boot, fence: &Fence) -> Result<SideView, Failure> {
-        let (_lock, state) = self.act(fence)?;
+        let (_lock, state) = self.records.act(fence)?;
         self.reach(&state)?;
         if !self.is_running(&state)? {
             self.may_boot(&state, boot)?;
             // Whatever the guest makes of the disks, they are no longer what the manifest says.
-            io(files::remove(&self.manifest_path(&state)))?;
+            io(manifests::forget(&self.folder(&state)))?;
             let commit = || self.commit_boot(&state, boot);
             launch::launch(self, &state, commit, || self.distrust(&state))?;
         }
@@ -97,82 +101,29 @@ impl Seat {
     }
 
     fn may_boot(&self, state: &State, boot: &Boot) -> Result<(), Failure> {
-        let here = format!("{} at {}", self.machine, self.place.name);
-        if !state.exists {
-            return Err(Failure::permanent(format!("there is no {here}")).help("create it first"));
-        }
-        if !self.has_disks(state) {
-            return Err(
-                Failure::permanent(format!("{here} has no disks")).help("transfer to it first")
-            );
-        }
-        let refused = |why: &str| {
-            let message = format!("{here} must not boot: {why}");
-            Err(Failure::refused("H304", message)
-                .help("transfer to it again, from the stopped twin"))
-        };
+        let here = self.records.here();
+        state.may_boot(&here, self.has_disks(state), boot)?;
         if let (Some(check), Some(key)) = (&state.key_check, self.key()?)
             && *check != key_check(&self.machine, &key)
         {
             let message = format!("the key of the inventory does not open the disks of {here}");
             return Err(Failure::refused("H308", message).help("mend the inventory's key"));
         }
-        match (&state.replica, &boot.from) {
-            (Some(ReplicaMark::Dirty { mark, .. }), _) => {
-                let message = format!(
-                    "{here} must not boot: the transfer {} of run {} into it was never verified",
-                    mark.step, mark.run
-                );
-                let help = format!("`homing resume {}`, or transfer to it again", mark.run);
-                Err(Failure::refused("H303", message).help(help))
-            }
-            (Some(ReplicaMark::Synced { .. }), None) => {
-                refused("it is a replica, and no final transfer was named")
-            }
-            (Some(ReplicaMark::Synced { stamp, own_generation }), Some(from)) => {
-                if *own_generation != state.generation {
-                    refused("it was booted or written since its last transfer")
-                } else if stamp.sync != from.sync
-                    || stamp.source_generation != from.source_generation
-                {
-                    refused("it was last synchronized by another transfer")
-                } else if !from.is_final && state.lost_twin.is_none() {
-                    refused("its twin may have written since, and was not declared lost")
-                } else if from.is_final && !stamp.is_final {
-                    refused("its last transfer was not from stopped disks")
-                } else {
-                    Ok(())
-                }
-            }
-            (None, Some(from)) if state.booted.as_ref() != Some(from) => {
-                refused("its disks are no replica")
-            }
-            (None, _) => Ok(()),
-        }
+        Ok(())
     }
 
     /// The boot, durably: from here on the live data is here.
     fn commit_boot(&self, before: &State, boot: &Boot) -> Result<(), Failure> {
-        let mut state = State { fenced: false, turn: boot.turn, ..before.clone() };
-        if !before.first_boot_due {
-            state.generation = self.new_generation()?;
-        }
-        state.first_boot_due = false;
+        let state = before.after_boot(boot, self.new_generation()?);
         let folder = self.folder(before);
         let was_replica = before.replica.is_some();
-        if was_replica {
-            state.replica = None;
-            state.booted.clone_from(&boot.from);
-            state.committed = false;
-            state.failed_over_at = Some(Timestamp::now());
-        }
         if !self.place.settings.change_tracking {
             io(tracking::forget(&folder))?;
         } else if was_replica || io(tracking::token(&folder))?.is_none() {
             let base = boot.from.as_ref().filter(|_| was_replica).map(|from| from.sync.clone());
             io(tracking::begin(&folder, &io(files::random())?, base, &state.disks))?;
         }
-        self.save(&state)
+        self.records.save(&state)
     }
 
     /// Disks that do not boot are not what the last transfer left: the next one compares them.
@@ -180,7 +131,7 @@ impl Seat {
         if state.replica.is_none() {
             return Ok(());
         }
-        self.save(&State { generation: self.new_generation()?, ..state.clone() })
+        self.records.save(&State { generation: self.new_generation()?, ..state.clone() })
     }
 
     /// Another one than ever before.
@@ -189,12 +140,12 @@ impl Seat {
     }
 
     fn stop(&self, grace: Duration, fence: &Fence) -> Result<bool, Failure> {
-        let (_lock, mut state) = self.act(fence)?;
+        let (_lock, mut state) = self.records.act(fence)?;
         self.reach(&state)?;
         let pulled = launch::stop(self, &state, grace)?;
         if !state.fenced {
             state.fenced = true;
-            self.save(&state)?;
+            self.records.save(&state)?;
         }
         Ok(pulled)
     }

@@ -13,10 +13,11 @@ use crate::plan::inventory::MachineEntry;
 use crate::run::failure::Failure;
 use crate::sites::At;
 use crate::sites::copies::CopyView;
-use crate::sites::lab::seat::{Place, Seat, io};
-use crate::sites::lab::site::blocking;
-use crate::sites::lab::state::State;
-use crate::sites::lab::{files, init, launch, measure};
+use crate::sites::files;
+use crate::sites::files::blocking;
+use crate::sites::files::io;
+use crate::sites::lab::seat::{Place, Seat};
+use crate::sites::lab::{init, launch, measure};
 use crate::sites::practice::{LabMachine, LabReport, Practice};
 
 /// Machines created or measured at once.
@@ -116,8 +117,7 @@ impl Practice for Lab {
         let pairs = self.pairs()?;
         blocking(move || {
             for (cloud, _) in pairs {
-                let state: Option<State> = io(files::load(&cloud.state_path()))?;
-                if state.is_none_or(|state| state.first_boot_due) {
+                if cloud.records.recorded()?.is_none_or(|state| state.first_boot_due) {
                     return Ok(false);
                 }
             }
@@ -148,7 +148,7 @@ impl Practice for Lab {
 
     async fn pull_plug(&self, machine: &MachineName, side: Side) -> Result<(), Failure> {
         let seat = self.seat(machine, side)?;
-        blocking(move || launch::pull_plug(&seat.folder(&seat.state()?))).await
+        blocking(move || launch::pull_plug(&seat.folder(&seat.records.state()?))).await
     }
 }
 

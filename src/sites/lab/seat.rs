@@ -1,24 +1,24 @@
 //! One side of one machine at a site: its folders, its lock, its fence, its state.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{HostName, Json, MachineName, RunId, Side, SiteName, Timestamp};
+use crate::base::{HostName, Json, MachineName, Side, SiteName, Timestamp};
 use crate::plan::facts::Power;
 use crate::plan::inventory::{KeySource, MachineEntry};
 use crate::run::failure::Failure;
 use crate::sites::lab::disk::disk_path;
 use crate::sites::lab::guest::control::{self, Request};
+use crate::sites::lab::launch;
 use crate::sites::lab::settings::{MachineSettings, Settings};
-use crate::sites::lab::state::{Lease, State};
-use crate::sites::lab::{files, launch};
+use crate::sites::lab::tracking::FIRST_TRACKING;
+use crate::sites::records::{Lease, Records};
 use crate::sites::registry::Tools;
 use crate::sites::secret::{self, Secret};
-use crate::sites::{At, Claim, Fence, SideView};
+use crate::sites::state::State;
+use crate::sites::{At, SideView};
 
 /// An opened site.
 pub(super) struct Place {
@@ -36,15 +36,11 @@ pub(super) struct Place {
 #[derive(Clone)]
 pub(super) struct Seat {
     pub place: Arc<Place>,
+    pub records: Records,
     pub machine: MachineName,
     pub side: Side,
     pub entry: MachineEntry,
     pub settings: MachineSettings,
-}
-
-/// A system error as an operating error.
-pub(super) fn io<T>(result: io::Result<T>) -> Result<T, Failure> {
-    result.map_err(|error| files::failure(&error))
 }
 
 impl Seat {
@@ -54,25 +50,12 @@ impl Seat {
             .map_err(|wrong| Failure::permanent(wrong.message))?;
         Ok(Seat {
             place: Arc::clone(place),
+            records: Records::new(&place.name, &place.settings.folder, at.machine),
             machine: at.machine.clone(),
             side: at.side,
             entry: at.entry.clone(),
             settings,
         })
-    }
-
-    /// Where its state is kept.
-    fn records(&self) -> PathBuf {
-        self.place.settings.folder.join("machines").join(self.machine.as_str())
-    }
-
-    /// The file that says all of it.
-    pub(super) fn state_path(&self) -> PathBuf {
-        self.records().join("state.json")
-    }
-
-    fn claim_path(&self) -> PathBuf {
-        self.records().join("claim.json")
     }
 
     /// The host that it lives on, or would.
@@ -101,94 +84,6 @@ impl Seat {
     /// Whether its cloud side tracks changes.
     pub(super) fn cloud_tracks(&self) -> bool {
         self.place.sites.get(&self.entry.cloud).is_some_and(|(_, tracks)| *tracks)
-    }
-
-    /// Keeps every other process away from this side until the returned lock is dropped.
-    pub(super) fn lock(&self) -> Result<File, Failure> {
-        io(files::make_folder(&self.records()))?;
-        io(files::lock(&self.records().join("lock")))
-    }
-
-    /// Keeps every other measurement of this side away until the returned lock is dropped.
-    pub(super) fn measuring(&self) -> Result<File, Failure> {
-        io(files::make_folder(&self.records()))?;
-        io(files::lock(&self.records().join("measure.lock")))
-    }
-
-    /// The durable state; a machine that was never here is absent.
-    pub(super) fn state(&self) -> Result<State, Failure> {
-        Ok(io(files::load(&self.state_path()))?.unwrap_or_else(State::absent))
-    }
-
-    /// Replaces the durable state.
-    pub(super) fn save(&self, state: &State) -> Result<(), Failure> {
-        io(files::save(&self.state_path(), state))
-    }
-
-    fn lease(&self) -> Result<Lease, Failure> {
-        Ok(io(files::load(&self.claim_path()))?.unwrap_or_default())
-    }
-
-    /// Locks this side, and refuses unless the fence holds.
-    pub(super) fn act(&self, fence: &Fence) -> Result<(File, State), Failure> {
-        let lock = self.lock()?;
-        self.check(fence)?;
-        Ok((lock, self.state()?))
-    }
-
-    /// Refuses unless the claim is this run's, with this token.
-    pub(super) fn check(&self, fence: &Fence) -> Result<(), Failure> {
-        let lease = self.lease()?;
-        if lease.run.as_ref() == Some(&fence.run) && lease.token == fence.token {
-            return Ok(());
-        }
-        let holder = match &lease.run {
-            Some(run) if *run == fence.run => "a newer process of the same run".to_owned(),
-            Some(run) => format!("run {run}"),
-            None => "nobody".to_owned(),
-        };
-        let message = format!(
-            "{} at {} is held by {holder}, not by this process (token {}, now {})",
-            self.machine, self.place.name, fence.token, lease.token
-        );
-        Err(Failure::refused("H302", message).help("see `homing runs`: another process took over"))
-    }
-
-    /// See `Claims::claim`.
-    pub(super) fn claim(&self, run: &RunId) -> Result<Claim, Failure> {
-        // A step of another run may hold the lock for a while: say so at once instead of waiting.
-        self.refuse_other(&self.lease()?, run)?;
-        let _lock = self.lock()?;
-        let lease = self.lease()?;
-        self.refuse_other(&lease, run)?;
-        let lease = Lease { run: Some(run.clone()), token: lease.token + 1 };
-        io(files::save(&self.claim_path(), &lease))?;
-        Ok(Claim { run: run.clone(), token: lease.token })
-    }
-
-    fn refuse_other(&self, lease: &Lease, run: &RunId) -> Result<(), Failure> {
-        match &lease.run {
-            Some(holder) if holder != run => {
-                let message =
-                    format!("{} at {} is held by run {holder}", self.machine, self.place.name);
-                let help = format!("`homing resume {holder}` or `homing cancel {holder}` first");
-                Err(Failure::refused("H301", message).help(help))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// See `Claims::unclaim`.
-    pub(super) fn unclaim(&self, run: &RunId) -> Result<(), Failure> {
-        if self.lease()?.run.as_ref() != Some(run) {
-            return Ok(());
-        }
-        let _lock = self.lock()?;
-        let lease = self.lease()?;
-        if lease.run.as_ref() == Some(run) {
-            io(files::save(&self.claim_path(), &Lease { run: None, ..lease }))?;
-        }
-        Ok(())
     }
 
     /// Whether its host can be reached; a side without hosts always can.
@@ -222,8 +117,8 @@ impl Seat {
 
     /// See `Site::look`.
     pub(super) fn look(&self) -> Result<SideView, Failure> {
-        let lease = self.lease()?;
-        let Some(mut state) = io(files::load::<State>(&self.state_path()))? else {
+        let lease = self.records.lease()?;
+        let Some(mut state) = self.records.recorded()? else {
             return Ok(self.unborn(lease));
         };
         state.host = self.host(&state);
@@ -247,12 +142,17 @@ impl Seat {
             let state = State { host: self.host(&State::absent()), ..State::absent() };
             return state.view(Power::Off, false, lease);
         }
-        let tracks = self.cloud_tracks();
-        let now = Timestamp::now();
-        let state = State::initial(self.side, &self.entry, &self.settings, tracks, now);
+        let state = self.initial(Timestamp::now());
         let power = if self.side == Side::Cloud { Power::On } else { Power::Off };
         let encrypted = self.settings.is_encrypted(&self.entry);
         SideView { encrypted, ..state.view(power, true, lease) }
+    }
+
+    /// The state that creating the lab gives it.
+    pub(super) fn initial(&self, now: Timestamp) -> State {
+        let at = self.settings.failed_over_at(now).unwrap_or(now);
+        let tracking = self.cloud_tracks().then(|| format!("{FIRST_TRACKING}.0"));
+        State::initial(self.side, &self.entry, at, tracking)
     }
 
     /// Asks the guest.

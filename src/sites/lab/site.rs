@@ -11,8 +11,9 @@ use crate::plan::facts::HostFacts;
 use crate::run::failure::Failure;
 use crate::sites::commands::Commands;
 use crate::sites::copies::Copies;
+use crate::sites::files::{blocking, io};
 use crate::sites::lab::faults::Striker;
-use crate::sites::lab::seat::{Place, Seat, io};
+use crate::sites::lab::seat::{Place, Seat};
 use crate::sites::lab::settings::Host;
 use crate::sites::{At, Claim, Claims, Disks, Machines, PowerSwitch, SideView, Site};
 
@@ -20,19 +21,6 @@ use crate::sites::{At, Claim, Claims, Disks, Machines, PowerSwitch, SideView, Si
 pub(super) struct LabSite {
     pub place: Arc<Place>,
     pub striker: Striker,
-}
-
-/// Runs file work where it may block.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(Failure::cancelled()),
-        },
-    }
 }
 
 impl LabSite {
@@ -95,13 +83,13 @@ impl Claims for LabSite {
     async fn claim(&self, at: At<'_>, run: &RunId) -> Result<Claim, Failure> {
         let seat = Seat::new(&self.place, at)?;
         let run = run.clone();
-        blocking(move || seat.claim(&run)).await
+        blocking(move || seat.records.claim(&run)).await
     }
 
     async fn unclaim(&self, at: At<'_>, run: &RunId) -> Result<(), Failure> {
         let seat = Seat::new(&self.place, at)?;
         let run = run.clone();
-        blocking(move || seat.unclaim(&run)).await
+        blocking(move || seat.records.unclaim(&run)).await
     }
 }
 

@@ -14,8 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::SyncId;
 use crate::sites::Changes;
-use crate::sites::lab::files;
+use crate::sites::files;
 use crate::transfer::blocks::BLOCK_BYTES;
+
+/// The id of the change tracking that a created machine has.
+pub(super) const FIRST_TRACKING: &str = "first";
 
 /// `tracking.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

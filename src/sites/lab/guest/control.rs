@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{Json, SnapshotId};
 use crate::sites::commands::Command;
+use crate::sites::files;
 use crate::sites::lab::cow::Kept;
-use crate::sites::lab::files;
 use crate::sites::lab::guest::command;
 
 /// Its name in the machine's folder.

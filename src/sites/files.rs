@@ -13,12 +13,12 @@ use crate::run::failure::Failure;
 const FILE_BYTES_MAX: u64 = 256 << 20;
 
 /// Adds the path to what the system said.
-pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error + '_ {
+pub(in crate::sites) fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error + '_ {
     move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// A system error as an operating error: what only a person can mend is permanent.
-pub(super) fn failure(error: &io::Error) -> Failure {
+pub(in crate::sites) fn failure(error: &io::Error) -> Failure {
     use io::ErrorKind::{
         InvalidData, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
     };
@@ -33,8 +33,26 @@ pub(super) fn failure(error: &io::Error) -> Failure {
     }
 }
 
+/// A system error as an operating error.
+pub(in crate::sites) fn io<T>(result: io::Result<T>) -> Result<T, Failure> {
+    result.map_err(|error| failure(&error))
+}
+
+/// Runs file work where it may block.
+pub(in crate::sites) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Failure::cancelled()),
+        },
+    }
+}
+
 /// Replaces the file as a whole: whoever reads it after a crash sees the old or the new one.
-pub(super) fn save<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+pub(in crate::sites) fn save<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
     let write = || -> io::Result<()> {
         let mut file = File::create(&temporary)?;
@@ -47,7 +65,7 @@ pub(super) fn save<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
 }
 
 /// Reads such a file; `None` when there is none.
-pub(super) fn load<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+pub(in crate::sites) fn load<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     let bytes = match std::fs::metadata(path) {
         Err(error) if is_absent(&error) => return Ok(None),
         Err(error) => return Err(at(path)(error)),
@@ -67,7 +85,7 @@ pub(super) fn load<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
 }
 
 /// Removes a file durably; one that is gone is gone.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
+pub(in crate::sites) fn remove(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if is_absent(&error) => Ok(()),
         Err(error) => Err(at(path)(error)),
@@ -76,7 +94,7 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Removes a folder with all that is in it; one that is gone is gone.
-pub(super) fn remove_folder(path: &Path) -> io::Result<()> {
+pub(in crate::sites) fn remove_folder(path: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(path) {
         Err(error) if is_absent(&error) => Ok(()),
         Err(error) => Err(at(path)(error)),
@@ -85,7 +103,7 @@ pub(super) fn remove_folder(path: &Path) -> io::Result<()> {
 }
 
 /// Makes a folder and those above it, durably.
-pub(super) fn make_folder(path: &Path) -> io::Result<()> {
+pub(in crate::sites) fn make_folder(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -100,7 +118,7 @@ pub(super) fn make_folder(path: &Path) -> io::Result<()> {
 }
 
 /// Makes what happened to the names in the folder of `path` durable.
-pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
+pub(in crate::sites) fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => {
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
@@ -110,14 +128,14 @@ pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
 }
 
 /// Waits for the lock file and holds it until the returned file is closed, also by a crash.
-pub(super) fn lock(path: &Path) -> io::Result<File> {
+pub(in crate::sites) fn lock(path: &Path) -> io::Result<File> {
     let file = open_lock(path)?;
     file.lock().map_err(at(path))?;
     Ok(file)
 }
 
 /// Whether somebody holds the lock file alone.
-pub(super) fn is_locked(path: &Path) -> io::Result<bool> {
+pub(in crate::sites) fn is_locked(path: &Path) -> io::Result<bool> {
     let file = match File::open(path) {
         Err(error) if is_absent(&error) => return Ok(false),
         other => other.map_err(at(path))?,
@@ -135,7 +153,7 @@ fn open_lock(path: &Path) -> io::Result<File> {
 }
 
 /// Sixteen random hexadecimal characters.
-pub(super) fn random() -> io::Result<String> {
+pub(in crate::sites) fn random() -> io::Result<String> {
     let mut bytes = [0; 8];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
     Ok(format!("{:016x}", u64::from_le_bytes(bytes)))
