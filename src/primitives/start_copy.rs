@@ -17,6 +17,7 @@ use crate::primitives::work::sides::Sides;
 use crate::primitives::work::taken::Taken;
 use crate::run::failure::Failure;
 use crate::sites::copies::{NewCopy, fill};
+use crate::sites::sync::still_kept;
 
 static SPEC: Spec = Spec {
     name: "start_copy",
@@ -123,6 +124,7 @@ impl Primitive for StartCopy {
             let limiters = limiters(&sides, None, ctx);
             let cursor = ctx.checkpoint();
             fill(&made.copy, &source, sinks, &limiters, cursor, &Through(ctx)).await?;
+            still_kept(disks, sides.at(taken.side), &taken.id).await?;
         }
         ctx.progress(0, 0, 0, "booting");
         let copy = copies.start(at, &made.copy.id, &fence).await?;

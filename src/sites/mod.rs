@@ -10,6 +10,8 @@
 //! the machine's claim at the site is not that run's with that token. Whatever it creates is stored with
 //! the fence's step key, so that doing it again after a crash finds and finishes what the first one did.
 //! Doing a finished thing again changes nothing. Every change is durable before the call returns.
+//! For a machine that the site never saw, `create`, `begin_sync` and making a copy begin something; every
+//! other mutation fails and leaves nothing behind.
 
 pub mod commands;
 pub mod copies;
@@ -21,9 +23,11 @@ mod manifests;
 pub mod narrow;
 pub mod practice;
 pub mod process;
+mod qemu;
 mod records;
 pub mod registry;
 pub mod secret;
+mod settings;
 mod state;
 pub mod sync;
 

@@ -96,6 +96,11 @@ impl Records {
         io(files::save(&self.state_path(), state))
     }
 
+    /// Deletes all of it.
+    pub(in crate::sites) fn forget(&self) -> Result<(), Failure> {
+        io(files::remove_folder(&self.folder))
+    }
+
     /// Who claims it.
     pub(in crate::sites) fn lease(&self) -> Result<Lease, Failure> {
         Ok(io(files::load(&self.claim_path()))?.unwrap_or_default())
@@ -103,6 +108,8 @@ impl Records {
 
     /// Locks this side, and refuses unless the fence holds.
     pub(in crate::sites) fn act(&self, fence: &Fence) -> Result<(File, State), Failure> {
+        // Before the lock too: a machine that nobody claims gets no folder.
+        self.check(fence)?;
         let lock = self.lock()?;
         self.check(fence)?;
         Ok((lock, self.state()?))
@@ -115,6 +122,7 @@ impl Records {
         change: impl FnOnce(&mut State),
     ) -> Result<(), Failure> {
         let (_lock, state) = self.act(fence)?;
+        state.known(&self.here())?;
         let mut changed = state.clone();
         change(&mut changed);
         if changed == state { Ok(()) } else { self.save(&changed) }

@@ -10,7 +10,8 @@ use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::inventory::{Inventory, InventoryKey};
 use crate::sites::Site;
 use crate::sites::lab;
-use crate::sites::practice::Practice;
+use crate::sites::practice::{Practice, Together};
+use crate::sites::qemu;
 
 /// What providers need of the process that opens them.
 #[derive(Clone, Debug)]
@@ -36,11 +37,11 @@ impl Sites {
 }
 
 /// The names of all providers: machines may have a table for each.
-pub const PROVIDERS: &[&str] = &[lab::NAME];
+pub const PROVIDERS: &[&str] = &[lab::NAME, qemu::NAME];
 
 /// The keys of an inventory file that providers read themselves, of all of them.
 pub fn keys() -> impl Iterator<Item = &'static InventoryKey> {
-    lab::KEYS.iter()
+    lab::KEYS.iter().chain(qemu::KEYS)
 }
 
 /// Opens every site of the inventory. Opening reads settings only: it touches nothing.
@@ -51,21 +52,26 @@ pub fn open(inventory: &Inventory, tools: &Tools) -> Result<Sites, Vec<Diagnosti
     let mut sites = BTreeMap::new();
     let mut wrong = Vec::new();
     for (name, entry) in &inventory.sites {
-        match entry.provider.as_str() {
-            lab::NAME => match lab::open(name, inventory, tools) {
-                Ok(site) => drop(sites.insert(name.clone(), site)),
-                Err(diagnostics) => wrong.extend(diagnostics),
-            },
-            unknown => wrong.push(unknown_provider(name, unknown)),
+        let opened = match entry.provider.as_str() {
+            lab::NAME => lab::open(name, inventory, tools),
+            qemu::NAME => qemu::open(name, inventory),
+            unknown => Err(vec![unknown_provider(name, unknown)]),
+        };
+        match opened {
+            Ok(site) => drop(sites.insert(name.clone(), site)),
+            Err(diagnostics) => wrong.extend(diagnostics),
         }
     }
     wrong.extend(lab::check_machines(inventory));
+    wrong.extend(qemu::check_machines(inventory));
     if wrong.is_empty() { Ok(Sites(sites)) } else { Err(wrong) }
 }
 
 /// The lab of this inventory, when it has one; see [`Practice`]. Touches nothing.
 pub fn practice(inventory: &Inventory, tools: &Tools) -> Option<Box<dyn Practice>> {
-    lab::practice(inventory, tools)
+    let labs = [lab::practice(inventory, tools), qemu::practice(inventory)];
+    let mut labs: Vec<Box<dyn Practice>> = labs.into_iter().flatten().collect();
+    if labs.len() > 1 { Some(Box::new(Together(labs))) } else { labs.pop() }
 }
 
 /// Runs this process as a provider's helper, when its arguments (without the program) say so; the exit

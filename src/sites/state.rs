@@ -33,8 +33,26 @@ pub(in crate::sites) struct State {
     /// The other side was declared lost.
     #[serde(default)]
     pub lost_twin: Option<Lost>,
-    /// The lab is being created: this machine has still to be turned on for the first time.
+    /// A practice ground is being created: this machine has still to be turned on for the first time.
     pub first_boot_due: bool,
+    /// The points of its change tracking, where they are not kept beside the disks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracking: Option<Tracking>,
+    /// Virtual processors that it was created with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<u32>,
+    /// Memory that it was created with, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+}
+
+/// The points in time that a later transfer may ask about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::sites) struct Tracking {
+    /// Another one: nothing that was tracked before counts.
+    pub epoch: String,
+    /// Oldest first.
+    pub points: Vec<String>,
 }
 
 /// The sync that ended the failover before there was a practice ground.
@@ -59,6 +77,9 @@ impl State {
             created_by: None,
             lost_twin: None,
             first_boot_due: false,
+            tracking: None,
+            cpus: None,
+            memory_bytes: None,
         }
     }
 
@@ -104,6 +125,15 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Refuses when this machine never was here in any way.
+    pub(in crate::sites) fn known(&self, here: &str) -> Result<(), Failure> {
+        if *self != State::absent() {
+            return Ok(());
+        }
+        let message = format!("there is no {here}");
+        Err(Failure::permanent(message).help("nothing was changed; create it first"))
     }
 
     /// The sync that it was last verified by, when its disks are still as that left them.
@@ -234,6 +264,40 @@ impl State {
         let own_generation = self.generation.clone();
         let replica = Some(ReplicaMark::Synced { stamp: stamp.clone(), own_generation });
         Ok(Some(State { replica, ..self.clone() }))
+    }
+
+    /// Created by a step, on `host`; `None`: it is there already. The second value: it was elsewhere, and
+    /// leaves what it has there behind.
+    pub(in crate::sites) fn created(
+        &self,
+        home: Option<&HostName>,
+        host: Option<HostName>,
+        network: Option<String>,
+        key: &StepKey,
+    ) -> Option<(State, bool)> {
+        let moves = host.as_ref() != home;
+        if self.exists && !moves {
+            return None;
+        }
+        let mut created =
+            State { exists: true, host, network, created_by: Some(key.clone()), ..self.clone() };
+        if moves {
+            created = State {
+                disks: Vec::new(),
+                replica: None,
+                booted: None,
+                key_check: None,
+                tracking: None,
+                generation: String::new(),
+                ..created
+            };
+        }
+        Some((created, moves))
+    }
+
+    /// Whether it is no more than a replica, which may be left behind.
+    pub(in crate::sites) fn is_replica_at_most(&self) -> bool {
+        self.replica.is_some() || self.booted.is_none() || self.disks.is_empty()
     }
 
     /// Refuses to delete what runs, or what is not what it was when that was decided.

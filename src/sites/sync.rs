@@ -111,6 +111,9 @@ pub async fn synchronize(order: &Order<'_>, report: &dyn Report) -> Result<Synce
     let request = request(order, &source, found, mode, cursor, report).await?;
     let header = serde_json::to_vec(&Header { mode }).expect("BUG: a mode is plain data");
     let moved = move_blocks(request, header, turn.clone(), report).await?;
+    if let Some(id) = order.snapshot {
+        still_kept(from.disks, from.at, id).await?;
+    }
     if source.stopped {
         stayed_off(from, &source).await?;
     }
@@ -249,7 +252,10 @@ async fn request(
         manifest: manifests.next(),
     });
     let snapshot = order.snapshot.map_or("", SnapshotId::as_str);
-    let identity = format!("{} {snapshot}", source.generation);
+    // The replica's own: whoever else writes to it between two attempts makes it another one, and then the
+    // cursor of what was written before is not believed.
+    let replica = to.site.look(to.at).await?.generation;
+    let identity = format!("{} {snapshot} {replica}", source.generation);
     let mode = match mode {
         Mode::Delta => transfer::Mode::Delta,
         Mode::Full => transfer::Mode::Full,
@@ -270,6 +276,20 @@ async fn stayed_off(from: &End<'_>, source: &Source) -> Result<(), Failure> {
         format!("the {} side of `{machine}` was started while its stopped disks were read: the replica is not final", from.at.side),
     )
     .help("find out who started it, shut it down, and transfer again"))
+}
+
+/// A snapshot whose site had to give it up while it was read (no room for what was overwritten, or somebody
+/// ended it) may have shown newer blocks: what was read of it is no moment.
+///
+/// # Errors
+/// Transient: the same step tried again finds it gone, and says so.
+pub async fn still_kept(disks: &dyn Disks, at: At<'_>, id: &SnapshotId) -> Result<(), Failure> {
+    if disks.snapshots(at).await?.iter().any(|(snapshot, _)| snapshot.id == *id) {
+        return Ok(());
+    }
+    let message = format!("the snapshot {id} of `{}` went while it was read", at.machine);
+    Err(Failure::transient(message)
+        .help("see that there is room where the machine's snapshots are; nothing may boot from what was copied"))
 }
 
 /// What the copying threads tell the task that waits for them.

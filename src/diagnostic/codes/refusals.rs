@@ -264,6 +264,22 @@ pub(super) const CODES: &[CodeText] = &[
          so does the first `homing run`.",
     ),
     code(
+        "H346",
+        "a disk is in use by another program",
+        "QEMU locks the disk files that it has open. Another program holds such a lock: a virtual machine that \
+         was started by hand, a backup, a mounted image. Its writes and homing's would destroy each other.\n\n\
+         Nothing was read or written. Find the program (`fuser -v` on the file that the message names), end it \
+         or wait for it, then `homing retry` the step.",
+    ),
+    code(
+        "H347",
+        "another program counts on this disk",
+        "A qcow2 file can hold dirty bitmaps: notes of what changed, by which backup programs copy only that. \
+         This one holds a bitmap that is not homing's and that was left in use: its program ended without closing \
+         the disk, or still counts on it.\n\nNothing was written. When that program is done with the disk, remove \
+         its bitmap (`qemu-img bitmap --remove FILE NAME`) or let it make a full copy next time; then try again.",
+    ),
+    code(
         "H350",
         "the window has closed",
         "`policy(#{ no_shutdown_after: .. })` says until when machines may be turned off. The step came later: \

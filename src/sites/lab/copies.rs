@@ -200,7 +200,7 @@ impl Seat {
     fn boot_copy(&self, id: &CopyId, fence: &Fence) -> Result<CopyView, Failure> {
         let (_lock, _) = self.records.act(fence)?;
         let mut found = self.copy_of(id)?;
-        if launch::is_alive(&found.folder)? {
+        if launch::runs(&found.folder)? {
             return self.view_of(&found);
         }
         if !found.record.filled {

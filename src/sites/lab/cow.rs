@@ -38,7 +38,7 @@ pub(super) struct Kept {
 pub(super) fn create(folder: &Path, kept: &Kept, disks: &[u64]) -> io::Result<()> {
     let home = home(folder, &kept.snapshot.id);
     let half = folder.join("snapshots").join(format!(".{}.half", kept.snapshot.id));
-    files::remove_folder(&half)?;
+    sweep(folder)?;
     files::make_folder(&half)?;
     for (index, bytes) in disks.iter().enumerate() {
         File::create(copies(&half, index))?.set_len(*bytes)?;
@@ -51,20 +51,29 @@ pub(super) fn create(folder: &Path, kept: &Kept, disks: &[u64]) -> io::Result<()
 
 /// All snapshots, oldest first.
 pub(super) fn list(folder: &Path) -> io::Result<Vec<Kept>> {
-    let entries = match std::fs::read_dir(folder.join("snapshots")) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other?,
-    };
     let mut found = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        let whole = path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'));
-        if whole {
-            found.extend(files::load::<Kept>(&path.join("snapshot.json"))?);
-        }
+    for path in entries(folder)?.into_iter().filter(|path| !is_half(path)) {
+        found.extend(files::load::<Kept>(&path.join("snapshot.json"))?);
     }
     found.sort_by_key(|kept| (kept.snapshot.at, kept.key.clone()));
     Ok(found)
+}
+
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match std::fs::read_dir(folder.join("snapshots")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        other => other?.map(|entry| entry.map(|entry| entry.path())).collect(),
+    }
+}
+
+fn is_half(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+}
+
+/// Clears what crashes left half made or half removed: nobody else will ever name it again.
+fn sweep(folder: &Path) -> io::Result<()> {
+    let mut left = entries(folder)?.into_iter().filter(|path| is_half(path));
+    left.try_for_each(|path| files::remove_folder(&path))
 }
 
 /// One snapshot.
@@ -77,8 +86,16 @@ pub(super) fn remove(folder: &Path, id: &SnapshotId) -> io::Result<()> {
     let gone = folder.join("snapshots").join(format!(".{id}.gone"));
     match std::fs::rename(home(folder, id), &gone) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => files::remove_folder(&gone),
+        _ => sweep(folder),
     }
+}
+
+/// Removes every snapshot, and what crashes left of any.
+pub(super) fn remove_all(folder: &Path) -> io::Result<()> {
+    for kept in list(folder)? {
+        remove(folder, &kept.snapshot.id)?;
+    }
+    sweep(folder)
 }
 
 /// The open snapshots of disks that are written to.
@@ -137,6 +154,10 @@ impl Attached {
             let (copies, marks, marked) = &mut open.disks[disk];
             for place in offset / PLACE_BYTES..(offset + len).div_ceil(PLACE_BYTES) {
                 let mark = &mut marked[usize::try_from(place).map_err(io::Error::other)?];
+                if *mark == 0 {
+                    // Another writer may have come this far: its copy is the older one.
+                    marks.read_exact_at(std::slice::from_mut(mark), place)?;
+                }
                 if *mark == 0 {
                     let mut old = [0; PLACE_BYTES as usize];
                     base.read_exact_at(&mut old, place * PLACE_BYTES)?;
@@ -285,6 +306,28 @@ mod tests {
     }
 
     #[test]
+    fn what_a_crash_left_half_made_goes_with_the_next_snapshot() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        filled(folder);
+        let left = |name: &str| {
+            let left = folder.join("snapshots").join(name);
+            std::fs::create_dir_all(&left).unwrap();
+            left
+        };
+        let (made, removed) = (left(".k0.half"), left(".k0.gone"));
+        let next = kept("k1");
+        create(folder, &next, &[BYTES]).unwrap();
+        assert!(!made.exists() && !removed.exists());
+        let made = left(".k2.half");
+        remove(folder, &next.snapshot.id).unwrap();
+        assert!(!made.exists());
+        let removed = left(".k1.gone");
+        remove_all(folder).unwrap();
+        assert!(!removed.exists());
+    }
+
+    #[test]
     fn a_second_writer_goes_on_where_a_killed_one_was() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
@@ -294,6 +337,24 @@ mod tests {
         for content in [2, 3] {
             let mut attached = Attached::open(folder, 1).unwrap();
             attached.keep(0, &disk, 0, PLACE_BYTES).unwrap();
+            disk.write_all_at(&[content; PLACE_BYTES as usize], 0).unwrap();
+        }
+        let view = views(folder, &kept.snapshot.id, &[BYTES]).unwrap().remove(0);
+        let mut first = [0; 16];
+        view.read_at(0, &mut first).unwrap();
+        assert_eq!(first, [1; 16]);
+    }
+
+    #[test]
+    fn of_two_open_writers_the_first_copy_of_a_place_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let disk = filled(folder);
+        let kept = kept("k1");
+        create(folder, &kept, &[BYTES]).unwrap();
+        let writers = [Attached::open(folder, 1).unwrap(), Attached::open(folder, 1).unwrap()];
+        for (content, mut writer) in (2..).zip(writers) {
+            writer.keep(0, &disk, 0, PLACE_BYTES).unwrap();
             disk.write_all_at(&[content; PLACE_BYTES as usize], 0).unwrap();
         }
         let view = views(folder, &kept.snapshot.id, &[BYTES]).unwrap().remove(0);

@@ -8,15 +8,13 @@ use async_trait::async_trait;
 use crate::base::{RunId, SnapshotId, SyncId, Timestamp};
 use crate::plan::facts::DirtyMark;
 use crate::run::failure::Failure;
-use crate::sites::files;
-use crate::sites::files::blocking;
-use crate::sites::files::io;
+use crate::sites::files::{self, blocking, io};
 use crate::sites::lab::cow::{self, Kept};
 use crate::sites::lab::disk::{Still, Written, disk_path, replicas};
 use crate::sites::lab::guest::control::Request;
 use crate::sites::lab::seat::{Seat, disk_key, key_check};
 use crate::sites::lab::site::LabSite;
-use crate::sites::lab::tracking;
+use crate::sites::lab::{launch, tracking};
 use crate::sites::manifests;
 use crate::sites::secret::Secret;
 use crate::sites::state::State;
@@ -153,7 +151,7 @@ impl Seat {
             at: Timestamp::now(),
             bytes: state.disks.iter().sum(),
         });
-        if self.is_running(state)? {
+        if launch::runs(&folder)? {
             let answer = self.ask(state, &Request::Snapshot(Box::new(kept)), ANSWER_TIME)?;
             return serde_json::from_value(answer)
                 .map_err(|error| Failure::transient(format!("{here} answered: {error}")));
@@ -170,7 +168,7 @@ impl Seat {
     /// Gives a snapshot up, by the guest when there is one.
     pub(super) fn release(&self, state: &State, id: &SnapshotId) -> Result<(), Failure> {
         self.reach(state)?;
-        if self.is_running(state)? {
+        if launch::runs(&self.folder(state))? {
             return self.ask(state, &Request::Release(id.clone()), ANSWER_TIME).map(drop);
         }
         io(cow::remove(&self.folder(state), id))
@@ -230,7 +228,7 @@ impl Seat {
     fn begin_sync(&self, mark: &DirtyMark, fence: &Fence) -> Result<(), Failure> {
         let (_lock, state) = self.records.act(fence)?;
         self.reach(&state)?;
-        if self.is_running(&state)? {
+        if launch::runs(&self.folder(&state))? {
             let message = format!("{} runs at {}: it is no replica", self.machine, self.place.name);
             return Err(Failure::refused("H306", message).help("shut it down first"));
         }

@@ -28,67 +28,88 @@ const NEW_RECORDS_MAX: u64 = 256;
 /// Between two old records, nanoseconds.
 const OLD_PACE_NS: i64 = 20_000_000;
 
-/// Creates the machine with both its sides, and turns it on; `true`: something was done.
-pub(super) fn create(cloud: &Seat, onprem: &Seat) -> Result<bool, Failure> {
+/// Creates the machine with both its sides, and turns it on; `true`: something was done. `onprem`: `None`
+/// when that side is another provider's; then nothing is left there.
+pub(super) fn create(cloud: &Seat, onprem: Option<&Seat>) -> Result<bool, Failure> {
     if cloud.records.recorded()?.is_some_and(|state| !state.first_boot_due) {
         return Ok(false);
     }
-    let (_cloud, _onprem) = (cloud.records.lock()?, onprem.records.lock()?);
+    let _cloud = cloud.records.lock()?;
+    let _onprem = onprem.map(|seat| seat.records.lock()).transpose()?;
     let state = match cloud.records.recorded()? {
         Some(state) if !state.first_boot_due => return Ok(false),
         Some(state) => state,
         None => build(cloud, onprem)?,
     };
-    if !cloud.is_running(&state)? {
+    if !launch::runs(&cloud.folder(&state))? {
         launch::launch(cloud, &state, || Ok(()), || Ok(()))?;
     }
     cloud.records.save(&State { first_boot_due: false, ..state })?;
     Ok(true)
 }
 
-fn build(cloud: &Seat, onprem: &Seat) -> Result<State, Failure> {
+fn build(cloud: &Seat, onprem: Option<&Seat>) -> Result<State, Failure> {
     let now = Timestamp::now();
-    let tracks = cloud.place.settings.change_tracking;
-    let key = cloud.key()?;
-    let of = |seat: &Seat| State {
-        key_check: key.as_ref().map(|key| key_check(&seat.machine, key)),
-        ..seat.initial(now)
-    };
-    let (here, home) = (of(cloud), of(onprem));
-    let (here_folder, home_folder) = (cloud.folder(&here), onprem.folder(&home));
-    for folder in [&here_folder, &home_folder] {
-        io(empty_disks(folder, &here.disks))?;
-    }
-    let tracker = if tracks {
+    let here = born(cloud, now)?;
+    let folder = cloud.folder(&here);
+    io(empty_disks(&folder, &here.disks))?;
+    let tracker = if cloud.place.settings.change_tracking {
         let base = here.booted.as_ref().map(|booted| booted.sync.clone());
-        io(tracking::begin(&here_folder, FIRST_TRACKING, base, &here.disks))?;
-        io(Tracker::open(&here_folder, &here.disks))?
+        io(tracking::begin(&folder, FIRST_TRACKING, base, &here.disks))?;
+        io(Tracker::open(&folder, &here.disks))?
     } else {
         None
     };
-    let ledger = Ledger::new(&cloud.machine, &here.disks, key);
+    let ledger = Ledger::new(&cloud.machine, &here.disks, cloud.key()?);
     let since = here.failed_over_at.unwrap_or(now);
     let history = history(ledger.places(), since, now);
-    let live = io(Written::open(&here_folder, &here.disks, tracker))?;
-    let left = io(Written::open(&home_folder, &home.disks, None))?;
-    for record in &history {
-        let page = ledger.encode(record);
-        let (disk, offset) = ledger.spot(record.seq);
-        if record.side == Side::Onprem {
-            io(left.write(disk, offset, &page))?;
-        }
-        io(live.write(disk, offset, &page))?;
-    }
-    // Not flushed: a scattered history takes a busy disk long, and the lab simulates no power loss. Should
-    // one tear these disks, they do not boot, and `lab reset` makes others.
+    let live = io(Written::open(&folder, &here.disks, tracker))?;
+    write(&live, &ledger, history.iter())?;
     let log = cloud.client_log();
     io(files::remove(&log))?;
     io(Client::open(&log).and_then(|mut client| client.acknowledge(&history)))?;
-    let manifests = io(hashed(&home_folder, &home.disks))?;
-    io(manifests::save(&home_folder, &home.generation, &manifests))?;
-    onprem.records.save(&home)?;
+    if let Some(onprem) = onprem {
+        leave(onprem, &ledger, &history, now)?;
+    }
     cloud.records.save(&here)?;
     Ok(here)
+}
+
+/// What is left at home: the disks of the day of the failover.
+fn leave(
+    onprem: &Seat,
+    ledger: &Ledger,
+    history: &[Record],
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let home = born(onprem, now)?;
+    let folder = onprem.folder(&home);
+    io(empty_disks(&folder, &home.disks))?;
+    let left = io(Written::open(&folder, &home.disks, None))?;
+    write(&left, ledger, history.iter().filter(|record| record.side == Side::Onprem))?;
+    let manifests = io(hashed(&folder, &home.disks))?;
+    io(manifests::save(&folder, &home.generation, &manifests))?;
+    onprem.records.save(&home)
+}
+
+fn born(seat: &Seat, now: Timestamp) -> Result<State, Failure> {
+    let key = seat.key()?;
+    let key_check = key.as_ref().map(|key| key_check(&seat.machine, key));
+    Ok(State { key_check, ..seat.initial(now) })
+}
+
+/// Not flushed: a scattered history takes a busy disk long, and the lab simulates no power loss. Should one
+/// tear these disks, they do not boot, and `lab reset` makes others.
+fn write<'r>(
+    disks: &Written,
+    ledger: &Ledger,
+    history: impl Iterator<Item = &'r Record>,
+) -> Result<(), Failure> {
+    for record in history {
+        let (disk, offset) = ledger.spot(record.seq);
+        io(disks.write(disk, offset, &ledger.encode(record)))?;
+    }
+    Ok(())
 }
 
 fn empty_disks(folder: &Path, disks: &[u64]) -> std::io::Result<()> {

@@ -13,6 +13,7 @@ use crate::sites::files;
 use crate::sites::files::io;
 use crate::sites::lab::guest::control::{self, Request};
 use crate::sites::lab::guest::{Order, Word};
+use crate::sites::lab::power::ANSWER_TIME;
 use crate::sites::lab::seat::Seat;
 use crate::sites::state::State;
 
@@ -154,6 +155,36 @@ pub(super) fn pull_plug(folder: &Path) -> Result<(), Failure> {
 /// Whether the guest of a machine's folder lives: it holds its lock.
 pub(super) fn is_alive(folder: &Path) -> Result<bool, Failure> {
     io(files::is_locked(&folder.join(LOCK)))
+}
+
+/// Whether the machine of a folder runs, for whoever is alone with it. A guest that is still booting was
+/// begun by somebody who is dead by now: it ends by itself, or has been told to go on.
+pub(super) fn runs(folder: &Path) -> Result<bool, Failure> {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, Other, TimedOut, UnexpectedEof,
+        WouldBlock,
+    };
+    let deadline = Instant::now() + BOOT_TIME;
+    while is_alive(folder)? {
+        // It listens once it was told to go on, until it ends.
+        match control::ask(folder, &Request::Ping, ANSWER_TIME) {
+            Ok(_) => return Ok(true),
+            Err(error) => match error.kind() {
+                BrokenPipe | ConnectionRefused | ConnectionReset | NotFound | UnexpectedEof => {}
+                // Whatever it answers, and however late.
+                Other | TimedOut | WouldBlock => return Ok(true),
+                _ => return Err(files::failure(&error)),
+            },
+        }
+        if gone_by(folder, Instant::now() + LOOK)? {
+            return Ok(false);
+        }
+        if Instant::now() > deadline {
+            let message = format!("the boot in {} does not end", folder.display());
+            return Err(Failure::transient(message).help("stop the machine, then start it again"));
+        }
+    }
+    Ok(false)
 }
 
 fn gone_by(folder: &Path, deadline: Instant) -> Result<bool, Failure> {

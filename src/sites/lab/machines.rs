@@ -5,12 +5,10 @@ use async_trait::async_trait;
 use crate::base::{HostName, Side};
 use crate::plan::facts::Protection;
 use crate::run::failure::Failure;
-use crate::sites::files;
-use crate::sites::files::blocking;
-use crate::sites::files::io;
+use crate::sites::files::{self, blocking, io};
 use crate::sites::lab::seat::Seat;
 use crate::sites::lab::site::LabSite;
-use crate::sites::lab::{cow, tracking};
+use crate::sites::lab::{cow, launch, tracking};
 use crate::sites::state::State;
 use crate::sites::{At, Doomed, Fence, Lost, Machines, NewMachine};
 
@@ -60,33 +58,19 @@ impl Machines for LabSite {
 impl Seat {
     fn create(&self, new: &NewMachine, fence: &Fence) -> Result<bool, Failure> {
         let (_lock, state) = self.records.act(fence)?;
-        let host = new.host.clone().or_else(|| self.host(&state));
-        let stays = self.side == Side::Cloud || host == self.host(&state);
-        if state.exists && stays {
-            return Ok(state.created_by.as_ref() == Some(&fence.key));
-        }
+        let home = self.host(&state);
+        let host = new.host.clone().filter(|_| self.side == Side::Onprem).or_else(|| home.clone());
         let network = new.network.clone().or_else(|| self.network(&state));
+        let made = state.created(home.as_ref(), host.clone(), network.clone(), &fence.key);
+        let Some((mut created, moves)) = made else {
+            self.reach(&state)?;
+            return Ok(state.created_by.as_ref() == Some(&fence.key));
+        };
         if let Some(host) = &host {
             self.fits(host, network.as_deref())?;
         }
-        let mut created = State {
-            exists: true,
-            host,
-            network,
-            created_by: Some(fence.key.clone()),
-            generation: state.generation.clone(),
-            ..state.clone()
-        };
-        if !stays {
+        if moves {
             self.may_leave(&state)?;
-            created = State {
-                disks: Vec::new(),
-                replica: None,
-                booted: None,
-                key_check: None,
-                generation: String::new(),
-                ..created
-            };
             // What an earlier stay may have left on that host is nobody's.
             io(files::remove_folder(&self.folder(&created)))?;
         }
@@ -130,8 +114,7 @@ impl Seat {
 
     /// A machine may go to another host only when what it leaves behind is a replica at most.
     fn may_leave(&self, state: &State) -> Result<(), Failure> {
-        let live = state.replica.is_none() && state.booted.is_some() && !state.disks.is_empty();
-        if live || (self.is_reachable(state) && self.is_running(state)?) {
+        if !state.is_replica_at_most() || (self.is_reachable(state) && self.is_running(state)?) {
             let host = self.host(state).map(|host| host.to_string()).unwrap_or_default();
             let message = format!("{} lives on {host}, with data of its own", self.machine);
             return Err(Failure::permanent(message).help("bring it to the cloud first"));
@@ -152,12 +135,12 @@ impl Seat {
 
     fn delete(&self, generation: &str, fence: &Fence) -> Result<(), Failure> {
         let (_lock, state) = self.records.act(fence)?;
+        state.known(&self.records.here())?;
         self.reach(&state)?;
-        state.may_delete(&self.records.here(), self.is_running(&state)?, generation)?;
+        let is_running = launch::runs(&self.folder(&state))?;
+        state.may_delete(&self.records.here(), is_running, generation)?;
         let folder = self.folder(&state);
-        for kept in io(cow::list(&folder))? {
-            io(cow::remove(&folder, &kept.snapshot.id))?;
-        }
+        io(cow::remove_all(&folder))?;
         io(tracking::forget(&folder))?;
         if state.exists || !state.fenced {
             self.records.save(&state.deleted())?;

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-
 use crate::base::{RunId, Side, SnapshotId, StepKey};
 use crate::plan::facts::Power;
 use crate::run::failure::Failure;
@@ -13,8 +11,10 @@ use crate::sites::lab::client;
 use crate::sites::lab::cow::Kept;
 use crate::sites::lab::ledger::{Ledger, Proof, Record, Unproved};
 use crate::sites::lab::seat::Seat;
-use crate::sites::practice::{LabMachine, Stand};
-use crate::sites::{SideView, Source, look};
+use crate::sites::practice::LabMachine;
+use crate::sites::records::Lease;
+use crate::sites::state::State;
+use crate::sites::{Source, look};
 
 /// Who takes the snapshots that are only there to be proved.
 const VERIFIER: &str = "lab-verify";
@@ -22,52 +22,40 @@ const VERIFIER: &str = "lab-verify";
 /// Measures one machine; with `prove`, its live disks too.
 pub(super) fn measure(cloud: &Seat, onprem: &Seat, prove: bool) -> Result<LabMachine, Failure> {
     let (there, home) = (cloud.look()?, onprem.look()?);
-    let live_is_home = look::active(&there, &home) == Side::Onprem;
-    let (live, passive) = if live_is_home { (&home, &there) } else { (&there, &home) };
-    let seat = if live_is_home { onprem } else { cloud };
+    let live = if look::active(&there, &home) == Side::Onprem { onprem } else { cloud };
+    let seen = LabMachine::seen(&cloud.machine, &cloud.entry, &there, &home);
+    told(cloud, live, seen, prove)
+}
+
+/// Measures a machine whose on-prem side is another provider's, while it runs here.
+pub(super) fn measure_half(cloud: &Seat, prove: bool) -> Result<Option<LabMachine>, Failure> {
+    let there = cloud.look()?;
+    if there.power != Power::On {
+        return Ok(None);
+    }
+    let nothing = State::absent().view(Power::Off, false, Lease::default());
+    let seen = LabMachine::seen(&cloud.machine, &cloud.entry, &there, &nothing);
+    told(cloud, cloud, seen, prove).map(Some)
+}
+
+/// What the live disks hold of what the machine's client was told.
+fn told(cloud: &Seat, live: &Seat, seen: LabMachine, prove: bool) -> Result<LabMachine, Failure> {
     // Read before the disks: whatever it says was written by then.
     let acks = io(client::acknowledged(&cloud.client_log()))?;
     let told: BTreeSet<(u64, u64)> = acks.iter().map(|ack| (ack.seq, ack.boot)).collect();
-    let (lost, why) = match prove.then(|| proof(seat)).transpose()? {
+    let (lost, why) = match prove.then(|| proof(live)).transpose()? {
         None => (None, None),
         Some(Ok(proof)) => (Some(lost(&acks, &proof)), None),
         Some(Err(why)) => (Some(told.len() as u64), Some(why)),
     };
-    let runs = |view: &SideView| view.power == Power::On;
-    let running_on = match (runs(&there), runs(&home)) {
-        (true, false) => Some(cloud),
-        (false, true) => Some(onprem),
-        (true, true) => Some(seat),
-        (false, false) => None,
-    };
     Ok(LabMachine {
-        machine: cloud.machine.clone(),
         acknowledged: told.len() as u64,
         lost,
         why,
         downtime_s: downtime(&acks),
-        running_on: running_on.map(|seat| seat.place.name.clone()),
-        overlap: (runs(&there) && runs(&home)) || overlaps(&acks),
-        cloud: stand(&there),
-        onprem: stand(&home),
-        replica: word(&look::replica(live, passive).0),
-        protected: word(&live.protection),
+        overlap: seen.overlap || overlaps(&acks),
+        ..seen
     })
-}
-
-/// A plain enum as facts write it.
-fn word(value: &impl Serialize) -> String {
-    let word = serde_json::to_value(value).expect("BUG: a plain enum");
-    word.as_str().expect("BUG: a plain enum").to_owned()
-}
-
-fn stand(view: &SideView) -> Stand {
-    match (view.power, view.exists) {
-        (Power::On, _) => Stand::Running,
-        (_, true) => Stand::Off,
-        (_, false) if view.has_disks || view.turn > 0 => Stand::Deleted,
-        (_, false) => Stand::Absent,
-    }
 }
 
 /// Proves the disks of a side: through a snapshot when it runs. `Err`: why they do not pass.

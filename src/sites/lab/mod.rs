@@ -75,9 +75,12 @@ pub(in crate::sites) fn open(
 /// What is wrong with this provider's part of the machines.
 pub(in crate::sites) fn check_machines(inventory: &Inventory) -> Vec<Diagnostic> {
     let mut wrong = Vec::new();
-    for (name, entry) in inventory.machines.iter().filter(|(_, entry)| is_ours(inventory, entry)) {
-        wrong.extend(settings::of_machine(name.as_str(), entry).err());
-        let Some(onprem) = inventory.sites.get(&entry.onprem) else { continue };
+    for (name, entry) in inventory.machines.iter() {
+        if is_site(inventory, &entry.cloud) || is_site(inventory, &entry.onprem) {
+            wrong.extend(settings::of_machine(name.as_str(), entry).err());
+        }
+        let onprem = inventory.sites.get(&entry.onprem).filter(|site| site.provider == NAME);
+        let Some(onprem) = onprem else { continue };
         let Ok(site) = settings::of_site(&entry.onprem, onprem, inventory) else { continue };
         if !site.hosts.contains_key(&entry.host) {
             let message =
@@ -98,9 +101,11 @@ pub(in crate::sites) fn practice(
     inventory: &Inventory,
     tools: &Tools,
 ) -> Option<Box<dyn Practice>> {
-    let machines = inventory.machines.iter().filter(|(_, entry)| is_ours(inventory, entry));
-    let machines: BTreeMap<_, _> =
-        machines.map(|(name, entry)| (name.clone(), entry.clone())).collect();
+    let of = |side: fn(&Inventory, &MachineEntry) -> bool| {
+        let machines = inventory.machines.iter().filter(|(_, entry)| side(inventory, entry));
+        machines.map(|(name, entry)| (name.clone(), entry.clone())).collect::<BTreeMap<_, _>>()
+    };
+    let (machines, halves) = (of(is_ours), of(is_half_ours));
     let ours = inventory.sites.iter().filter(|(_, entry)| entry.provider == NAME);
     let places =
         ours.map(|(name, _)| Some((name.clone(), Arc::new(place(name, inventory, tools).ok()?))));
@@ -108,7 +113,7 @@ pub(in crate::sites) fn practice(
     if places.is_empty() {
         return None;
     }
-    Some(Box::new(practice::Lab { places, machines }))
+    Some(Box::new(practice::Lab { places, machines, halves }))
 }
 
 /// Runs this process as a guest.
@@ -117,9 +122,16 @@ pub(in crate::sites) fn guest_process() -> i32 {
 }
 
 fn is_ours(inventory: &Inventory, entry: &MachineEntry) -> bool {
-    let ours =
-        |site: &SiteName| inventory.sites.get(site).is_some_and(|site| site.provider == NAME);
-    ours(&entry.cloud) && ours(&entry.onprem)
+    is_site(inventory, &entry.cloud) && is_site(inventory, &entry.onprem)
+}
+
+/// Its cloud side is a lab's, its home is not: the lab creates and measures the one.
+fn is_half_ours(inventory: &Inventory, entry: &MachineEntry) -> bool {
+    is_site(inventory, &entry.cloud) && !is_site(inventory, &entry.onprem)
+}
+
+fn is_site(inventory: &Inventory, site: &SiteName) -> bool {
+    inventory.sites.get(site).is_some_and(|site| site.provider == NAME)
 }
 
 fn place(
@@ -136,7 +148,7 @@ fn place(
             Some((name.clone(), (settings.folder, settings.change_tracking)))
         })
         .collect();
-    let machines = inventory.machines.iter().filter(|(_, entry)| is_ours(inventory, entry));
+    let machines = inventory.machines.iter().filter(|(_, entry)| is_site(inventory, &entry.cloud));
     let machines: BTreeSet<_> = machines.map(|(name, _)| name.clone()).collect();
     Ok(seat::Place {
         name: name.clone(),

@@ -6,9 +6,7 @@ use async_trait::async_trait;
 
 use crate::base::Json;
 use crate::run::failure::Failure;
-use crate::sites::files;
-use crate::sites::files::blocking;
-use crate::sites::files::io;
+use crate::sites::files::{self, blocking, io};
 use crate::sites::lab::guest::control::Request;
 use crate::sites::lab::launch;
 use crate::sites::lab::seat::{Seat, key_check};
@@ -47,7 +45,7 @@ impl PowerSwitch for LabSite {
     }
 }
 
-/// Asks for the last record until there is a later one, for as long as `patience`.
+/// Asks for the last record until there is a later one, for as long as `patience` and as it may help.
 pub(super) async fn goes_on<A>(
     who: &str,
     patience: Duration,
@@ -64,7 +62,9 @@ where
             (Some(before), Ok(now)) if now > before => {
                 return Ok(format!("its ledger goes on: record {before}, then {now}"));
             }
-            (_, Err(failure)) if Instant::now() >= deadline => return Err(failure),
+            (_, Err(failure)) if !failure.may_retry() || Instant::now() >= deadline => {
+                return Err(failure);
+            }
             (Some(before), Ok(_)) if Instant::now() >= deadline => {
                 let message = format!("{who} stands still at record {before}");
                 return Err(Failure::transient(message));
@@ -90,7 +90,7 @@ impl Seat {
     fn start(&self, boot: &Boot, fence: &Fence) -> Result<SideView, Failure> {
         let (_lock, state) = self.records.act(fence)?;
         self.reach(&state)?;
-        if !self.is_running(&state)? {
+        if !launch::runs(&self.folder(&state))? {
             self.may_boot(&state, boot)?;
             // Whatever the guest makes of the disks, they are no longer what the manifest says.
             io(manifests::forget(&self.folder(&state)))?;
@@ -141,6 +141,7 @@ impl Seat {
 
     fn stop(&self, grace: Duration, fence: &Fence) -> Result<bool, Failure> {
         let (_lock, mut state) = self.records.act(fence)?;
+        state.known(&self.records.here())?;
         self.reach(&state)?;
         let pulled = launch::stop(self, &state, grace)?;
         if !state.fenced {

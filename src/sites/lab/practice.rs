@@ -27,6 +27,8 @@ const AT_ONCE: usize = 4;
 pub(super) struct Lab {
     pub places: BTreeMap<SiteName, Arc<Place>>,
     pub machines: BTreeMap<MachineName, MachineEntry>,
+    /// Machines of which only the cloud side is this provider's.
+    pub halves: BTreeMap<MachineName, MachineEntry>,
 }
 
 /// Both sides of a machine.
@@ -34,7 +36,7 @@ type Pair = (Seat, Seat);
 
 impl Lab {
     fn seat(&self, machine: &MachineName, side: Side) -> Result<Seat, Failure> {
-        let entry = self.machines.get(machine);
+        let entry = self.machines.get(machine).or_else(|| self.halves.get(machine));
         let entry = entry.ok_or_else(|| Failure::permanent(format!("the lab has no {machine}")))?;
         let site = if side == Side::Cloud { &entry.cloud } else { &entry.onprem };
         let place = self.places.get(site).expect("BUG: its sites are this provider's");
@@ -47,12 +49,16 @@ impl Lab {
         self.machines.keys().map(pair).collect()
     }
 
+    fn halves(&self) -> Result<Vec<Seat>, Failure> {
+        self.halves.keys().map(|machine| self.seat(machine, Side::Cloud)).collect()
+    }
+
     /// The folders outside the sites: where the clients' logs are.
     fn outside(&self) -> Result<BTreeSet<PathBuf>, Failure> {
-        let above = |(cloud, _): Pair| {
-            cloud.client_log().parent().and_then(Path::parent).map(Path::to_owned)
-        };
-        Ok(self.pairs()?.into_iter().filter_map(above).collect())
+        let above =
+            |cloud: Seat| cloud.client_log().parent().and_then(Path::parent).map(Path::to_owned);
+        let clouds = self.pairs()?.into_iter().map(|(cloud, _)| cloud).chain(self.halves()?);
+        Ok(clouds.filter_map(above).collect())
     }
 
     async fn each<T: Send + 'static>(
@@ -85,7 +91,13 @@ impl Lab {
             Ok((measure::measure(cloud, onprem, prove)?, onprem.copies()?))
         };
         let measured: Vec<(LabMachine, Vec<CopyView>)> = self.each(measure).await?;
-        let (machines, copies): (_, Vec<_>) = measured.into_iter().unzip();
+        let (mut machines, copies): (Vec<_>, Vec<_>) = measured.into_iter().unzip();
+        let halves = self.halves()?;
+        let live = blocking(move || {
+            let measured = halves.iter().map(|cloud| measure::measure_half(cloud, prove));
+            measured.collect::<Result<Vec<_>, _>>()
+        });
+        machines.extend(live.await?.into_iter().flatten());
         Ok(LabReport { machines, copies: copies.concat() })
     }
 
@@ -110,13 +122,22 @@ impl Practice for Lab {
             return Ok(false);
         }
         let _alone = self.alone().await?;
-        Ok(self.each(init::create).await?.contains(&true))
+        let create = |cloud: &Seat, onprem: &Seat| init::create(cloud, Some(onprem));
+        let created = self.each(create).await?.contains(&true);
+        let halves = self.halves()?;
+        blocking(move || {
+            halves
+                .iter()
+                .try_fold(created, |before, cloud| Ok(init::create(cloud, None)? || before))
+        })
+        .await
     }
 
     async fn is_initialised(&self) -> Result<bool, Failure> {
-        let pairs = self.pairs()?;
+        let clouds = self.pairs()?.into_iter().map(|(cloud, _)| cloud);
+        let clouds: Vec<Seat> = clouds.chain(self.halves()?).collect();
         blocking(move || {
-            for (cloud, _) in pairs {
+            for cloud in clouds {
                 if cloud.records.recorded()?.is_none_or(|state| state.first_boot_due) {
                     return Ok(false);
                 }
@@ -149,6 +170,10 @@ impl Practice for Lab {
     async fn pull_plug(&self, machine: &MachineName, side: Side) -> Result<(), Failure> {
         let seat = self.seat(machine, side)?;
         blocking(move || launch::pull_plug(&seat.folder(&seat.records.state()?))).await
+    }
+
+    fn has(&self, machine: &MachineName) -> bool {
+        self.machines.contains_key(machine) || self.halves.contains_key(machine)
     }
 }
 

@@ -7,11 +7,13 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::base::units::{parse_duration, parse_size};
-use crate::base::{HostName, Json, SiteName, Timestamp};
-use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::base::{HostName, SiteName, Timestamp};
+use crate::diagnostic::Diagnostic;
 use crate::plan::inventory::{
     Inventory, InventoryKey, MACHINE_TABLE, MachineEntry, SITE_TABLE, SiteEntry,
 };
+
+use crate::sites::settings;
 
 /// The provider's name in an inventory, and of its table of a machine.
 pub(in crate::sites) const NAME: &str = "lab";
@@ -42,9 +44,8 @@ pub(in crate::sites) static KEYS: &[InventoryKey] = &[
     InventoryKey::new(MACHINE, "encrypted", "bool", "true where it has a `key`", "whether its disks are encrypted"),
 ];
 
-/// The keys of one table.
 fn known(table: &str) -> Vec<&'static str> {
-    KEYS.iter().filter(|key| key.table == table).map(|key| key.name).collect()
+    settings::known(KEYS, table)
 }
 
 /// A site's own settings.
@@ -128,19 +129,8 @@ pub(super) fn of_site(
     inventory: &Inventory,
 ) -> Result<Settings, Vec<Diagnostic>> {
     let place = format!("site.{name}");
-    let known = known(SITE_TABLE);
-    let mut wrong = unknown_keys(&place, &entry.settings, &known);
-    let mut settings = entry.settings.clone();
-    if let Some(table) = settings.as_object_mut() {
-        table.retain(|key, _| known.contains(&key.as_str()));
-    }
-    let raw: Raw = match serde_json::from_value(settings) {
-        Ok(raw) => raw,
-        Err(error) => {
-            wrong.push(Diagnostic::error("H231", format!("`{place}`: {error}")));
-            return Err(wrong);
-        }
-    };
+    let (raw, mut wrong) = settings::read::<Raw>(&place, &entry.settings, &known(SITE_TABLE));
+    let Some(raw) = raw else { return Err(wrong) };
     if raw.path.is_none() {
         let message = format!("`{place}` has no `path`: the folder that this site is");
         let help = format!("add `path = \".homing/{NAME}/{name}\"` (relative to the inventory)");
@@ -181,7 +171,8 @@ pub(super) fn of_site(
 pub(super) fn of_machine(name: &str, entry: &MachineEntry) -> Result<MachineSettings, Diagnostic> {
     let place = format!("machine.{name}.{NAME}");
     let Some(table) = entry.settings.get(NAME) else { return Ok(MachineSettings::default()) };
-    if let Some(unknown) = unknown_keys(&place, table, &known(MACHINE)).into_iter().next() {
+    if let Some(unknown) = settings::unknown_keys(&place, table, &known(MACHINE)).into_iter().next()
+    {
         return Err(unknown);
     }
     let wrong = |why: String| Diagnostic::error("H232", format!("`{place}`: {why}"));
@@ -225,20 +216,10 @@ impl Faults {
     }
 }
 
-fn unknown_keys(place: &str, table: &Json, known: &[&str]) -> Vec<Diagnostic> {
-    let keys = table.as_object().into_iter().flat_map(|table| table.keys());
-    let unknown = keys.filter(|key| !known.contains(&key.as_str())).map(|key| {
-        let wrong = Diagnostic::error("H231", format!("`{place}` knows no `{key}`"));
-        match did_you_mean(key, known.iter().copied()) {
-            Some(meant) => wrong.help(format!("did you mean `{meant}`?")),
-            None => wrong.help(format!("it knows: {}", known.join(", "))),
-        }
-    });
-    unknown.collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use crate::base::Json;
+
     use super::*;
 
     fn site(settings: Json) -> Result<Settings, Vec<Diagnostic>> {
