@@ -157,7 +157,14 @@ fn every_script_we_ship_has_a_page_here() {
         .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
         .collect();
     names.sort();
-    assert_eq!(names, ["alternate-host", "commit", "failback", "failback-one", "full-download"]);
+    let here =
+        ["alternate-host", "commit", "failback", "failback-one", "full-download", "qemu-drill"];
+    assert_eq!(names, here);
+}
+
+#[test]
+fn the_drill_with_real_guests() {
+    insta::assert_snapshot!(page("qemu-drill.rhai", &[], ""));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod bad_input;
 mod broken_ground;
 mod commands;
+mod conformance;
 mod copies;
 mod dirty;
 mod docs;
@@ -21,6 +22,7 @@ mod lab;
 mod main_job;
 mod plans;
 mod primitives;
+mod qemu;
 mod refusals;
 mod scopes;
 mod situations;

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod observed;
+pub mod qemu;
 pub mod scribe;
 pub mod situation;
 
