@@ -6,18 +6,18 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::base::Json;
 use crate::run::failure::Failure;
 use crate::sites::files::{self, io};
 use crate::sites::qemu::qmp::Qmp;
-use crate::sites::qemu::socket::Wire;
 use crate::sites::qemu::tools;
 
 /// Longest that a process may take until it answers.
@@ -27,7 +27,7 @@ const QUIT_TIME: Duration = Duration::from_secs(10);
 /// Longest that a killed process may take to be gone.
 const DEATH_TIME: Duration = Duration::from_secs(10);
 /// Longest wait for one answer of a process that others may be talking to.
-pub(super) const ANSWER_TIME: Duration = Duration::from_secs(10);
+pub(super) const ANSWER_TIME: Duration = Duration::from_secs(5);
 /// How often a lock is looked at.
 const LOOK: Duration = Duration::from_millis(3);
 /// Most that is read of what a process complained of, bytes.
@@ -192,15 +192,13 @@ pub(super) fn end(folder: &Path, role: Role) -> Result<(), Failure> {
 /// # Errors
 /// When it may still live.
 pub(super) fn kill(folder: &Path, role: Role) -> Result<(), Failure> {
-    let socket = folder.join(role.socket());
+    let lock = folder.join(role.lock());
     let deadline = Instant::now() + DEATH_TIME;
     while is_alive(folder, role)? {
-        // Whoever listens is the process that holds the lock: its number is taken from the system while
-        // the connection stands, not from a file that may be old.
-        if let Ok(wire) = Wire::dial(&socket, Instant::now() + LOOK * 100)
-            && let Ok(process) =
-                wire.peer().and_then(|peer| Ok(pidfd_open(peer, PidfdFlags::empty())?))
-            && is_alive(folder, role)?
+        // Not by its socket: one that hangs takes no connection.
+        if let Some(holder) = holder(&lock)
+            && let Ok(process) = pidfd_open(holder, PidfdFlags::empty())
+            && holds(holder, &lock)
         {
             // Gone already is as good.
             let _gone = pidfd_send_signal(&process, Signal::KILL);
@@ -214,6 +212,20 @@ pub(super) fn kill(folder: &Path, role: Role) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// The process that holds a lock file: it is its standard output.
+fn holder(lock: &Path) -> Option<Pid> {
+    let processes = Path::new("/proc").read_dir().ok()?.flatten();
+    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.filter_map(Pid::from_raw).find(|process| holds(*process, lock))
+}
+
+/// Asked again once a process is held on to: its number may have been another's before.
+fn holds(process: Pid, lock: &Path) -> bool {
+    let output = format!("/proc/{}/fd/1", process.as_raw_nonzero());
+    let file = |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+    file(Path::new(&output)).is_some_and(|held| file(lock) == Some(held))
 }
 
 /// Waits until it is gone; `false` at the deadline.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::qemu::{FAILBACK, ONE, with_disks};
-use crate::support::qemu::{QemuGround, crash, installed, tell, tool};
+use crate::support::qemu::{QemuGround, crash, installed, listener, tell, tool};
 
 const SYNC: &str = r#"
 let web = vm("web-01");
@@ -237,11 +237,27 @@ fn a_guest_that_ignores_the_power_button_loses_its_plug_and_nothing_else() {
     let steps = ground.homing(&["show", &run, "--format", "json"]).json()["steps"].clone();
     let stop = steps.as_array().unwrap().iter().find(|s| s["id"] == "web-01.shutdown_azure_vm.1");
     assert_eq!(stop.unwrap()["outputs"]["forced"], true);
-    // One whose process hangs is off for certain, too.
-    ground.write(
-        "off.rhai",
-        "let web = vm(\"web-01\"); shutdown_onprem_vm(web, #{ grace: \"100ms\" });",
-    );
-    tell(&ground.machine("dc1", Some("kvm-01"), "web-01").join("qmp.sock"), &["stop"]);
+}
+
+#[test]
+fn a_process_that_hangs_may_run_and_loses_its_plug() {
+    if !installed() {
+        return;
+    }
+    let ground = with_disks();
+    ground.write("start.rhai", "start_azure_vm(vm(\"web-01\"));");
+    ground.homing(&["run", "start.rhai", "--approve", "all"]).exit(0);
+    let socket = ground.machine("azure", None, "web-01").join("qmp.sock");
+    let process = listener(&socket);
+    rustix::process::kill_process(process, rustix::process::Signal::STOP).unwrap();
+    // Its twin is not started beside it.
+    let twin = "let web = vm(\"web-01\"); create_onprem_vm(web); start_onprem_vm(web);";
+    ground.write("twin.rhai", twin);
+    let said = ground.homing(&["plan", "twin.rhai"]).exit(3);
+    assert!(said.err.contains("H001"), "{}", said.err);
+    let off = "shutdown_azure_vm(vm(\"web-01\"), #{ grace: \"100ms\" });";
+    ground.write("off.rhai", off);
     ground.homing(&["run", "off.rhai", "--approve", "all"]).exit(0);
+    let lock = std::fs::File::open(socket.with_file_name("lock")).unwrap();
+    assert!(lock.try_lock_shared().is_ok(), "it is gone");
 }
