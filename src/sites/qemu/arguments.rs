@@ -123,7 +123,7 @@ mod tests {
             "-no-shutdown",
             "-cpu",
             "-netdev user,id=n0,smb=/",
-            "-netdev tap,id=n0,script=/tmp/x",
+            "-netdev tap,id=n0,script=/x",
             "-netdev socket,id=n0,listen=:1234",
             "-vnc 0.0.0.0:7",
             "-object memory-backend-file,id=m,mem-path=/etc/passwd",
