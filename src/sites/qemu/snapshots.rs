@@ -8,6 +8,7 @@
 //! a record, so that it can be given up.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -169,7 +170,7 @@ impl Seat {
         let disks = (0..state.disks.len()).map(|disk| {
             let node = node_of(id, disk);
             let lent = serve::lend(monitor.export(&node, &node, false, None)?, None)?;
-            Ok(std::sync::Arc::new(lent) as std::sync::Arc<dyn BlockSource>)
+            Ok(Arc::new(lent) as Arc<dyn BlockSource>)
         });
         Ok(Source {
             disks: disks.collect::<Result<_, Failure>>()?,

@@ -16,7 +16,7 @@ use crate::run::failure::Failure;
 use crate::sites::Changes;
 use crate::sites::files::{self, io};
 use crate::sites::qemu::line::node;
-use crate::sites::qemu::monitor::Monitor;
+use crate::sites::qemu::monitor::{Bitmap, Monitor};
 use crate::sites::qemu::settings::Format;
 use crate::sites::state::{State, Tracking};
 use crate::transfer::blocks::BLOCK_BYTES;
@@ -164,9 +164,7 @@ pub(super) fn changes(
 fn read(monitor: &mut Monitor, disk: usize, name: &str) -> Result<Option<Changes>, Failure> {
     let node = node(disk);
     let there = monitor.bitmaps(&node)?;
-    let speaks = |bitmap: &&crate::sites::qemu::monitor::Bitmap| {
-        bitmap.name == name && bitmap.recording && !bitmap.inconsistent
-    };
+    let speaks = |bitmap: &&Bitmap| bitmap.name == name && bitmap.recording && !bitmap.inconsistent;
     if !there.iter().any(|bitmap| speaks(&bitmap)) {
         return Ok(None);
     }

@@ -1,7 +1,8 @@
 //! What can be wrong with QEMU and with disk files: each with a clear error, and nothing lost.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::qemu::{FAILBACK, ONE, with_disks};
 use crate::support::qemu::{QemuGround, crash, installed, listener, tell, tool};
@@ -46,6 +47,22 @@ fn a_disk_that_is_gone_is_named() {
     assert_eq!(content(&ground), before);
 }
 
+/// A program that has the first disk open.
+fn other_program(folder: &Path) -> Child {
+    let mut other = Command::new("qemu-system-x86_64")
+        .args(["-machine", "none", "-display", "none", "-nodefaults", "-qmp", "stdio"])
+        .args(["-blockdev", "driver=qcow2,node-name=d,file.driver=file,file.filename=disk0.qcow2"])
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It greets once it has the disk open.
+    let out = other.stdout.take().unwrap();
+    BufReader::new(out).read_line(&mut String::new()).unwrap();
+    other
+}
+
 #[test]
 fn a_disk_that_another_program_has_open_is_left_alone() {
     if !installed() {
@@ -53,18 +70,7 @@ fn a_disk_that_another_program_has_open_is_left_alone() {
     }
     let ground = with_disks();
     let folder = ground.machine("azure", None, "web-01");
-    let mut other = Command::new("qemu-system-x86_64")
-        .args(["-machine", "none", "-display", "none", "-nodefaults", "-qmp", "stdio"])
-        .args(["-blockdev", "driver=qcow2,node-name=d,file.driver=file,file.filename=disk0.qcow2"])
-        .current_dir(&folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // It greets once it has the disk open.
-    let mut greeting = String::new();
-    let out = other.stdout.take().unwrap();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut greeting).unwrap();
+    let mut other = other_program(&folder);
     ground.write("p.rhai", SYNC);
     let said = ground.homing(&["run", "p.rhai", "--approve", "all"]);
     other.kill().unwrap();
@@ -80,17 +86,7 @@ fn a_disk_that_another_program_has_open_is_left_alone() {
 /// Leaves a bitmap of a backup program in a disk, in use, as a program that was killed does.
 fn foreign_bitmap(folder: &Path) {
     tool(&["qemu-img", "bitmap", "--add", "disk0.qcow2", "backup-7"], folder);
-    let mut other = Command::new("qemu-system-x86_64")
-        .args(["-machine", "none", "-display", "none", "-nodefaults", "-qmp", "stdio"])
-        .args(["-blockdev", "driver=qcow2,node-name=d,file.driver=file,file.filename=disk0.qcow2"])
-        .current_dir(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut greeting = String::new();
-    let out = other.stdout.take().unwrap();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut greeting).unwrap();
+    let mut other = other_program(folder);
     other.kill().unwrap();
     other.wait().unwrap();
     let info = tool(&["qemu-img", "info", "disk0.qcow2"], folder);
