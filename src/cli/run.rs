@@ -124,7 +124,7 @@ async fn fresh_plan(
     let plan_id = new_plan_id();
     let text = save(&plan, &estimates, &plan_id).to_string();
     let saved = Saved { plan_id, text, again: false };
-    Ok(Ready { plan, saved, step_s: estimates.step_s })
+    Ok(Ready { plan, saved, step_s: estimates.step_s() })
 }
 
 /// A refused plan may be refused because of what another run began: say which.
@@ -181,7 +181,11 @@ async fn saved_plan(args: &RunArgs, place: &Place, sites: &Opened) -> Result<Rea
     }
     let observed = Facts::default();
     let estimates = estimate(&plan, &place.inventory, &observed, &History::default());
-    Ok(Ready { plan, saved: Saved { plan_id, text, again: args.again }, step_s: estimates.step_s })
+    Ok(Ready {
+        plan,
+        saved: Saved { plan_id, text, again: args.again },
+        step_s: estimates.step_s(),
+    })
 }
 
 /// A plan without a shutdown or a commit may run as often as it likes, once its last run is over.
@@ -242,7 +246,7 @@ async fn go_on(
     let past = Past::read(place, run)?;
     let estimates = estimate(&past.plan, &place.inventory, &Facts::default(), &History::default());
     named::known(past.plan.plan(), &options.approve, &options.inject)?;
-    let setup = setup(past.journal, &past.plan, estimates.step_s, place, sites, &options);
+    let setup = setup(past.journal, &past.plan, estimates.step_s(), place, sites, &options);
     let handle = execute::resume(setup, run).await.map_err(|error| refused(&error))?;
     finish(handle, &past.plan, place, options, terminal).await
 }

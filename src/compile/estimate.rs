@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::base::MachineName;
 use crate::compile::ways::{Way, ways};
 use crate::plan::effect::Effect;
-use crate::plan::estimate::{Estimates, History, MachineEstimate};
+use crate::plan::estimate::{Basis, Estimates, History, MachineEstimate, StepEstimate};
 use crate::plan::facts::{FactLog, Facts};
 use crate::plan::graph::{Plan, index};
 use crate::plan::inventory::Inventory;
@@ -24,14 +24,17 @@ pub fn estimate(
     let plan = plan.plan();
     let log = FactLog::resting_on(facts, &plan.facts);
     let past = medians(history);
-    let mut from_history = false;
+    let mut bases = Vec::with_capacity(plan.steps.len());
     let cost = |step: &Step| {
         let mut cost = computed(step, inventory, &log);
         let remembered = || past.get(step.primitive)?.get(step.machine.as_ref()?);
-        if let Some(seconds) = remembered() {
-            from_history = true;
-            cost.seconds = *seconds;
-        }
+        bases.push(match remembered() {
+            Some(seconds) => {
+                cost.seconds = *seconds;
+                Basis::Runs(1)
+            }
+            None => Basis::Sizes,
+        });
         cost
     };
     let costs: Vec<Cost> = plan.steps.iter().map(cost).collect();
@@ -41,12 +44,17 @@ pub fn estimate(
     let makespan_s = times.iter().map(|time| time.end_s).fold(0.0, f64::max);
     let sections = longest_sections(plan, &costs, &ways);
     let machines = sections.into_iter().map(|(name, section)| (name.clone(), section.estimate));
+    let step = |((at, cost), basis): ((usize, &Cost), Basis)| StepEstimate {
+        start_s: longer.takes(index(at)).then(|| times[at].start_s),
+        seconds: cost.seconds,
+        slow_s: cost.seconds,
+        basis,
+    };
     Estimates {
         makespan_s,
+        steps: costs.iter().enumerate().zip(bases).map(step).collect(),
         machines: machines.collect(),
         critical_path: critical_path(longer, &times, makespan_s),
-        step_s: costs.into_iter().map(|cost| cost.seconds).collect(),
-        from_history,
     }
 }
 
@@ -199,7 +207,10 @@ fn sections<'a>(
                     section.estimate.sync_s += cost.seconds;
                 }
             }
-            (Effect::Stop(_), None) => section.off = Some((ix, time.start_s)),
+            (Effect::Stop(_), None) => {
+                section.off = Some((ix, time.start_s));
+                section.estimate.down_from_s = Some(time.start_s);
+            }
             (Effect::Start(_), Some((_, off_s))) if !section.started => {
                 section.started = true;
                 section.estimate.downtime_s = time.end_s - off_s;
@@ -223,11 +234,11 @@ mod tests {
     fn downtime_counts_from_the_stop_to_the_check_and_leaves_people_out() {
         let plan = proved();
         let by_hand = estimate(&plan, &inventory(), &facts(), &History::default());
-        assert!(!by_hand.from_history);
+        assert_eq!(by_hand.remembered().0, 0);
         let web = by_hand.machines["web-01"];
         let of = |part: &str| {
             let at = plan.plan().steps.iter().position(|step| step.id.as_str() == part).unwrap();
-            by_hand.step_s[at]
+            by_hand.steps[at].seconds
         };
         let section = ["stop", "final", "boot", "check"].map(|part| of(&format!("web-01.{part}")));
         assert!((web.downtime_s - section.iter().sum::<f64>()).abs() < 1e-9, "{web:?}");
@@ -235,7 +246,7 @@ mod tests {
         assert!(web.bytes > 0);
         assert_eq!(of("go"), 0.0);
         // One chain: the longest path is all of it.
-        assert!((by_hand.makespan_s - by_hand.step_s.iter().sum::<f64>()).abs() < 1e-9);
+        assert!((by_hand.makespan_s - by_hand.step_s().iter().sum::<f64>()).abs() < 1e-9);
         assert_eq!(by_hand.critical_path.len(), plan.plan().steps.len());
     }
 
@@ -246,8 +257,8 @@ mod tests {
         let key = (step.primitive.to_owned(), step.machine.clone().unwrap());
         let history = History { durations_s: [(key, vec![9.0, 7.0, 8.0])].into() };
         let estimates = estimate(&plan, &inventory(), &facts(), &history);
-        assert!(estimates.from_history);
-        assert_eq!(estimates.step_s[1], 8.0);
+        assert_eq!(estimates.remembered().0, 1);
+        assert_eq!(estimates.steps[1].seconds, 8.0);
     }
 
     #[test]

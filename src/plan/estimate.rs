@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use crate::base::MachineName;
 
 /// What the journal remembers of earlier runs: how long a primitive took on a machine.
@@ -14,25 +12,63 @@ pub struct History {
 }
 
 /// What a plan will cost, in time and bytes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Estimates {
-    /// Seconds per step, in step order.
-    pub step_s: Vec<f64>,
+    /// In step order.
+    pub steps: Vec<StepEstimate>,
     /// From the first start to the last end, waits for people left out, seconds.
     pub makespan_s: f64,
     /// By machine.
     pub machines: BTreeMap<MachineName, MachineEstimate>,
     /// Steps of the longest path, in order, as places.
     pub critical_path: Vec<u32>,
-    /// Some durations come from the journal's history; else all come from sizes and rates.
-    pub from_history: bool,
+}
+
+impl Estimates {
+    /// Seconds per step, in step order.
+    pub fn step_s(&self) -> Vec<f64> {
+        self.steps.iter().map(|step| step.seconds).collect()
+    }
+
+    /// How many of its steps were seen in earlier runs, of how many that take any time.
+    pub fn remembered(&self) -> (usize, usize) {
+        let costly = self.steps.iter().filter(|step| step.seconds > 0.0);
+        let seen = costly.clone().filter(|step| matches!(step.basis, Basis::Runs(_)));
+        (seen.count(), costly.count())
+    }
+}
+
+/// What one step will cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StepEstimate {
+    /// When it starts, seconds after the run's start, waits for people left out; `None`: a step that is
+    /// left out where all goes well (a handler), or of the branch that is not taken.
+    pub start_s: Option<f64>,
+    /// How long it takes, seconds: half of the times no longer.
+    pub seconds: f64,
+    /// Nine times of ten no longer, seconds; never less than `seconds`.
+    pub slow_s: f64,
+    /// Where this comes from.
+    pub basis: Basis,
+}
+
+/// Where an estimate comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Basis {
+    /// Sizes, rates, and round numbers.
+    #[default]
+    Sizes,
+    /// How long it took in that many earlier runs.
+    Runs(u32),
 }
 
 /// What one machine will cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct MachineEstimate {
     /// From its shutdown to its start and check, gates left out, seconds.
     pub downtime_s: f64,
+    /// When it goes down, seconds after the run's start; `None`: it never does.
+    pub down_from_s: Option<f64>,
     /// Copying while it runs, seconds.
     pub sync_s: f64,
     /// Bytes to move at most.

@@ -135,7 +135,7 @@ fn no_return(review: &Review<'_>, style: Style) -> String {
 
 fn duration(review: &Review<'_>, style: Style) -> String {
     let estimates = review.estimates;
-    let basis = if estimates.from_history {
+    let basis = if estimates.remembered().0 > 0 {
         "estimated from earlier runs, where there are none from sizes and rates"
     } else {
         "estimated from sizes and rates, not from earlier runs"
@@ -257,7 +257,7 @@ fn machines(review: &Review<'_>, style: Style) -> String {
 }
 
 fn row(name: &str, estimate: &MachineEstimate, rto: &str) -> Vec<String> {
-    let MachineEstimate { downtime_s, sync_s, bytes } = *estimate;
+    let MachineEstimate { downtime_s, sync_s, bytes, .. } = *estimate;
     vec![name.into(), show_seconds(sync_s), show_seconds(downtime_s), show_bytes(bytes), rto.into()]
 }
 
@@ -267,6 +267,7 @@ fn rest(others: &[(&MachineName, &MachineEstimate)]) -> Option<Vec<String>> {
         downtime_s: a.downtime_s.max(b.downtime_s),
         sync_s: a.sync_s.max(b.sync_s),
         bytes: a.bytes.saturating_add(b.bytes),
+        down_from_s: None,
     })?;
     Some(row(&format!("{} others, at most", others.len()), &most, ""))
 }

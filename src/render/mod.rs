@@ -204,7 +204,12 @@ pub(crate) mod tests {
                 settings: [].into(),
             };
             let name = MachineName::new(name).unwrap();
-            let cost = MachineEstimate { downtime_s: 12.5, sync_s: 40.0, bytes: 64 << 20 };
+            let cost = MachineEstimate {
+                downtime_s: 12.5,
+                down_from_s: Some(42.0),
+                sync_s: 40.0,
+                bytes: 64 << 20,
+            };
             self.estimates.machines.insert(name.clone(), cost);
             self.plan.facts.insert(Fact::new(name.as_str(), "replica", &json!("stale")));
             for (fact, value) in

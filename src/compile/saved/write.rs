@@ -106,7 +106,7 @@ fn step(plan: &Plan, ix: StepIx, scope_ids: &[String], estimates: &Estimates) ->
             "column": at.column,
             "via": step.origin.via.iter().map(place).collect::<Json>(),
         },
-        "estimate_s": estimates.step_s.get(ix.at()),
+        "estimate_s": estimates.steps.get(ix.at()).map(|one| one.seconds),
     })
 }
 
