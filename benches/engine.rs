@@ -11,9 +11,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use camino::Utf8Path;
 use homing::base::{MachineName, PlanId, StepId};
-use homing::execute::{
-    Attempt, Changes, Line, OnGate, Order, Recheck, Saved, Setup, Workers, resume, start,
-};
+use homing::execute::{Attempt, Line, Recheck, Saved, Setup, Workers, resume, start};
 use homing::journal::Journal;
 use homing::plan::args::Args;
 use homing::plan::effect::Effect;
@@ -25,6 +23,7 @@ use homing::plan::step::{Kind, Origin, Reversibility, Step};
 use homing::run::command::Asker;
 use homing::run::failure::Failure;
 use homing::run::outcome::Outcome;
+use homing::schedule::{Changes, OnGate, Order};
 use homing::source::Span;
 use homing::verify::{VerifiedPlan, verify};
 use tokio_util::sync::CancellationToken;

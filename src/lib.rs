@@ -11,12 +11,12 @@
 //! # Floors
 //! A room may import only rooms to its right; `tests/tidy.rs` reads the imports and fails otherwise:
 //!
-//! `cli config watch report render execute observe compile verify trace journal primitives sites
+//! `cli config watch report render execute observe compile schedule verify trace journal primitives sites
 //! transfer run plan diagnostic source base`
 //!
 //! # Invariants
 //! 1. Imports go down the floors.
-//! 2. The ground floor, `trace`, `verify`, `render` and the scheduler do no I/O and are deterministic.
+//! 2. The ground floor, `trace`, `verify`, `schedule` and `render` do no I/O and are deterministic.
 //! 3. `verify::VerifiedPlan` is the only ticket to showing, saving and running a plan.
 //! 4. Durable before acted on or shown; if the journal fails, no new step starts.
 //! 5. All state change is `run::state::RunState::apply`; live run, resume and reports use the same fold.
@@ -39,6 +39,7 @@ pub mod primitives;
 pub mod render;
 pub mod report;
 pub mod run;
+pub mod schedule;
 pub mod sites;
 pub mod source;
 pub mod trace;

@@ -17,6 +17,7 @@ const FLOORS: &[&str] = &[
     "execute",
     "observe",
     "compile",
+    "schedule",
     "verify",
     "trace",
     "journal",

@@ -27,7 +27,7 @@ use crate::compile::estimate::estimate;
 use crate::compile::saved::{load, save};
 use crate::compile::stale::ChangedFact;
 use crate::diagnostic::any_error;
-use crate::execute::{self, Changes, Injection, Recheck, RunError, RunHandle, Saved, Setup};
+use crate::execute::{self, Injection, Recheck, RunError, RunHandle, Saved, Setup};
 use crate::journal::Journal;
 use crate::observe::{Unseen, changed_since};
 use crate::plan::estimate::History;
@@ -37,6 +37,7 @@ use crate::plan::inventory::Inventory;
 use crate::report::summary::summary;
 use crate::report::{Seen, given_up};
 use crate::run::outcome::Outcome;
+use crate::schedule::{self, Changes};
 use crate::verify::VerifiedPlan;
 
 /// Runs a script, or a saved plan.
@@ -170,7 +171,7 @@ async fn saved_plan(args: &RunArgs, place: &Place, sites: &Opened) -> Result<Rea
     let open = |name: &_| sites.site(name);
     let changed = changed_since(&open, &place.inventory, &loaded.facts, &BTreeSet::new()).await;
     // Machines that the plan leaves out for such a change are left out by the run itself.
-    let changed = sorted_out(changed, &execute::droppable(plan.plan())).hold;
+    let changed = sorted_out(changed, &plan.plan().droppable()).hold;
     if !changed.is_empty() {
         let message = format!("`{path}` is stale: these facts changed since it was reviewed");
         return Err(Stop::new(Exit::Stale, message).code("H342").help(format!(
@@ -303,8 +304,8 @@ fn setup(
         workers: None,
         approve: options.approve.clone(),
         on_gate: match options.on_gate {
-            OnGate::Exit => execute::OnGate::Exit,
-            OnGate::Ask | OnGate::Wait => execute::OnGate::Ask,
+            OnGate::Exit => schedule::OnGate::Exit,
+            OnGate::Ask | OnGate::Wait => schedule::OnGate::Ask,
         },
         inject: options.inject.clone(),
         by: asker(),

@@ -8,12 +8,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::base::{Json, MachineName, RunId, Side, SiteName, StepId, StepKey};
-use crate::execute::order::Order;
 use crate::journal::Saver;
 use crate::plan::inventory::Inventory;
 use crate::primitives::contract::Ctx;
 use crate::run::event::Progress;
 use crate::run::failure::Failure;
+use crate::schedule::Order;
 use crate::sites::{Fence, Site};
 
 /// Opens sites by name; `None`: there is no such site.

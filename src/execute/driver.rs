@@ -11,9 +11,6 @@ use tokio_util::sync::CancellationToken;
 use crate::base::{MachineName, StepId, Timestamp};
 use crate::execute::claims::{self, Tokens};
 use crate::execute::context::{Announcement, Line, Sites};
-use crate::execute::core::Core;
-use crate::execute::order::{Action, Input, Order, Report};
-use crate::execute::outcome;
 use crate::execute::workers::Workers;
 use crate::journal::{JournalError, OwnedRun, Watch};
 use crate::plan::graph::Plan;
@@ -22,6 +19,9 @@ use crate::run::event::{Event, EventBody, Progress, Told};
 use crate::run::failure::Failure;
 use crate::run::outcome::Outcome;
 use crate::run::state::RunState;
+use crate::schedule::{
+    Action, Changes, Core, Input, Order, Report, danger, no_longer_held, touched,
+};
 
 /// Observes again what a plan rests on.
 #[async_trait]
@@ -35,15 +35,6 @@ pub trait Recheck: Send + Sync {
         apart: &BTreeSet<MachineName>,
         may_drop: &BTreeSet<MachineName>,
     ) -> Changes;
-}
-
-/// What differs from the facts that a plan rests on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// What holds the run, one sentence each.
-    pub hold: Vec<String>,
-    /// Machines to leave out, and why.
-    pub drop: BTreeMap<MachineName, String>,
 }
 
 /// How often other processes' requests are looked for.
@@ -111,10 +102,10 @@ impl<T> Queue<T> {
 
 impl Driver {
     pub(super) fn new(core: Core, owned: OwnedRun, watch: Watch, around: Surroundings) -> Driver {
-        let touched = outcome::touched(&around.plan, core.state());
+        let touched = touched(&around.plan, core.state());
         Driver {
             touched: touched.into_iter().cloned().collect(),
-            may_drop: droppable(&around.plan),
+            may_drop: around.plan.droppable(),
             core,
             owned,
             watch,
@@ -348,19 +339,6 @@ impl Driver {
     }
 }
 
-/// Machines that the plan leaves out rather than hold the run, should their facts change: every step of
-/// theirs says so.
-pub fn droppable(plan: &Plan) -> BTreeSet<MachineName> {
-    let mut all: BTreeMap<&MachineName, bool> = BTreeMap::new();
-    for step in &plan.steps {
-        let Some(machine) = &step.machine else { continue };
-        // The innermost scope that says something counts.
-        let said = plan.outwards(step.scope).find_map(|(_, scope)| scope.rules.drop_changed);
-        *all.entry(machine).or_insert(true) &= said == Some(true);
-    }
-    all.into_iter().filter(|(_, drop)| *drop).map(|(machine, _)| machine.clone()).collect()
-}
-
 async fn alarm(at: Option<Timestamp>) {
     match at {
         None => std::future::pending().await,
@@ -383,9 +361,8 @@ pub(super) async fn dangers(
 ) -> Vec<String> {
     let looked = claims::look(sites, inventory, touched.iter()).await;
     let judge = |(machine, views): &(MachineName, Vec<_>)| {
-        let lost =
-            tokens.get(machine).and_then(|ours| outcome::no_longer_held(machine, views, ours));
-        lost.or_else(|| outcome::danger(machine, views))
+        let lost = tokens.get(machine).and_then(|ours| no_longer_held(machine, views, ours));
+        lost.or_else(|| danger(machine, views))
     };
     looked.iter().filter_map(judge).collect()
 }

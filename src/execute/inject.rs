@@ -5,8 +5,8 @@ use std::str::FromStr;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::{MachineName, StepId};
-use crate::execute::order::Order;
 use crate::run::failure::Failure;
+use crate::schedule::Order;
 
 /// A text that is no fault to inject.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

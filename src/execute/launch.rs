@@ -10,10 +10,8 @@ use tokio_util::sync::CancellationToken;
 use crate::base::{PlanId, RunId};
 use crate::execute::claims::{self, Refused, Tokens};
 use crate::execute::context::Sites;
-use crate::execute::core::{Core, Manner, OnGate};
 use crate::execute::driver::{self, Driver, Ended, Recheck, Surroundings};
 use crate::execute::inject::Injection;
-use crate::execute::outcome;
 use crate::execute::workers::{LocalWorkers, Workers};
 use crate::journal::{Journal, JournalError, NewRun, OwnedRun, Repeat};
 use crate::plan::effect::Effect;
@@ -26,6 +24,8 @@ use crate::run::event::{Event, EventBody, Told};
 use crate::run::failure::Failure;
 use crate::run::outcome::Outcome;
 use crate::run::state::RunState;
+use crate::schedule::touched;
+use crate::schedule::{Core, Manner, OnGate};
 use crate::verify::VerifiedPlan;
 
 /// What a run needs, new or not.
@@ -240,7 +240,7 @@ async fn leave_unclaimed(
         let plan = setup.plan.plan();
         let history = owned.history();
         let state = folded(plan, owned.id(), &history)?;
-        let touched = outcome::touched(plan, &state).into_iter().cloned().collect();
+        let touched = touched(plan, &state).into_iter().cloned().collect();
         let held = Tokens::new();
         *dangers = driver::dangers(&setup.sites, &setup.inventory, &touched, &held).await;
         let down = !dangers.is_empty();
@@ -357,12 +357,12 @@ mod tests {
     use super::*;
     use crate::base::{Json, MachineName, StepId};
     use crate::execute::context::{Announcement, Line};
-    use crate::execute::driver::Changes;
-    use crate::execute::order::Order;
-    use crate::execute::trial::{asker, step};
     use crate::execute::workers::Attempt;
     use crate::plan::facts::{FactLog, Facts};
     use crate::plan::step::{Kind, StepIx};
+    use crate::schedule::Changes;
+    use crate::schedule::Order;
+    use crate::schedule::trial::{asker, step};
     use crate::verify::verify;
 
     struct Unchanged;

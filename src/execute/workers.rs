@@ -7,10 +7,10 @@ use std::sync::Arc;
 use crate::base::{Json, StepKey};
 use crate::execute::context::{Context, Line, Sites};
 use crate::execute::inject::Injection;
-use crate::execute::order::Order;
 use crate::plan::inventory::Inventory;
 use crate::primitives;
 use crate::run::failure::Failure;
+use crate::schedule::Order;
 
 /// An attempt under way.
 pub type Attempt = Pin<Box<dyn Future<Output = Result<Json, Failure>> + Send>>;

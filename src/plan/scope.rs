@@ -1,10 +1,12 @@
 //! Scopes: runs of steps that share a guard, a handler, a policy or a name. They nest, and each is one
 //! unbroken range of the plan's steps.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::MachineName;
 use crate::plan::expr::Expr;
 use crate::plan::graph::Plan;
 use crate::plan::step::{Step, StepIx};
@@ -219,6 +221,19 @@ impl Plan {
     /// Whether a scope lies in another, or is it.
     pub fn is_within(&self, inner: ScopeIx, outer: ScopeIx) -> bool {
         outer == ScopeIx::PLAN || self.outwards(inner).any(|(ix, _)| ix == outer)
+    }
+
+    /// Machines that are left out rather than hold the run, should their facts change: every step of theirs
+    /// says so.
+    pub fn droppable(&self) -> BTreeSet<MachineName> {
+        let mut all: BTreeMap<&MachineName, bool> = BTreeMap::new();
+        for step in &self.steps {
+            let Some(machine) = &step.machine else { continue };
+            // The innermost scope that says something counts.
+            let said = self.outwards(step.scope).find_map(|(_, scope)| scope.rules.drop_changed);
+            *all.entry(machine).or_insert(true) &= said == Some(true);
+        }
+        all.into_iter().filter(|(_, drop)| *drop).map(|(machine, _)| machine.clone()).collect()
     }
 
     /// Named groups, in the order written.

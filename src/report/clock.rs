@@ -1,10 +1,10 @@
 //! Times of a run: how long a step took, how long a machine has been down.
 
 use crate::base::{MachineName, Timestamp};
-use crate::execute::window::waits_until;
 use crate::plan::effect::Effect;
 use crate::report::Seen;
 use crate::run::state::{Status, StepState};
+use crate::schedule::window::waits_until;
 
 /// When the window opens that everything waits for, in words too; nothing while anything is at work.
 pub fn window(seen: &Seen<'_>, now: Timestamp) -> Option<(Timestamp, String)> {

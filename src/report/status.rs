@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use crate::base::units::show_seconds;
 use crate::base::{MachineName, RunId, StepId, Timestamp};
-use crate::execute::window::waits_until;
 use crate::plan::facts::{Facts, Power};
 use crate::plan::step::{Step, StepIx};
 use crate::render::fold::count;
@@ -19,6 +18,7 @@ use crate::report::{Seen, given_up};
 use crate::run::outcome::Outcome;
 use crate::run::settled::{Casualties, derive};
 use crate::run::state::{NotAgain, Status};
+use crate::schedule::window::waits_until;
 
 /// Most machines in the table: those that need a person come first, the others are counted.
 const MACHINES_MAX: usize = 20;

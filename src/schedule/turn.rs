@@ -4,10 +4,6 @@
 use std::sync::Arc;
 
 use crate::base::{Json, StepId, Timestamp};
-use crate::execute::core::{Core, Phase};
-use crate::execute::driver::Changes;
-use crate::execute::frontier::Ground;
-use crate::execute::order::Why;
 use crate::plan::effect::Effect;
 use crate::plan::graph::index;
 use crate::plan::scope::{Scope, ScopeIx, ScopeKind};
@@ -18,6 +14,10 @@ use crate::run::event::EventBody;
 use crate::run::failure::Failure;
 use crate::run::settled::{Bars, Casualties, derive};
 use crate::run::state::Status;
+use crate::schedule::core::{Core, Phase};
+use crate::schedule::frontier::Ground;
+use crate::schedule::order::Changes;
+use crate::schedule::order::Why;
 
 /// What a step's turn comes to.
 enum Turn {

@@ -10,11 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{RunId, Timestamp};
-use crate::execute::frontier::{Frontier, longest_paths};
-use crate::execute::order::{Action, Input, Why};
-use crate::execute::outcome::{Standing, half_committed};
-use crate::execute::ready::Ready;
-use crate::execute::window::Windows;
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
 use crate::plan::step::{Step, StepIx};
@@ -23,6 +18,11 @@ use crate::run::event::{Event, EventBody};
 use crate::run::outcome::Outcome;
 use crate::run::settled::Bars;
 use crate::run::state::{RunState, Status};
+use crate::schedule::frontier::{Frontier, longest_paths};
+use crate::schedule::order::{Action, Input, Why};
+use crate::schedule::outcome::{Standing, half_committed};
+use crate::schedule::ready::Ready;
+use crate::schedule::window::Windows;
 
 /// Records that may wait for the journal before more steps are begun.
 const IN_FLIGHT_MAX: usize = 1024;

@@ -4,10 +4,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::base::{Json, MachineName, RunId, Timestamp};
-use crate::execute::core::{Core, Manner, OnGate};
-use crate::execute::driver::Changes;
-use crate::execute::order::{Action, Input, Report};
-use crate::execute::trial::{asker, step};
 use crate::plan::graph::{Plan, index};
 use crate::plan::inventory::Inventory;
 use crate::plan::scope::{Rules, Scope, ScopeIx, ScopeKind};
@@ -16,6 +12,10 @@ use crate::run::event::{Event, EventBody};
 use crate::run::failure::Failure;
 use crate::run::outcome::Outcome;
 use crate::run::state::RunState;
+use crate::schedule::core::{Core, Manner, OnGate};
+use crate::schedule::order::Changes;
+use crate::schedule::order::{Action, Input, Report};
+use crate::schedule::trial::{asker, step};
 
 /// Two steps per machine in the body (for all: and one that joins them), one to roll back, one to clean up,
 /// one behind it, as a tracer writes them.

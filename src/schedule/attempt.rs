@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use crate::base::units::parse_duration;
 use crate::base::{Json, StepId};
-use crate::execute::backoff::next_wait;
-use crate::execute::core::{Asked, Core, Phase, later};
-use crate::execute::order::{Action, Order, Report};
 use crate::plan::expr::steps_read;
 use crate::plan::settle::Settled;
 use crate::plan::step::{Kind, Step, StepIx};
 use crate::run::event::EventBody;
 use crate::run::failure::{Class, Failure};
 use crate::run::state::Status;
+use crate::schedule::backoff::next_wait;
+use crate::schedule::core::{Asked, Core, Phase, later};
+use crate::schedule::order::{Action, Order, Report};
 
 impl Core {
     /// A durable event about a step: go on with that step.

@@ -1,8 +1,6 @@
 //! Gates and requests: what people decide.
 
 use crate::base::{Json, StepId};
-use crate::execute::core::{Core, Phase};
-use crate::execute::order::{Action, Why};
 use crate::journal::Waiting;
 use crate::plan::expr::resolved;
 use crate::plan::step::{Kind, Step, StepIx};
@@ -10,6 +8,8 @@ use crate::run::command::{Asker, Command};
 use crate::run::event::{Answer, EventBody};
 use crate::run::failure::Failure;
 use crate::run::state::Status;
+use crate::schedule::core::{Core, Phase};
+use crate::schedule::order::{Action, Why};
 
 /// Answers every gate in advance.
 const EVERY_GATE: &str = "all";

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use crate::base::Json;
-use crate::execute::driver::droppable;
-use crate::execute::scoped::{MACHINES, Weaver, machine};
-use crate::execute::trial::{Behaviour, Trial};
 use crate::plan::scope::{Rules, ScopeKind};
 use crate::plan::step::StepIx;
 use crate::run::command::Command;
 use crate::run::event::EventBody;
 use crate::run::outcome::Outcome;
 use crate::run::state::Status;
+use crate::schedule::scoped::{MACHINES, Weaver, machine};
+use crate::schedule::trial::{Behaviour, Trial};
 
 const WORKS: Behaviour = Behaviour::Works;
 const BROKEN: Behaviour = Behaviour::Broken;
@@ -123,10 +122,10 @@ fn only_who_lies_all_in_scopes_that_say_so_is_left_out() {
     weaver.act(0, WORKS);
     weaver.close();
     weaver.close();
-    let left: Vec<_> = droppable(&weaver.plan).into_iter().collect();
+    let left: Vec<_> = weaver.plan.droppable().into_iter().collect();
     assert_eq!(left, [machine(0)], "m1 has a step outside, m2 one where the run must hold");
     weaver.plan.scopes[0].rules = drops(true);
-    let left: Vec<_> = droppable(&weaver.plan).into_iter().collect();
+    let left: Vec<_> = weaver.plan.droppable().into_iter().collect();
     assert_eq!(left, [machine(0), machine(1)]);
 }
 

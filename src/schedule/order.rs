@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Json, MachineName, RunId, Side, StepId, Timestamp};
-use crate::execute::driver::Changes;
 use crate::journal::Waiting;
 use crate::plan::step::StepIx;
 use crate::run::event::{Event, EventBody};
@@ -55,6 +54,15 @@ pub struct Report {
     pub attempt: u32,
     /// Its outputs, or why not.
     pub result: Result<Json, Failure>,
+}
+
+/// What differs from the facts that a plan rests on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// What holds the run, one sentence each.
+    pub hold: Vec<String>,
+    /// Machines to leave out, and why.
+    pub drop: BTreeMap<MachineName, String>,
 }
 
 /// What the core is told.

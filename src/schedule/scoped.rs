@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::base::{MachineName, StepId};
-use crate::execute::trial::{Behaviour, step};
 use crate::plan::expr::Expr;
 use crate::plan::graph::{Plan, index};
 use crate::plan::scope::{Rules, Scope, ScopeIx, ScopeKind};
@@ -11,6 +10,7 @@ use crate::plan::settle::{Edge, Over, Passage, Settled, over, passage};
 use crate::plan::step::{Kind, Step, StepIx};
 use crate::run::settled::is_doubtful;
 use crate::run::state::Status;
+use crate::schedule::trial::{Behaviour, step};
 
 pub(super) const MACHINES: usize = 3;
 
@@ -411,8 +411,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::execute::trial::Trial;
     use crate::run::outcome::Outcome;
+    use crate::schedule::trial::Trial;
 
     fn trial(weaver: &Weaver, seed: u64) -> Trial {
         let mut trial = Trial::new(Arc::new(weaver.plan.clone()), seed);

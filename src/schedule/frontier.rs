@@ -290,9 +290,9 @@ pub(super) fn longest_paths(plan: &Plan, step_s: &[f64]) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::execute::scoped::Weaver;
-    use crate::execute::trial::Behaviour;
     use crate::plan::scope::Rules;
+    use crate::schedule::scoped::Weaver;
+    use crate::schedule::trial::Behaviour;
 
     #[test]
     fn who_has_a_long_handler_before_them_goes_no_earlier() {

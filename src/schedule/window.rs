@@ -182,8 +182,8 @@ mod tests {
 
     #[test]
     fn what_comes_too_late_is_refused_and_clean_up_is_not() {
-        use crate::execute::trial::step;
         use crate::plan::scope::{Scope, ScopeIx, ScopeKind};
+        use crate::schedule::trial::step;
         let mut plan = Plan::default();
         plan.scopes[0].rules = Rules {
             no_shutdown_after: Some("2026-11-18T13:00:00Z".into()),

@@ -195,11 +195,11 @@ impl Pools {
 mod tests {
     use super::*;
     use crate::base::{HostName, Json, MachineName};
-    use crate::execute::trial::{plan, step};
     use crate::plan::effect::{Chosen, Mode};
     use crate::plan::graph::index;
     use crate::plan::inventory::{Addresses, MachineEntry, SiteEntry};
     use crate::plan::scope::{Rules, Scope, ScopeKind};
+    use crate::schedule::trial::{plan, step};
 
     fn inventory(concurrency: u32, azure: Option<u32>, transfers: u32) -> Inventory {
         let site = |most| SiteEntry {

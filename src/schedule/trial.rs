@@ -5,10 +5,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::base::{MachineName, RunId, StepId, Timestamp};
-use crate::execute::core::{Core, Manner, OnGate, Phase};
-use crate::execute::driver::Changes;
-use crate::execute::order::{Action, Input, Report, Why};
-use crate::execute::scoped::outputs;
 use crate::journal::Waiting;
 use crate::plan::effect::Effect;
 use crate::plan::graph::{Plan, index};
@@ -22,6 +18,10 @@ use crate::run::event::{Event, EventBody};
 use crate::run::failure::Failure;
 use crate::run::outcome::Outcome;
 use crate::run::state::{RunState, Status};
+use crate::schedule::core::{Core, Manner, OnGate, Phase};
+use crate::schedule::order::Changes;
+use crate::schedule::order::{Action, Input, Report, Why};
+use crate::schedule::scoped::outputs;
 use crate::source::Span;
 
 /// How a step behaves under test.
@@ -36,7 +36,7 @@ pub(super) enum Behaviour {
 }
 
 /// A step that does nothing, named `s<n>`.
-pub(super) fn step(at: usize, kind: Kind) -> Step {
+pub(crate) fn step(at: usize, kind: Kind) -> Step {
     Step {
         id: StepId::new(format!("s{at}")).unwrap(),
         primitive: "nothing",
@@ -60,7 +60,7 @@ pub(super) fn plan(steps: Vec<Step>) -> Arc<Plan> {
     Arc::new(Plan { script: "test".into(), steps, ..Plan::default() })
 }
 
-pub(super) fn asker() -> Asker {
+pub(crate) fn asker() -> Asker {
     Asker { who: "op".into(), from: "here".into() }
 }
 
@@ -394,7 +394,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::execute::core::later;
+    use crate::schedule::core::later;
 
     fn outcome_of(statuses: &[Status], plan: &Plan) -> Outcome {
         let at = |ix: StepIx| statuses[ix.at()];
