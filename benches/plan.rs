@@ -12,6 +12,7 @@ use homing::base::{HostName, MachineName, Side, SiteName};
 use homing::cli::memory::{Counting, allocated_bytes};
 use homing::compile::compile;
 use homing::plan::digest::digest;
+use homing::plan::estimate::History;
 use homing::plan::facts::{
     CommitState, FactLog, Facts, HostFacts, MachineFacts, Power, Protection, ReplicaState,
     SideFacts,
@@ -101,7 +102,8 @@ fn row(machines: usize, script: &str) -> f64 {
         let log = FactLog::new(&facts);
         let before = allocated_bytes();
         let (began, began_processor) = (Instant::now(), thread_time());
-        let (compiled, most) = watched(|| compile(&request(&world, &inventory, &log)));
+        let (compiled, most) =
+            watched(|| compile(&request(&world, &inventory, &log), &History::default()));
         best.compile = best.compile.min(began.elapsed());
         best.processor = best.processor.min(thread_time() - began_processor);
         assert!(compiled.diagnostics.is_empty(), "{:?}", compiled.diagnostics);

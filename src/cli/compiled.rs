@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::cli::args::CompileArgs;
 use crate::cli::exit::Exit;
 use crate::cli::memory::allocated_bytes;
+use crate::cli::past;
 use crate::cli::place::{Opened, Place};
 use crate::cli::stop::Stop;
 use crate::cli::world::DiskWorld;
@@ -14,7 +15,9 @@ use crate::compile::Compiled;
 use crate::compile::answered::strict;
 use crate::diagnostic::{Diagnostic, any_error};
 use crate::observe::rounds::{Asked, compile_observed};
+use crate::plan::estimate::Estimates;
 use crate::plan::facts::Facts;
+use crate::source::Texts;
 use crate::verify::VerifiedPlan;
 
 /// Parameters that do not fit are the caller's mistake, not the script's.
@@ -28,16 +31,34 @@ pub struct Script {
     pub facts: Facts,
 }
 
+/// A plan that nothing refuses.
+pub struct Planned {
+    /// The ticket.
+    pub plan: VerifiedPlan,
+    /// What it will cost.
+    pub estimates: Estimates,
+    /// What was observed.
+    pub facts: Facts,
+    /// What somebody should look at.
+    pub warnings: Vec<Diagnostic>,
+    /// What was read.
+    pub texts: Texts,
+}
+
 impl Script {
     /// The plan and its warnings, or every mistake.
     ///
     /// # Errors
     /// Exit 2 for parameters and scripts that cannot be read, 3 for all else.
-    pub fn plan(self) -> Result<(VerifiedPlan, Facts, Vec<Diagnostic>), Stop> {
+    pub fn plan(self) -> Result<Planned, Stop> {
         match self.compiled.plan {
-            Some(plan) if !any_error(&self.compiled.diagnostics) => {
-                Ok((plan, self.facts, self.compiled.diagnostics))
-            }
+            Some(plan) if !any_error(&self.compiled.diagnostics) => Ok(Planned {
+                plan,
+                estimates: self.compiled.estimates,
+                facts: self.facts,
+                warnings: self.compiled.diagnostics,
+                texts: self.compiled.texts,
+            }),
             _ => {
                 let exit = exit_of(&self.compiled.diagnostics);
                 Err(Stop::diagnosed(exit, self.compiled.diagnostics, self.compiled.texts))
@@ -67,12 +88,14 @@ pub async fn compile(args: &CompileArgs, place: &Place, sites: &Opened) -> Resul
     let params = params(&args.param)?;
     let (folder, script) = split(&args.script)?;
     let world = DiskWorld::new(&folder);
+    let history = past::history(place, args.script.as_str());
     let asked = Asked {
         world: &world,
         script: &script,
         params: &params,
         inventory: &place.inventory,
         allocated: Some(allocated_bytes),
+        history: &history,
     };
     let (mut compiled, facts) = compile_observed(&asked, &|name| sites.site(name)).await;
     if args.strict && compiled.plan.is_some() {

@@ -4,9 +4,10 @@ use crate::base::RunId;
 use crate::cli::exit::Exit;
 use crate::cli::place::Place;
 use crate::cli::stop::Stop;
-use crate::compile::saved::load;
+use crate::compile::saved::{self, Loaded};
 use crate::diagnostic::did_you_mean;
 use crate::journal::{Journal, JournalError, RunRow};
+use crate::plan::estimate::History;
 use crate::plan::facts::Facts;
 use crate::plan::graph::Plan;
 use crate::run::event::Event;
@@ -23,6 +24,8 @@ pub struct Past {
     pub row: RunRow,
     /// Its plan, proved again from the facts it was reviewed with.
     pub plan: VerifiedPlan,
+    /// How long each of its steps will probably take, seconds.
+    pub step_s: Vec<f64>,
     /// Everything that happened, the chain proved.
     pub events: Vec<Event>,
     /// Where it stands.
@@ -39,14 +42,19 @@ impl Past {
         let row = journal.run(run).map_err(|error| unknown(&journal, &error))?;
         let events = journal.verify_chain(run).map_err(|error| stop(&error))?;
         let text = journal.plan_text(run).map_err(|error| stop(&error))?;
-        let loaded = load(&text, &place.inventory, &Facts::default());
+        let loaded = load(place, &text);
         let Some(plan) = loaded.plan else {
             return Err(Stop::diagnosed(Exit::Refused, loaded.diagnostics, Texts::default())
                 .help(format!("the plan of run `{run}` no longer fits the inventory")));
         };
         let state = fold(plan.plan(), &events)?;
-        Ok(Past { journal, row, plan, events, state })
+        Ok(Past { journal, row, plan, step_s: loaded.estimates.step_s(), events, state })
     }
+}
+
+/// A saved plan, proved again from the facts it was reviewed with.
+pub fn load(place: &Place, text: &str) -> Loaded {
+    saved::load(text, &place.inventory, &Facts::default(), &|script| history(place, script))
 }
 
 /// The fold of a run's events.
@@ -101,6 +109,12 @@ pub fn rows(place: &Place) -> Result<Vec<RunRow>, Stop> {
         Some(journal) => journal.runs().map_err(|error| stop(&error)),
         None => Ok(Vec::new()),
     }
+}
+
+/// How long steps took before, for estimates: a journal that cannot be read tells nothing.
+pub fn history(place: &Place, script: &str) -> History {
+    let journal = existing(place).ok().flatten();
+    journal.and_then(|journal| journal.history(script).ok()).unwrap_or_default()
 }
 
 fn no_runs(place: &Place) -> Stop {

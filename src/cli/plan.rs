@@ -6,19 +6,18 @@ use camino::Utf8Path;
 
 use crate::base::{Json, PlanId};
 use crate::cli::args::{Format, Global, PlanArgs};
-use crate::cli::compiled::{compile, is_module};
+use crate::cli::compiled::{Planned, compile, is_module};
 use crate::cli::draw::draw;
 use crate::cli::exit::Exit;
 use crate::cli::place::Place;
 use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
 use crate::cli::{Done, print, print_json, say, wait_for};
-use crate::compile::estimate::estimate;
 use crate::compile::point_of_no_return;
 use crate::compile::saved::save;
 use crate::compile::waves::waves;
 use crate::diagnostic::Diagnostic;
-use crate::plan::estimate::{Estimates, History};
+use crate::plan::estimate::Estimates;
 use crate::plan::facts::Facts;
 use crate::render::Review;
 use crate::render::text::text;
@@ -33,9 +32,7 @@ pub fn plan(args: &PlanArgs, global: &Global, terminal: Terminal) -> Done {
     let place = Place::find(global, (!is_module(script)).then_some(script.as_path()))?;
     let sites = place.sites()?;
     let compiled = wait_for(compile(&args.compile, &place, &sites))??;
-    let texts = compiled.compiled.texts.clone();
-    let (plan, facts, warnings) = compiled.plan()?;
-    let estimates = estimate(&plan, &place.inventory, &facts, &History::default());
+    let Planned { plan, estimates, facts, warnings, texts } = compiled.plan()?;
     let saved = save(&plan, &estimates, &new_plan_id());
     if let Some(path) = &args.out {
         write(path, &saved)?;

@@ -5,12 +5,13 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use camino::Utf8Path;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::{MachineName, RunId, Timestamp};
 use crate::cli::args::{CompileArgs, Global, OnGate, Output, ResumeArgs, RunArgs, RunOptions};
 use crate::cli::asker::asker;
-use crate::cli::compiled::{compile, is_module, is_saved};
+use crate::cli::compiled::{Planned, compile, is_module, is_saved};
 use crate::cli::draw::draw;
 use crate::cli::exit::Exit;
 use crate::cli::lab;
@@ -23,15 +24,12 @@ use crate::cli::terminal::Terminal;
 use crate::cli::told::{Attendance, attend};
 use crate::cli::{Done, say, wait_for};
 use crate::compile::answered::strict;
-use crate::compile::estimate::estimate;
-use crate::compile::saved::{load, save};
+use crate::compile::saved::save;
 use crate::compile::stale::ChangedFact;
 use crate::diagnostic::any_error;
 use crate::execute::{self, Injection, Recheck, RunError, RunHandle, Saved, Setup};
 use crate::journal::Journal;
 use crate::observe::{Unseen, changed_since};
-use crate::plan::estimate::History;
-use crate::plan::facts::Facts;
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
 use crate::report::summary::summary;
@@ -115,13 +113,12 @@ async fn fresh_plan(
     terminal: Terminal,
 ) -> Result<Ready, Stop> {
     let script = compile(args, place, sites).await?;
-    let (texts, machines) = (script.compiled.texts.clone(), script.compiled.machines.clone());
-    let compiled = script.plan();
-    let (plan, facts, warnings) = compiled.map_err(|stop| name_open_run(stop, place, &machines))?;
+    let machines = script.compiled.machines.clone();
+    let planned = script.plan().map_err(|stop| name_open_run(stop, place, &machines))?;
+    let Planned { plan, estimates, warnings, texts, .. } = planned;
     if !terminal.quiet {
         say(&draw(&warnings, &texts, terminal.colour, terminal.width));
     }
-    let estimates = estimate(&plan, &place.inventory, &facts, &History::default());
     let plan_id = new_plan_id();
     let text = save(&plan, &estimates, &plan_id).to_string();
     let saved = Saved { plan_id, text, again: false };
@@ -147,7 +144,7 @@ async fn saved_plan(args: &RunArgs, place: &Place, sites: &Opened) -> Result<Rea
     }
     let text = std::fs::read_to_string(path)
         .map_err(|error| Stop::new(Exit::Usage, format!("cannot read `{path}`: {error}")))?;
-    let mut loaded = load(&text, &place.inventory, &Facts::default());
+    let mut loaded = past::load(place, &text);
     if args.compile.strict && loaded.plan.is_some() {
         strict(&mut loaded.diagnostics);
         loaded.plan = loaded.plan.filter(|_| !any_error(&loaded.diagnostics));
@@ -180,13 +177,8 @@ async fn saved_plan(args: &RunArgs, place: &Place, sites: &Opened) -> Result<Rea
             plan.plan().script
         )));
     }
-    let observed = Facts::default();
-    let estimates = estimate(&plan, &place.inventory, &observed, &History::default());
-    Ok(Ready {
-        plan,
-        saved: Saved { plan_id, text, again: args.again },
-        step_s: estimates.step_s(),
-    })
+    let step_s = loaded.estimates.step_s();
+    Ok(Ready { plan, saved: Saved { plan_id, text, again: args.again }, step_s })
 }
 
 /// A plan without a shutdown or a commit may run as often as it likes, once its last run is over.
@@ -220,7 +212,7 @@ async fn begun_before(
     let script = &args.compile.script;
     if is_saved(script) {
         let text = std::fs::read_to_string(script).unwrap_or_default();
-        let plan_id = load(&text, &place.inventory, &Facts::default()).plan_id;
+        let plan_id = past::load(place, &text).plan_id;
         let mut same =
             open.filter(|row| plan_id.as_ref().is_some_and(|id| row.plan_id == id.as_str()));
         return Ok(same.next().map(|row| row.run));
@@ -228,7 +220,7 @@ async fn begun_before(
     let compiled = compile(&args.compile, place, sites).await?.compiled;
     let params =
         compiled.params.iter().map(|param| (param.name.clone(), param.value.clone())).collect();
-    for row in open.filter(|row| Some(row.script.as_str()) == script.file_name()) {
+    for row in open.filter(|row| Utf8Path::new(&row.script).file_name() == script.file_name()) {
         if Past::read(place, &row.run)?.plan.plan().params == params {
             return Ok(Some(row.run));
         }
@@ -245,9 +237,8 @@ async fn go_on(
     terminal: Terminal,
 ) -> Done {
     let past = Past::read(place, run)?;
-    let estimates = estimate(&past.plan, &place.inventory, &Facts::default(), &History::default());
     named::known(past.plan.plan(), &options.approve, &options.inject)?;
-    let setup = setup(past.journal, &past.plan, estimates.step_s(), place, sites, &options);
+    let setup = setup(past.journal, &past.plan, past.step_s, place, sites, &options);
     let handle = execute::resume(setup, run).await.map_err(|error| refused(&error))?;
     finish(handle, &past.plan, place, options, terminal).await
 }

@@ -12,10 +12,9 @@ use crate::cli::place::Place;
 use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
 use crate::cli::{Done, print, say, wait_for};
-use crate::compile::estimate::estimate;
 use crate::compile::point_of_no_return;
 use crate::compile::waves::waves;
-use crate::plan::estimate::{Estimates, History};
+use crate::plan::estimate::Estimates;
 use crate::plan::facts::Facts;
 use crate::plan::inventory::Inventory;
 use crate::render::Review;
@@ -147,10 +146,8 @@ fn once(
     say(&draw(&compiled.diagnostics, &compiled.texts, terminal.colour, terminal.width));
     let errors = compiled.diagnostics.iter().filter(|found| found.is_error());
     let broken = errors.map(|error| format!("{}: {}", error.code, error.message)).collect();
-    let known = compiled.plan.map(|plan| {
-        let estimates = estimate(&plan, &place.inventory, &facts, &History::default());
-        Known { plan, facts, estimates, inventory: place.inventory }
-    });
+    let (estimates, inventory) = (compiled.estimates, place.inventory);
+    let known = compiled.plan.map(|plan| Known { plan, facts, estimates, inventory });
     Ok(Round { known, broken, texts: compiled.texts })
 }
 

@@ -5,11 +5,10 @@
 //! Refuses to know: files, sites, how anything is drawn. It never fails.
 
 pub mod answered;
-pub mod estimate;
+mod estimate;
 pub mod saved;
 pub mod stale;
 pub mod waves;
-mod ways;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,8 +16,10 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 
 use crate::base::MachineName;
+use crate::compile::estimate::{Estimated, estimate};
 use crate::diagnostic::{Diagnostic, any_error};
 use crate::plan::effect::Effect;
+use crate::plan::estimate::{Estimates, History};
 use crate::plan::facts::{FactLog, HostKey};
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
@@ -32,6 +33,8 @@ use crate::verify::{Verdict, VerifiedPlan, verify};
 pub struct Compiled {
     /// The plan, when nothing is missing and nothing refuses it.
     pub plan: Option<VerifiedPlan>,
+    /// What it will cost.
+    pub estimates: Estimates,
     /// Everything found, sorted by place; what has no place comes first.
     pub diagnostics: Vec<Diagnostic>,
     /// Every text that was read, by the name in spans.
@@ -50,8 +53,8 @@ pub struct Compiled {
     pub spent: Duration,
 }
 
-/// Traces a script, then proves the plan. What is read of the request's facts becomes part of the plan.
-pub fn compile(request: &Request<'_>) -> Compiled {
+/// Traces a script, then proves and estimates the plan. What is read of the request's facts becomes part of it.
+pub fn compile(request: &Request<'_>, history: &History) -> Compiled {
     let traced = trace(request);
     let Request { facts, inventory, .. } = *request;
     let mut missing_machines = facts.missing();
@@ -62,9 +65,11 @@ pub fn compile(request: &Request<'_>) -> Compiled {
     let mut missing_hosts = traced.missing_hosts;
     missing_hosts.extend(homes_unseen(&traced.plan, facts, inventory));
     let (mut diagnostics, acknowledged) = answered::part(&traced.plan, traced.diagnostics);
-    let mut plan = None;
+    let (mut plan, mut estimates) = (None, Estimates::default());
     if !any_error(&diagnostics) && missing_machines.is_empty() {
-        let verdict = prove(traced.plan, facts, inventory).and_answered(acknowledged);
+        let (verdict, costs) = prove(traced.plan, facts, inventory, history);
+        let verdict = verdict.and_answered(acknowledged);
+        estimates = costs;
         // A rule may ask for a machine that the plan only needs.
         missing_machines = facts.missing();
         if missing_machines.is_empty() {
@@ -75,6 +80,7 @@ pub fn compile(request: &Request<'_>) -> Compiled {
     diagnostics.sort_by(|a, b| a.at.cmp(&b.at));
     Compiled {
         plan,
+        estimates,
         diagnostics,
         texts: traced.texts,
         files: traced.files,
@@ -86,14 +92,18 @@ pub fn compile(request: &Request<'_>) -> Compiled {
     }
 }
 
-/// Proves a plan, and holds its downtimes, as far as sizes and rates tell them, against the inventory.
-pub fn prove(plan: Plan, facts: &FactLog<'_>, inventory: &Inventory) -> Verdict {
+/// Proves a plan, estimates it, and holds its downtimes against the inventory.
+fn prove(
+    plan: Plan,
+    facts: &FactLog<'_>,
+    inventory: &Inventory,
+    history: &History,
+) -> (Verdict, Estimates) {
     let verdict = verify(plan, facts, inventory);
-    let downtimes = match &verdict.plan {
-        Some(proved) => estimate::downtimes(proved.plan(), inventory, facts.peek()),
-        None => Vec::new(),
-    };
-    verdict.with_downtimes(&downtimes, inventory)
+    let Some(proved) = &verdict.plan else { return (verdict, Estimates::default()) };
+    let known = FactLog::resting_on(facts.peek(), &proved.plan().facts);
+    let Estimated { estimates, downtimes } = estimate(proved.plan(), inventory, &known, history);
+    (verdict.with_downtimes(&downtimes, inventory), estimates)
 }
 
 /// The homes of the machines that a plan changes, as far as nothing at all is known of their sites'

@@ -20,6 +20,7 @@
 mod chain;
 mod claims;
 mod commands;
+mod history;
 mod owned;
 mod reader;
 mod schema;
@@ -40,6 +41,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use crate::base::{Digest, MachineName, PlanId, RunId, StepId, Timestamp};
 use crate::journal::writer::{Head, Writer};
+use crate::plan::estimate::History;
 use crate::run::command::{Asker, Command};
 use crate::run::event::{Event, EventBody};
 use crate::run::outcome::Outcome;
@@ -189,6 +191,14 @@ impl Journal {
     /// `NoSuchRun`.
     pub fn plan_text(&self, run: &RunId) -> Result<String, JournalError> {
         reader::plan_text(&self.read(), run)
+    }
+
+    /// How long steps took in the newest runs: those of this script, and any of a machine.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn history(&self, script: &str) -> Result<History, JournalError> {
+        history::history(&self.read(), script)
     }
 
     /// Events of a run from one number on.

@@ -9,6 +9,7 @@ use crate::base::{MachineName, SiteName};
 use crate::compile::{Compiled, compile};
 use crate::diagnostic::Diagnostic;
 use crate::observe::{Open, Unseen, observe_hosts, observe_machines, sites_of};
+use crate::plan::estimate::History;
 use crate::plan::facts::{FactLog, Facts};
 use crate::plan::inventory::Inventory;
 use crate::source::World;
@@ -30,6 +31,8 @@ pub struct Asked<'a> {
     pub inventory: &'a Inventory,
     /// Bytes allocated by the process right now.
     pub allocated: Option<fn() -> u64>,
+    /// How long steps took before.
+    pub history: &'a History,
 }
 
 /// Compiles a script with all the facts that it and the rules read. What a site could not tell is among
@@ -86,7 +89,7 @@ fn compile_once(asked: &Asked<'_>, facts: &Facts, spent: Duration) -> Compiled {
         allocated: asked.allocated,
         spent,
     };
-    compile(&request)
+    compile(&request, asked.history)
 }
 
 /// Machines that were asked for, or that a step touches: rules read facts of those.
@@ -170,6 +173,7 @@ mod tests {
             params: &params,
             inventory: &inventory,
             allocated: None,
+            history: &History::default(),
         };
         let open = |_: &SiteName| -> Result<Arc<dyn Site>, Failure> { Ok(site.clone()) };
         let (compiled, facts) = compile_observed(&asked, &open).await;

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::MachineName;
+use crate::base::{MachineName, StepId};
 
-/// What the journal remembers of earlier runs: how long a primitive took on a machine.
+/// What the journal remembers of earlier runs: how long the successful try of a step took, seconds, oldest
+/// first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
-    /// Seconds, by (primitive, machine), oldest first.
-    pub durations_s: BTreeMap<(String, MachineName), Vec<f64>>,
+    /// Of the same script, by step.
+    pub steps: BTreeMap<StepId, Vec<f64>>,
+    /// Of any script, by primitive and machine.
+    pub machines: BTreeMap<(String, MachineName), Vec<f64>>,
 }
 
 /// What a plan will cost, in time and bytes.

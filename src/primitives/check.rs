@@ -220,7 +220,7 @@ impl Primitive for Check {
     }
 
     fn estimate(args: &Args, _: &Subject<'_>) -> Cost {
-        Cost { seconds: cost::CALL.seconds + args.hold.as_secs_f64(), bytes: 0 }
+        Cost::seconds(cost::CALL.seconds + args.hold.as_secs_f64())
     }
 
     async fn run(args: &Args, ctx: &dyn Ctx) -> Result<Checked, Failure> {

@@ -91,10 +91,27 @@ impl<'a> Subject<'a> {
 /// What a step will cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
-    /// Seconds.
+    /// Seconds, when nothing else goes on.
     pub seconds: f64,
     /// Bytes to move at most.
     pub bytes: u64,
+    /// Bytes that will probably go over the links between its machine's sites: what these let through is
+    /// shared with whatever else moves at the same time.
+    pub sent: u64,
+    /// Bytes per second at which `sent` goes when nothing else does; `seconds` holds that time already.
+    pub rate: u64,
+}
+
+impl Cost {
+    /// Takes time and moves nothing.
+    pub const fn seconds(seconds: f64) -> Cost {
+        Cost { seconds, bytes: 0, sent: 0, rate: 0 }
+    }
+
+    /// The part of `seconds` in which `sent` goes over the links.
+    pub fn on_links_s(&self) -> f64 {
+        if self.rate == 0 { 0.0 } else { (self.sent as f64 / self.rate as f64).min(self.seconds) }
+    }
 }
 
 /// The outputs of a step that has nothing to tell.

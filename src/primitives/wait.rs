@@ -59,7 +59,7 @@ impl Primitive for Wait {
     }
 
     fn estimate(args: &Args, _: &Subject<'_>) -> Cost {
-        Cost { seconds: args.duration.as_secs_f64(), bytes: 0 }
+        Cost::seconds(args.duration.as_secs_f64())
     }
 
     async fn run(args: &Args, ctx: &dyn Ctx) -> Result<Done, Failure> {

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use camino::Utf8Path;
-use homing::compile::estimate::estimate;
 use homing::compile::waves::waves;
 use homing::compile::{compile, point_of_no_return};
 use homing::plan::estimate::History;
@@ -53,20 +52,23 @@ fn compiled(
     let mut facts = away(&inventory);
     told(&mut facts, observed);
     let params = given.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-    let compiled = compile(&Request {
-        world: &world,
-        script: script.into(),
-        params: &params,
-        inventory: &inventory,
-        facts: &FactLog::new(&facts),
-        allocated: None,
-        spent: std::time::Duration::ZERO,
-    });
+    let compiled = compile(
+        &Request {
+            world: &world,
+            script: script.into(),
+            params: &params,
+            inventory: &inventory,
+            facts: &FactLog::new(&facts),
+            allocated: None,
+            spent: std::time::Duration::ZERO,
+        },
+        &History::default(),
+    );
     let found = compiled.diagnostics.iter().map(|one| format!("{}: {}", one.code, one.message));
     let found = found.collect();
     let Some(verified) = compiled.plan else { return (String::new(), found) };
     let plan = verified.plan();
-    let estimates = estimate(&verified, &inventory, &facts, &History::default());
+    let estimates = compiled.estimates;
     let sentences = Review::sentences(plan, &inventory, &facts);
     let (waves, no_return) = (waves(plan), point_of_no_return(plan));
     let review = Review::new(&verified, &estimates, &inventory, sentences, waves, no_return);

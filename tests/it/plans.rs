@@ -11,6 +11,7 @@ use homing::base::MachineName;
 use homing::compile::{Compiled, compile};
 use homing::diagnostic::{Diagnostic, Severity, codes};
 use homing::plan::effect::Effect;
+use homing::plan::estimate::History;
 use homing::plan::expr::{deferred, steps_read};
 use homing::plan::facts::{FactLog, Facts};
 use homing::plan::graph::Plan;
@@ -64,15 +65,18 @@ fn compiled(world: &MemoryWorld, script: &str, given: &[(&str, &str)]) -> Compil
     told(&mut observed, text);
     let log = FactLog::new(&observed);
     let params = given.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-    let compiled = compile(&Request {
-        world,
-        script: script.into(),
-        params: &params,
-        inventory: &inventory,
-        facts: &log,
-        allocated: None,
-        spent: std::time::Duration::ZERO,
-    });
+    let compiled = compile(
+        &Request {
+            world,
+            script: script.into(),
+            params: &params,
+            inventory: &inventory,
+            facts: &log,
+            allocated: None,
+            spent: std::time::Duration::ZERO,
+        },
+        &History::default(),
+    );
     assert!(compiled.missing_machines.is_empty(), "{script}: everything was observed");
     compiled
 }

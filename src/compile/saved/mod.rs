@@ -21,7 +21,7 @@ pub(crate) mod tests {
     use crate::base::{HostName, Json, MachineName, PlanId, SiteName, StepId};
     use crate::compile::estimate::estimate;
     use crate::diagnostic::{Diagnostic, any_error};
-    use crate::plan::estimate::History;
+    use crate::plan::estimate::{Estimates, History};
     use crate::plan::expr::Expr;
     use crate::plan::facts::tests::away;
     use crate::plan::facts::{FactLog, Facts, HostFacts};
@@ -139,9 +139,16 @@ pub(crate) mod tests {
         }
     }
 
+    /// What such a plan costs.
+    pub(crate) fn costs(plan: &VerifiedPlan, history: &History) -> Estimates {
+        let facts = facts();
+        let log = FactLog::resting_on(&facts, &plan.plan().facts);
+        estimate(plan.plan(), &inventory(), &log, history).estimates
+    }
+
     fn saved() -> Json {
         let plan = proved();
-        let estimates = estimate(&plan, &inventory(), &facts(), &History::default());
+        let estimates = costs(&plan, &History::default());
         save(&plan, &estimates, &PlanId::new("p1").unwrap())
     }
 
@@ -155,7 +162,7 @@ pub(crate) mod tests {
         let before = proved();
         for text in [document.to_string(), format!("{document:#}\n")] {
             // Nothing has been observed yet: the plan is proved from what it rests on.
-            let loaded = load(&text, &inventory(), &Facts::default());
+            let loaded = load(&text, &inventory(), &Facts::default(), &|_| History::default());
             assert!(!any_error(&loaded.diagnostics), "{:?}", loaded.diagnostics);
             let plan = loaded.plan.unwrap();
             assert_eq!(plan.digest(), before.digest());
@@ -192,14 +199,18 @@ pub(crate) mod tests {
             let mut bytes = text.clone().into_bytes();
             bytes[at] = if bytes[at] == b'1' { b'2' } else { b'1' };
             let edited = String::from_utf8(bytes).unwrap();
-            let loaded = load(&edited, &inventory, &Facts::default());
+            let loaded = load(&edited, &inventory, &Facts::default(), &|_| History::default());
             assert!(loaded.plan.is_none(), "byte {at}");
             assert!(!loaded.diagnostics.is_empty(), "byte {at}");
         }
         for edited in
             [format!("{text} "), format!(" {text}"), text.replacen(':', ": ", 1), String::new()]
         {
-            assert!(load(&edited, &inventory, &Facts::default()).plan.is_none());
+            assert!(
+                load(&edited, &inventory, &Facts::default(), &|_| History::default())
+                    .plan
+                    .is_none()
+            );
         }
     }
 
@@ -212,7 +223,8 @@ pub(crate) mod tests {
         document.as_object_mut().unwrap().remove("seal");
         edit(&mut document);
         seal::seal(&mut document);
-        let loaded = load(&document.to_string(), &inventory(), &Facts::default());
+        let loaded =
+            load(&document.to_string(), &inventory(), &Facts::default(), &|_| History::default());
         assert!(loaded.plan.is_none());
         codes(&loaded.diagnostics).into_iter().map(str::to_owned).collect()
     }
@@ -318,14 +330,16 @@ pub(crate) mod tests {
 
     fn saved_scoped() -> Json {
         let plan = proved_scoped();
-        let estimates = estimate(&plan, &inventory(), &facts(), &History::default());
+        let estimates = costs(&plan, &History::default());
         save(&plan, &estimates, &PlanId::new("p1").unwrap())
     }
 
     #[test]
     fn every_kind_of_scope_and_of_deferred_value_comes_back_as_it_went_out() {
         let before = proved_scoped();
-        let loaded = load(&saved_scoped().to_string(), &inventory(), &Facts::default());
+        let loaded = load(&saved_scoped().to_string(), &inventory(), &Facts::default(), &|_| {
+            History::default()
+        });
         let plan = loaded.plan.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
         assert_eq!(plan.digest(), before.digest());
         let (plan, before) = (plan.plan(), before.plan());
@@ -341,7 +355,7 @@ pub(crate) mod tests {
                 (&out.needs, &out.waits, &out.follows)
             );
         }
-        let again = estimate(&proved_scoped(), &inventory(), &facts(), &History::default());
+        let again = costs(&proved_scoped(), &History::default());
         let again = save(&proved_scoped(), &again, &PlanId::new("p1").unwrap());
         assert_eq!(again, saved_scoped());
     }
@@ -418,7 +432,7 @@ pub(crate) mod tests {
     #[test]
     fn other_files_are_refused_with_a_sentence() {
         for text in ["", "let web = vm(\"web-01\");", "[]", "{}", "{\"homing_plan\": 2}"] {
-            let loaded = load(text, &inventory(), &Facts::default());
+            let loaded = load(text, &inventory(), &Facts::default(), &|_| History::default());
             assert!(loaded.plan.is_none());
             assert!(["H160", "H162"].contains(&codes(&loaded.diagnostics)[0]), "{text}");
         }

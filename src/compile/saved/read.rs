@@ -12,6 +12,7 @@ use crate::compile::saved::scopes::{self, ScopeRecord};
 use crate::compile::saved::seal;
 use crate::compile::saved::write::{self, VERSION};
 use crate::diagnostic::{Diagnostic, any_error};
+use crate::plan::estimate::{Estimates, History};
 use crate::plan::facts::{Fact, FactLog, Facts};
 use crate::plan::graph::{Plan, index};
 use crate::plan::inventory::Inventory;
@@ -27,6 +28,8 @@ use crate::verify::VerifiedPlan;
 pub struct Loaded {
     /// The plan, when it is what was saved and no rule refuses it.
     pub plan: Option<VerifiedPlan>,
+    /// What it will cost by what is known now.
+    pub estimates: Estimates,
     /// Its id: it runs once.
     pub plan_id: Option<PlanId>,
     /// The digest that it was reviewed with.
@@ -101,9 +104,12 @@ struct FactRecord {
     value: Json,
 }
 
+/// How long steps took before, by script.
+pub type Past<'a> = &'a dyn Fn(&str) -> History;
+
 /// Reads a saved plan and proves it again, from the facts that it rests on. `facts` need not hold them:
 /// whether they are still so is asked of [`crate::compile::stale::stale`].
-pub fn load(text: &str, inventory: &Inventory, facts: &Facts) -> Loaded {
+pub fn load(text: &str, inventory: &Inventory, facts: &Facts, history: Past<'_>) -> Loaded {
     let document = match open(text) {
         Ok(document) => document,
         Err(wrong) => return Loaded { diagnostics: vec![wrong], ..Loaded::default() },
@@ -131,7 +137,8 @@ pub fn load(text: &str, inventory: &Inventory, facts: &Facts) -> Loaded {
     if any_error(&loaded.diagnostics) {
         return loaded;
     }
-    let verdict = prove(plan, &log, inventory);
+    let (verdict, estimates) = prove(plan, &log, inventory, &history(&document.script));
+    loaded.estimates = estimates;
     loaded.diagnostics.extend(verdict.diagnostics);
     match verdict.plan {
         Some(proved) if *proved.digest() == document.digest => loaded.plan = Some(proved),

@@ -4,11 +4,11 @@ use crate::plan::effect::Mode;
 use crate::primitives::contract::{Cost, Subject};
 
 /// Asking a site something, or a change that moves no data, seconds.
-pub const CALL: Cost = Cost { seconds: 1.0, bytes: 0 };
+pub const CALL: Cost = Cost::seconds(1.0);
 /// Booting a machine until it runs, seconds.
-pub const START: Cost = Cost { seconds: 30.0, bytes: 0 };
+pub const START: Cost = Cost::seconds(30.0);
 /// A graceful stop, seconds.
-pub const STOP: Cost = Cost { seconds: 20.0, bytes: 0 };
+pub const STOP: Cost = Cost::seconds(20.0);
 /// Bytes per second where the inventory gives no site bandwidth.
 const RATE_DEFAULT: u64 = 200 << 20;
 /// Bytes per second at which both sides are compared before anything is sent.
@@ -20,11 +20,12 @@ const DELTA_PART: f64 = 0.1;
 pub fn transfer(subject: &Subject<'_>, mode: Mode, bandwidth: Option<u64>) -> Cost {
     let bytes = disk_bytes(subject);
     let rate = rate(subject, bandwidth);
-    let seconds = match mode {
-        Mode::Full => seconds(bytes, rate),
-        Mode::Delta => seconds(bytes, COMPARE_RATE) + seconds(bytes, rate) * DELTA_PART,
+    let (sent, compared_s) = match mode {
+        Mode::Full => (bytes, 0.0),
+        Mode::Delta => (part(bytes), seconds(bytes, COMPARE_RATE)),
     };
-    Cost { seconds: seconds + CALL.seconds, bytes }
+    let seconds = CALL.seconds + compared_s + seconds(sent, rate);
+    Cost { seconds, bytes, sent, rate }
 }
 
 /// All the machine's disks together: as observed, else as the inventory says.
@@ -39,6 +40,16 @@ fn rate(subject: &Subject<'_>, bandwidth: Option<u64>) -> u64 {
     let sites = subject.entry().into_iter().flat_map(|entry| [&entry.cloud, &entry.onprem]);
     let limits = sites.filter_map(|site| subject.inventory.sites.get(site)?.bandwidth);
     limits.chain(bandwidth).min().unwrap_or(RATE_DEFAULT).max(1)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an estimate"
+)]
+fn part(bytes: u64) -> u64 {
+    (bytes as f64 * DELTA_PART) as u64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]

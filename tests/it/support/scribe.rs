@@ -9,6 +9,7 @@ use homing::base::MachineName;
 use homing::cli::memory::allocated_bytes;
 use homing::compile::{Compiled, compile};
 use homing::diagnostic::{any_error, codes};
+use homing::plan::estimate::History;
 use homing::plan::facts::FactLog;
 use homing::plan::inventory::Inventory;
 use homing::source::MemoryWorld;
@@ -258,15 +259,18 @@ fn outcome(script: &str) -> Compiled {
     let world = MemoryWorld([("plan.rhai".into(), script.to_owned())].into());
     let inventory = inventory();
     let observed = away(&inventory);
-    let compiled = compile(&Request {
-        world: &world,
-        script: "plan.rhai".into(),
-        params: &BTreeMap::new(),
-        inventory: &inventory,
-        facts: &FactLog::new(&observed),
-        allocated: Some(allocated_bytes),
-        spent: Duration::ZERO,
-    });
+    let compiled = compile(
+        &Request {
+            world: &world,
+            script: "plan.rhai".into(),
+            params: &BTreeMap::new(),
+            inventory: &inventory,
+            facts: &FactLog::new(&observed),
+            allocated: Some(allocated_bytes),
+            spent: Duration::ZERO,
+        },
+        &History::default(),
+    );
     let failed = any_error(&compiled.diagnostics);
     assert_eq!(failed, compiled.plan.is_none(), "silent: {:?}\n{script}", compiled.diagnostics);
     for mistake in &compiled.diagnostics {

@@ -9,6 +9,7 @@ use camino::Utf8PathBuf;
 use homing::compile::answered::strict;
 use homing::compile::compile;
 use homing::diagnostic::Diagnostic;
+use homing::plan::estimate::History;
 use homing::plan::facts::FactLog;
 use homing::plan::graph::Plan;
 use homing::source::MemoryWorld;
@@ -126,15 +127,18 @@ impl Situation {
         let mut observed = away(&inventory);
         told(&mut observed, &format!("// facts: {facts}"));
         let script = Utf8PathBuf::from(&self.script);
-        let mut compiled = compile(&Request {
-            world: &MemoryWorld([(script.clone(), self.read(&self.script))].into()),
-            script: &script,
-            params: &BTreeMap::new(),
-            inventory: &inventory,
-            facts: &FactLog::new(&observed),
-            allocated: None,
-            spent: std::time::Duration::ZERO,
-        });
+        let mut compiled = compile(
+            &Request {
+                world: &MemoryWorld([(script.clone(), self.read(&self.script))].into()),
+                script: &script,
+                params: &BTreeMap::new(),
+                inventory: &inventory,
+                facts: &FactLog::new(&observed),
+                allocated: None,
+                spent: std::time::Duration::ZERO,
+            },
+            &History::default(),
+        );
         let open: Vec<&Diagnostic> =
             compiled.diagnostics.iter().filter(|one| one.is_error()).collect();
         assert!(open.is_empty(), "{open:#?}");

@@ -9,6 +9,7 @@ use crate::plan::step::StepIx;
 use crate::primitives::contract::Cost;
 
 /// One way through the plan, as the steps that it leaves out.
+#[derive(PartialEq)]
 pub(super) struct Way(Vec<bool>);
 
 impl Way {
