@@ -62,6 +62,19 @@ pub enum Format {
     Json,
 }
 
+/// How to print a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// For people, on a terminal.
+    Text,
+    /// For programs; stable.
+    Json,
+    /// One page for a review board: readable offline, on paper, with scripts off.
+    Html,
+    /// The graph for Graphviz.
+    Dot,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -69,7 +82,9 @@ pub enum Command {
     #[command(after_help = "Example: homing check scripts/failback.rhai -p tier=web")]
     Check(CheckArgs),
     /// Show what a script would do: the dry run.
-    #[command(after_help = "Example: homing plan scripts/failback.rhai --out plan.json")]
+    #[command(after_help = "\
+Examples: homing plan scripts/failback.rhai --out plan.json
+          homing plan scripts/failback.rhai --format html > plan.html")]
     Plan(PlanArgs),
     /// Run a script, or a saved plan exactly as it was reviewed.
     #[command(after_help = "\
@@ -167,8 +182,11 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub compile: CompileArgs,
     /// How to print.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
+    #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
+    pub format: PlanFormat,
+    /// List every machine and step, also those that do the same.
+    #[arg(long)]
+    pub full: bool,
     /// Save the plan: `homing run FILE` runs exactly that, once.
     #[arg(long, value_name = "FILE")]
     pub out: Option<Utf8PathBuf>,

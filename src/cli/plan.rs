@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use camino::Utf8Path;
 
 use crate::base::{Json, PlanId};
-use crate::cli::args::{Format, Global, PlanArgs};
+use crate::cli::args::{Global, PlanArgs, PlanFormat};
 use crate::cli::compiled::{Planned, compile, is_module};
 use crate::cli::draw::draw;
 use crate::cli::exit::Exit;
@@ -20,6 +20,8 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::estimate::Estimates;
 use crate::plan::facts::Facts;
 use crate::render::Review;
+use crate::render::graph::dot::dot;
+use crate::render::html::html;
 use crate::render::text::text;
 use crate::verify::VerifiedPlan;
 
@@ -37,12 +39,16 @@ pub fn plan(args: &PlanArgs, global: &Global, terminal: Terminal) -> Done {
     if let Some(path) = &args.out {
         write(path, &saved)?;
     }
-    if args.format == Format::Json {
+    if args.format == PlanFormat::Json {
         return print_json(&saved);
     }
     warn(&warnings, &texts, terminal);
-    let page = show(&plan, &estimates, &place, &facts, terminal);
-    print(&page)?;
+    let review = review(&plan, &estimates, &place, &facts);
+    print(&match args.format {
+        PlanFormat::Html => html(&review, &texts),
+        PlanFormat::Dot => dot(&review, args.full),
+        PlanFormat::Json | PlanFormat::Text => text(&review, terminal.page()),
+    })?;
     if let Some(path) = &args.out
         && !terminal.quiet
     {
@@ -51,19 +57,16 @@ pub fn plan(args: &PlanArgs, global: &Global, terminal: Terminal) -> Done {
     Ok(Exit::Success)
 }
 
-/// The review page.
-fn show(
-    plan: &VerifiedPlan,
-    estimates: &Estimates,
-    place: &Place,
+fn review<'a>(
+    plan: &'a VerifiedPlan,
+    estimates: &'a Estimates,
+    place: &'a Place,
     facts: &Facts,
-    terminal: Terminal,
-) -> String {
+) -> Review<'a> {
     let sentences = Review::sentences(plan.plan(), &place.inventory, facts);
     let waves = waves(plan.plan());
     let no_return = point_of_no_return(plan.plan());
-    let review = Review::new(plan, estimates, &place.inventory, sentences, waves, no_return);
-    text(&review, terminal.page())
+    Review::new(plan, estimates, &place.inventory, sentences, waves, no_return)
 }
 
 /// Draws warnings; the page lists them too, but not with their places.

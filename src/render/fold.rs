@@ -7,20 +7,20 @@ const RUN_MIN: usize = 3;
 
 /// `names` (sorted) as a short list: runs of numbers folded, at most eight parts, the rest counted.
 pub fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    let mut runs: Vec<Run<'a>> = Vec::new();
-    for name in names {
-        match runs.last_mut() {
-            Some(run) if run.takes(name) => run.names.push(name),
-            _ => runs.push(Run { names: vec![name] }),
-        }
-    }
-    let parts: Vec<(String, usize)> = runs.iter().flat_map(Run::parts).collect();
+    let parts: Vec<(String, usize)> = runs(names).iter().flat_map(Run::parts).collect();
     let shown: Vec<&str> = parts.iter().take(PARTS_MAX).map(|(part, _)| part.as_str()).collect();
     let hidden: usize = parts.iter().skip(PARTS_MAX).map(|(_, count)| count).sum();
     match hidden {
         0 => shown.join(", "),
         _ => format!("{} and {hidden} more", shown.join(", ")),
     }
+}
+
+/// Every one of them: runs of numbers folded, nothing left out.
+pub fn all_names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let parts: Vec<String> =
+        runs(names).iter().flat_map(Run::parts).map(|(part, _)| part).collect();
+    parts.join(", ")
 }
 
 /// The same with the count before it where there are many: `40: web-{01..40}`.
@@ -35,6 +35,17 @@ pub fn counted(all: &[&str]) -> String {
 /// `3 steps`, `1 step`.
 pub fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+fn runs<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Run<'a>> {
+    let mut runs: Vec<Run<'a>> = Vec::new();
+    for name in names {
+        match runs.last_mut() {
+            Some(run) if run.takes(name) => run.names.push(name),
+            _ => runs.push(Run { names: vec![name] }),
+        }
+    }
+    runs
 }
 
 /// Names that count up one by one.
@@ -88,6 +99,7 @@ mod tests {
     fn a_long_list_ends_with_a_count() {
         let odd: Vec<String> = (0..40).map(|n| format!("m-{:02}", n * 2)).collect();
         let shown = names(odd.iter().map(String::as_str));
+        assert_eq!(all_names(odd.iter().map(String::as_str)), odd.join(", "));
         assert_eq!(shown, "m-00, m-02, m-04, m-06, m-08, m-10, m-12, m-14 and 32 more");
     }
 }

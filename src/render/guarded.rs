@@ -15,11 +15,17 @@ use crate::render::words;
 
 /// What holds for scopes as a whole: limits, windows, deadlines.
 pub fn limits(review: &Review<'_>, style: Style) -> String {
+    let lines = limit_texts(review);
+    let lines = lines.iter().map(|text| style.inked_field(Ink::Title, "Limits", text));
+    capped(lines.collect(), style)
+}
+
+/// The same, a sentence each.
+pub fn limit_texts(review: &Review<'_>) -> Vec<String> {
     let plan = review.plan;
-    let told = |scope: &Scope| words::rules(&scope.rules).join("; ");
     let mut alike: BTreeMap<(String, String), usize> = BTreeMap::new();
     for (at, scope) in plan.scopes.iter().enumerate() {
-        let rules = told(scope);
+        let rules = words::rules(&scope.rules).join("; ");
         if rules.is_empty() {
             continue;
         }
@@ -30,11 +36,11 @@ pub fn limits(review: &Review<'_>, style: Style) -> String {
         };
         *alike.entry((where_, rules)).or_default() += 1;
     }
-    let lines = alike.iter().map(|((where_, rules), scopes)| {
+    let text = |((where_, rules), scopes): (&(String, String), &usize)| {
         let each = if *scopes > 1 { format!(", in each of {scopes}") } else { String::new() };
-        style.inked_field(Ink::Title, "Limits", &format!("{rules}{where_}{each}"))
-    });
-    capped(lines.collect(), style)
+        format!("{rules}{where_}{each}")
+    };
+    alike.iter().map(text).collect()
 }
 
 /// One kind of guard, of however many machines.
@@ -46,6 +52,16 @@ struct Guard<'a> {
 
 /// Which steps have a way back, a clean-up, a condition.
 pub fn guarded(review: &Review<'_>, style: Style) -> String {
+    let texts = guard_texts(review);
+    if texts.is_empty() {
+        return String::new();
+    }
+    let lines = texts.iter().map(|text| style.fill("  ", "      ", text) + "\n");
+    style.heading("Guarded") + capped(lines.collect(), style).as_str()
+}
+
+/// The same, a sentence each.
+pub fn guard_texts(review: &Review<'_>) -> Vec<String> {
     let plan = review.plan;
     let mut guards: BTreeMap<(String, String), Guard<'_>> = BTreeMap::new();
     for (at, scope) in plan.scopes.iter().enumerate() {
@@ -58,20 +74,16 @@ pub fn guarded(review: &Review<'_>, style: Style) -> String {
         guard.machines.extend(machines);
         guard.steps += scope.end.at() - scope.first.at();
     }
-    if guards.is_empty() {
-        return String::new();
-    }
-    let lines = guards.iter().map(|((place, title), guard)| {
+    let text = |((place, title), guard): (&(String, String), &Guard<'_>)| {
         let machines: Vec<&MachineName> = guard.machines.iter().copied().collect();
         let of = if machines.is_empty() {
             String::new()
         } else {
             format!(" of {}", fold_machines(&machines))
         };
-        let text = format!("{title}: {}{of} ({place})", count(guard.steps, "step"));
-        style.fill("  ", "      ", &text) + "\n"
-    });
-    style.heading("Guarded") + capped(lines.collect(), style).as_str()
+        format!("{title}: {}{of} ({place})", count(guard.steps, "step"))
+    };
+    guards.iter().map(text).collect()
 }
 
 /// What guards the steps of a scope, when something does.

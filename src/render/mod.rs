@@ -8,13 +8,16 @@
 pub mod change;
 mod first_page;
 pub mod fold;
+pub mod graph;
 mod guarded;
+pub mod html;
 mod path;
 pub mod reference;
 mod steps;
 pub mod style;
 pub mod table;
 pub mod text;
+mod told;
 mod words;
 
 use crate::base::Digest;
@@ -35,6 +38,8 @@ pub struct Review<'a> {
     warnings: &'a [Diagnostic],
     estimates: &'a Estimates,
     inventory: &'a Inventory,
+    /// The codes of the rules that the plan was checked against.
+    rules: &'a [&'static str],
     /// What each step does, in step order.
     sentences: Vec<String>,
     /// Steps that may run side by side, wave after wave.
@@ -60,6 +65,7 @@ impl<'a> Review<'a> {
             warnings: verified.warnings(),
             estimates,
             inventory,
+            rules: verified.rules(),
             sentences,
             waves,
             no_return,
@@ -288,6 +294,7 @@ pub(crate) mod tests {
                 warnings: &self.warnings,
                 estimates: &self.estimates,
                 inventory: &self.inventory,
+                rules: &["H001", "H005"],
                 sentences: self.sentences.clone(),
                 waves: self.waves.clone(),
                 no_return: self.plan.steps.iter().position(commit).map(index),

@@ -1,6 +1,6 @@
 //! Every step, wave by wave. Machines that do exactly the same are shown once, with their names.
 
-use std::collections::BTreeMap;
+use foldhash::{HashMap, HashMapExt};
 
 use crate::base::MachineName;
 use crate::plan::scope::ScopeIx;
@@ -36,33 +36,36 @@ pub fn steps(review: &Review<'_>, style: Style) -> String {
 
 fn wave(review: &Review<'_>, number: usize, wave: &[StepIx], style: Style) -> String {
     let mut page = style.heading(&format!("Wave {number}"));
-    for group in groups(review, wave) {
+    for group in groups(review, wave, GROUPS_MAX) {
         page.push_str(&group.text(review, style));
     }
     page
 }
 
 /// Steps that one machine, or several alike, take in one wave; or steps without a machine.
-struct Group<'a> {
-    machines: Vec<&'a MachineName>,
-    /// The steps of the first machine.
-    steps: Vec<StepIx>,
+pub struct Group<'a> {
+    /// In the order written; none for a step without a machine.
+    pub machines: Vec<&'a MachineName>,
+    /// The steps of each machine, equally many; those of the first one are shown.
+    pub chains: Vec<Vec<StepIx>>,
     /// The others' sentences may differ in their details.
-    roughly: bool,
+    pub roughly: bool,
 }
 
 /// One machine's steps of a wave (or one step without a machine), in the order written.
 type Chain<'a> = (Option<&'a MachineName>, Vec<StepIx>);
 
-fn groups<'a>(review: &Review<'a>, wave: &[StepIx]) -> Vec<Group<'a>> {
+/// The groups of a wave. Where there are more than `groups_max` of machines that do exactly the same, only
+/// the shape decides.
+pub fn groups<'a>(review: &Review<'a>, wave: &[StepIx], groups_max: usize) -> Vec<Group<'a>> {
     let chains = chains(review, wave);
     let exact = grouped(review, &chains, false);
-    if exact.len() <= GROUPS_MAX { exact } else { grouped(review, &chains, true) }
+    if exact.len() <= groups_max { exact } else { grouped(review, &chains, true) }
 }
 
 fn chains<'a>(review: &Review<'a>, wave: &[StepIx]) -> Vec<Chain<'a>> {
     let mut chains: Vec<Chain<'a>> = Vec::new();
-    let mut places: BTreeMap<&MachineName, usize> = BTreeMap::new();
+    let mut places: HashMap<&MachineName, usize> = HashMap::new();
     let mut sorted = wave.to_vec();
     sorted.sort_unstable();
     for ix in sorted {
@@ -82,17 +85,20 @@ fn chains<'a>(review: &Review<'a>, wave: &[StepIx]) -> Vec<Chain<'a>> {
 
 fn grouped<'a>(review: &Review<'a>, chains: &[Chain<'a>], roughly: bool) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
-    let mut places: BTreeMap<Vec<String>, usize> = BTreeMap::new();
+    let mut places: HashMap<Vec<String>, usize> = HashMap::new();
     for (machine, steps) in chains {
         let key = key_of(review, *machine, steps, roughly);
         let known = machine.and_then(|_| places.get(&key).copied());
         match (known, machine) {
-            (Some(at), Some(machine)) => groups[at].machines.push(machine),
+            (Some(at), Some(machine)) => {
+                groups[at].machines.push(machine);
+                groups[at].chains.push(steps.clone());
+            }
             _ => {
                 places.insert(key, groups.len());
                 groups.push(Group {
                     machines: machine.iter().copied().collect(),
-                    steps: steps.clone(),
+                    chains: vec![steps.clone()],
                     roughly,
                 });
             }
@@ -102,13 +108,15 @@ fn grouped<'a>(review: &Review<'a>, chains: &[Chain<'a>], roughly: bool) -> Vec<
 }
 
 /// What stands below a machine's name: a line about a scope, or a step; and how deep.
-enum Line {
+pub enum Line {
+    /// What a scope holds together.
     Scope(usize, String),
+    /// A step.
     Step(usize, StepIx),
 }
 
 /// The steps of a chain with a line above each run of them that a scope holds together.
-fn lines(review: &Review<'_>, steps: &[StepIx]) -> Vec<Line> {
+pub fn lines(review: &Review<'_>, steps: &[StepIx]) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut shown: Vec<ScopeIx> = Vec::new();
     for ix in steps {
@@ -163,7 +171,7 @@ const OTHERS_MAX: usize = 3;
 
 /// The steps of other machines that this one waits for by itself: ` (after db-01.check.1)`. Gates and
 /// barriers need no words: everything below them waits.
-fn others_first(review: &Review<'_>, ix: StepIx) -> String {
+pub fn others_first(review: &Review<'_>, ix: StepIx) -> String {
     let step = review.plan.step(ix);
     let before = step.needs.iter().chain(&step.follows).map(|at| review.plan.step(*at));
     let others = before.filter(|other| other.machine.is_some() && other.machine != step.machine);
@@ -180,12 +188,17 @@ fn others_first(review: &Review<'_>, ix: StepIx) -> String {
 }
 
 impl Group<'_> {
+    /// The steps that are shown: those of the first machine.
+    pub fn steps(&self) -> &[StepIx] {
+        &self.chains[0]
+    }
+
     fn text(&self, review: &Review<'_>, style: Style) -> String {
         let mut page = String::new();
         if !self.machines.is_empty() {
             page.push_str(&format!("{}\n", self.title(style)));
         }
-        for line in lines(review, &self.steps) {
+        for line in lines(review, self.steps()) {
             page.push_str(&match line {
                 Line::Scope(depth, text) => self.scope(depth, &text, style),
                 Line::Step(depth, ix) => self.step(review, depth, ix, style),
@@ -260,7 +273,7 @@ impl Group<'_> {
 }
 
 /// A step's id below its machine's name: `snapshot.1`.
-fn short_id(review: &Review<'_>, ix: StepIx) -> String {
+pub fn short_id(review: &Review<'_>, ix: StepIx) -> String {
     let step = review.plan.step(ix);
     let id = step.id.as_str();
     let below = step.machine.as_ref().and_then(|machine| id.strip_prefix(machine.as_str()));

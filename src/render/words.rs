@@ -93,6 +93,26 @@ pub fn tries(step: &Step) -> Option<String> {
     (!told.is_empty()).then(|| told.join(", "))
 }
 
+/// How a step is tried, in full: `up to 5 tries, each at most 2m`.
+pub fn policy(step: &Step) -> String {
+    let stall = find(step.primitive).is_some_and(|known| known.spec().timeout_is_stall);
+    let seconds = |ms: u64| show_seconds(ms as f64 / 1000.0);
+    let policy = &*step.policy;
+    let tries = match policy.attempts {
+        1 => "one try".to_owned(),
+        tries => format!(
+            "up to {tries} tries, pauses from {} to {}",
+            seconds(policy.first_ms),
+            seconds(policy.max_ms)
+        ),
+    };
+    match policy.timeout_ms {
+        None => format!("{tries}, no time limit"),
+        Some(ms) if stall => format!("{tries}, at most {} without progress", seconds(ms)),
+        Some(ms) => format!("{tries}, at most {}", seconds(ms)),
+    }
+}
+
 /// A scope as far as it changes what is done; its limits are told by themselves.
 pub fn matters(plan: &Plan, ix: ScopeIx) -> Option<String> {
     let all = |of: ScopeIx| matches!(plan.scope(of).kind, ScopeKind::Attempt { all: true, .. });
