@@ -75,6 +75,17 @@ pub enum PlanFormat {
     Dot,
 }
 
+/// How the steps of a plan are put in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// Gate after gate, and below that machine after machine.
+    Wave,
+    /// Machine after machine.
+    Machine,
+    /// By when they begin, as far as estimates tell.
+    Timeline,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -184,6 +195,9 @@ pub struct PlanArgs {
     /// How to print.
     #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
     pub format: PlanFormat,
+    /// Put the steps in order by gates, by machine, or by when they begin.
+    #[arg(long, value_enum, default_value_t = By::Wave)]
+    pub by: By,
     /// List every machine and step, also those that do the same.
     #[arg(long)]
     pub full: bool,

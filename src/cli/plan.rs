@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use camino::Utf8Path;
 
 use crate::base::{Json, PlanId};
-use crate::cli::args::{Global, PlanArgs, PlanFormat};
+use crate::cli::args::{self, Global, PlanArgs, PlanFormat};
 use crate::cli::compiled::{Planned, compile, is_module};
 use crate::cli::draw::draw;
 use crate::cli::exit::Exit;
@@ -22,7 +22,7 @@ use crate::plan::facts::Facts;
 use crate::render::Review;
 use crate::render::graph::dot::dot;
 use crate::render::html::html;
-use crate::render::text::text;
+use crate::render::text::{By, text};
 use crate::verify::VerifiedPlan;
 
 /// Compiles, shows, and saves when asked to.
@@ -47,7 +47,9 @@ pub fn plan(args: &PlanArgs, global: &Global, terminal: Terminal) -> Done {
     print(&match args.format {
         PlanFormat::Html => html(&review, &texts),
         PlanFormat::Dot => dot(&review, args.full),
-        PlanFormat::Json | PlanFormat::Text => text(&review, terminal.page()),
+        PlanFormat::Json | PlanFormat::Text => {
+            text(&review.in_full(args.full), by(args.by), terminal.page())
+        }
     })?;
     if let Some(path) = &args.out
         && !terminal.quiet
@@ -55,6 +57,14 @@ pub fn plan(args: &PlanArgs, global: &Global, terminal: Terminal) -> Done {
         say(&format!("saved `{path}`; run exactly this, once, with: homing run {path}\n"));
     }
     Ok(Exit::Success)
+}
+
+fn by(by: args::By) -> By {
+    match by {
+        args::By::Wave => By::Wave,
+        args::By::Machine => By::Machine,
+        args::By::Timeline => By::Timeline,
+    }
 }
 
 fn review<'a>(

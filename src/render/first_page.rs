@@ -1,24 +1,13 @@
 //! The first page: what a reviewer must know before reading any step.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use crate::base::units::{show_bytes, show_seconds};
-use crate::base::{MachineName, Side};
-
+use crate::base::MachineName;
+use crate::base::units::show_seconds;
 use crate::diagnostic::Diagnostic;
-use crate::plan::effect::Effect;
-use crate::plan::estimate::MachineEstimate;
-use crate::plan::expr::described;
-use crate::plan::facts::SELECTION;
-use crate::plan::scope::ScopeKind;
-use crate::plan::step::{Reversibility, Step, StepIx};
+use crate::plan::step::Step;
 use crate::render::fold::{count, counted, names};
 use crate::render::style::{Ink, Style};
-use crate::render::table::Table;
-use crate::render::{Review, guarded, path};
+use crate::render::{Review, guarded, machines, told};
 
-/// Most machines in the table; the others are one row.
-const MACHINES_MAX: usize = 10;
 /// Most lines of gates, warnings, facts, irreversible kinds of step: what is left out is counted.
 const LINES_MAX: usize = 24;
 /// Most steps of the longest path that are named.
@@ -31,16 +20,16 @@ type Section = fn(&Review<'_>, Style) -> String;
 const SECTIONS: &[Section] = &[
     title,
     direction,
-    guarded::limits,
     irreversible,
     no_return,
     duration,
     longest_path,
+    guarded::limits,
     digest,
     gates,
-    machines,
-    guarded::guarded,
+    machines::machines,
     warnings,
+    guarded::guarded,
     guarded::answered,
     facts,
 ];
@@ -71,78 +60,64 @@ fn title(review: &Review<'_>, style: Style) -> String {
 }
 
 fn direction(review: &Review<'_>, style: Style) -> String {
-    let plan = review.plan;
-    // What a failure would start again is no direction of the plan.
-    let goes_back = |step: &Step| {
-        plan.guards(step).iter().any(|(_, scope)| matches!(scope.kind, ScopeKind::Handler { .. }))
+    let told = |direction: &told::Direction<'_>| {
+        let sites = direction.sites.map_or(String::new(), |(from, to)| format!(", {from} -> {to}"));
+        format!("{}{sites}: {}", direction.way, count(direction.machines.len(), "machine"))
     };
-    let started = |side| {
-        let starts = plan.steps.iter().filter(move |step| step.effect == Effect::Start(side));
-        let starts = starts.filter(|step| !goes_back(step));
-        starts.filter_map(|step| step.machine.as_ref()).collect::<BTreeSet<_>>()
-    };
-    let (home, away) = (started(Side::Onprem), started(Side::Cloud));
-    let ways = [("home (cloud to on-prem)", home), ("to the cloud (from on-prem)", away)];
-    let moved: Vec<String> = ways
-        .iter()
-        .filter(|(_, machines)| !machines.is_empty())
-        .map(|(way, machines)| format!("{way}: {}", count(machines.len(), "machine")))
-        .collect();
+    let moved: Vec<String> = told::directions(review).iter().map(told).collect();
     let way = if moved.is_empty() { "no machine changes sides".into() } else { moved.join("; ") };
-    let all = fold_machines(&plan.machines().into_iter().collect::<Vec<_>>());
+    let all = fold_machines(&review.plan.machines().into_iter().collect::<Vec<_>>());
+    let steps = count(review.plan.steps.len(), "step");
+    let waves = count(review.waves.len(), "wave");
     let mut page = style.field("Direction", &way);
-    page.push_str(&style.field("Machines", &all));
-    let steps =
-        format!("{} in {}", count(plan.steps.len(), "step"), count(review.waves.len(), "wave"));
-    page.push_str(&style.field("Steps", &steps));
+    page.push_str(&style.field("Machines", &format!("{all}; {steps} in {waves}")));
     page
 }
 
 fn irreversible(review: &Review<'_>, style: Style) -> String {
-    let mut kinds: BTreeMap<&str, Vec<&Step>> = BTreeMap::new();
-    for step in &review.plan.steps {
-        if step.reversibility == Reversibility::Irreversible {
-            kinds.entry(step.primitive).or_default().push(step);
-        }
-    }
+    let kinds = told::irreversible(review);
     if kinds.is_empty() {
         return style.field("Irreversible", "nothing: every step can be taken back or done again");
     }
     let lines = kinds.iter().map(|(primitive, steps)| {
         let machines: Vec<&MachineName> = steps.iter().filter_map(|s| s.machine.as_ref()).collect();
-        let text = format!("{primitive} of {} ({})", fold_machines(&machines), place(steps[0]));
+        let deed = told::deed(review, primitive);
+        let of = if machines.is_empty() {
+            String::new()
+        } else {
+            format!(" of {}", fold_machines(&machines))
+        };
+        let text = format!("{primitive}{of}: {deed} ({})", place(steps[0]));
         style.inked_field(Ink::Danger, "Irreversible", &text)
     });
-    capped(lines.collect(), style)
+    capped(lines.collect(), review, style)
 }
 
 fn no_return(review: &Review<'_>, style: Style) -> String {
-    let Some(ix) = review.no_return else {
+    let Some(told) = told::no_return(review) else {
         return style.field("No return", "never: there is a way back from every step");
     };
-    let step = review.plan.step(ix);
-    let wave = review.waves.iter().position(|wave| wave.contains(&ix)).map_or(0, |at| at + 1);
-    let before = path::before(review.plan, ix);
-    let gates = path::gates(review.plan);
-    let gate = gates.iter().rev().find(|gate| before[gate.at()]);
-    let guard = gate.map_or_else(
+    let estimate = review.no_return.and_then(|ix| review.estimates.steps.get(ix.at())?.start_s);
+    let when = estimate.map_or(String::new(), |s| format!(", {} after the start", about(s)));
+    let guard = told.gate.map_or_else(
         || "NO gate stands before it".to_owned(),
-        |gate| format!("gate `{}` stands before it", review.plan.step(*gate).id),
+        |gate| format!("only after yes at gate `{}`", gate.id),
     );
-    let text = format!("from {} on ({}, wave {wave}); {guard}", step.id, place(step));
+    let text = format!(
+        "from {} on ({}, wave {}{when}); {guard}",
+        told.step.id,
+        place(told.step),
+        told.wave
+    );
     style.inked_field(Ink::Danger, "No return", &text)
 }
 
+fn about(seconds: f64) -> String {
+    format!("about {}", show_seconds(seconds))
+}
+
 fn duration(review: &Review<'_>, style: Style) -> String {
-    let estimates = review.estimates;
-    let basis = if estimates.remembered().0 > 0 {
-        "estimated from earlier runs, where there are none from sizes and rates"
-    } else {
-        "estimated from sizes and rates, not from earlier runs"
-    };
-    let gates = path::gates(review.plan).len();
-    let people = if gates == 0 { "" } else { ", waiting at gates left out" };
-    style.field("Duration", &format!("{}{people}; {basis}", show_seconds(estimates.makespan_s)))
+    style.field("Duration", &told::duration(review))
 }
 
 fn longest_path(review: &Review<'_>, style: Style) -> String {
@@ -155,7 +130,7 @@ fn longest_path(review: &Review<'_>, style: Style) -> String {
     if ids.is_empty() {
         return String::new();
     }
-    let text = if ids.len() <= PATH_MAX {
+    let text = if ids.len() <= PATH_MAX || review.full {
         ids.join(" > ")
     } else {
         let (head, tail) = (&ids[..PATH_MAX - 2], &ids[ids.len() - 2..]);
@@ -171,105 +146,34 @@ fn digest(review: &Review<'_>, style: Style) -> String {
 }
 
 fn gates(review: &Review<'_>, style: Style) -> String {
-    let gates = path::gates(review.plan);
+    let gates = told::gates(review);
     if gates.is_empty() {
         return style.heading("Gates") + "  none: nobody is asked\n";
     }
-    let down = path::down_at_gates(review.plan);
-    let lines = gates.iter().map(|ix| {
-        let machines: Vec<&MachineName> = down.get(ix).into_iter().flatten().copied().collect();
-        let id = review.plan.step(*ix).id.as_str();
-        style.inked_field(Ink::Command, id, &gate(review, *ix, &machines))
-    });
-    style.heading("Gates") + capped(lines.collect(), style).as_str()
+    let line = |gate: &told::Gate<'_>| {
+        style.inked_field(Ink::Command, gate.step.id.as_str(), &self::gate(gate))
+    };
+    let lines = gates.iter().map(line);
+    style.heading("Gates (a person answers)") + capped(lines.collect(), review, style).as_str()
 }
 
-fn gate(review: &Review<'_>, ix: StepIx, down: &[&MachineName]) -> String {
-    let step = review.plan.step(ix);
-    let limit = step.policy.timeout_ms.map_or_else(
+fn gate(gate: &told::Gate<'_>) -> String {
+    let limit = gate.limit_s.map_or_else(
         || "waits without limit".to_owned(),
-        |ms| format!("waits at most {}", show_seconds(ms as f64 / 1000.0)),
+        |limit_s| format!("waits at most {}", show_seconds(limit_s)),
     );
-    // What is known only later stands as its source.
-    let args = step.args.json();
-    let args = described(&args);
-    let asked = args.get("message").and_then(|text| text.as_str());
-    let asked = asked.unwrap_or_else(|| review.sentence(ix));
-    let silence = match step.args.get("on_timeout").and_then(|word| word.as_str()) {
-        Some("go_on") => "no answer counts as YES",
-        _ => "no answer counts as no",
+    let silence =
+        if gate.silence_is_yes { "no answer counts as YES" } else { "no answer counts as no" };
+    let who = match gate.approvers.as_slice() {
+        [] => "whoever may write the state folder".to_owned(),
+        some => some.join(", "),
     };
-    let who: Vec<&str> = step
-        .args
-        .get("approvers")
-        .and_then(|list| list.as_array())
-        .map_or_else(Vec::new, |list| list.iter().filter_map(|name| name.as_str()).collect());
-    let who =
-        if who.is_empty() { "whoever may write the state folder".into() } else { who.join(", ") };
-    let mut text =
-        format!("{} ({}); {limit} for {who}, {silence}", asked.trim_end_matches('.'), place(step),);
-    if !down.is_empty() {
-        text.push_str(&format!("; DOWN meanwhile: {}", fold_machines(down)));
+    let asked = gate.asked.trim_end_matches('.');
+    let mut text = format!("{asked} ({}); {limit} for {who}, {silence}", place(gate.step));
+    if !gate.down.is_empty() {
+        text.push_str(&format!("; DOWN meanwhile: {}", fold_machines(&gate.down)));
     }
     text
-}
-
-fn machines(review: &Review<'_>, style: Style) -> String {
-    let estimates = &review.estimates.machines;
-    if estimates.is_empty() {
-        return String::new();
-    }
-    let rto = |machine: &MachineName| review.inventory.machines.get(machine).and_then(|e| e.rto_s);
-    let over = |machine: &MachineName, e: &MachineEstimate| {
-        rto(machine).is_some_and(|rto| e.downtime_s > rto)
-    };
-    let mut order: Vec<(&MachineName, &MachineEstimate)> = estimates.iter().collect();
-    if order.len() > MACHINES_MAX {
-        // Only the worst are named: over their limit first, then the longest downtime.
-        order.sort_by(|(a, x), (b, y)| {
-            (over(b, y), y.downtime_s)
-                .partial_cmp(&(over(a, x), x.downtime_s))
-                .expect("BUG: a finite estimate")
-        });
-    }
-    let (named, others) = order.split_at(order.len().min(MACHINES_MAX));
-    let mut rows: Vec<Vec<String>> = named
-        .iter()
-        .map(|(machine, e)| {
-            let limit = rto(machine).map_or("-".into(), show_seconds);
-            let mark = if over(machine, e) { "  OVER" } else { "" };
-            row(machine.as_str(), e, &format!("{limit}{mark}"))
-        })
-        .collect();
-    rows.extend(rest(others));
-    let over_count = order.iter().filter(|(machine, e)| over(machine, e)).count();
-    let table = Table {
-        header: vec!["machine", "sync", "downtime", "bytes at most", "rto"],
-        rows,
-        amounts: &[1, 2, 3],
-    };
-    let mut page = style.heading("Machines") + indented(&table.text(style)).as_str();
-    if over_count > 0 {
-        let text = format!("the downtime of {} exceeds its rto", count(over_count, "machine"));
-        page.push_str(&style.inked_field(Ink::Warn, "Over", &text));
-    }
-    page
-}
-
-fn row(name: &str, estimate: &MachineEstimate, rto: &str) -> Vec<String> {
-    let MachineEstimate { downtime_s, sync_s, bytes, .. } = *estimate;
-    vec![name.into(), show_seconds(sync_s), show_seconds(downtime_s), show_bytes(bytes), rto.into()]
-}
-
-/// One row for all that are not named: the longest times, the bytes together.
-fn rest(others: &[(&MachineName, &MachineEstimate)]) -> Option<Vec<String>> {
-    let most = others.iter().map(|(_, e)| **e).reduce(|a, b| MachineEstimate {
-        downtime_s: a.downtime_s.max(b.downtime_s),
-        sync_s: a.sync_s.max(b.sync_s),
-        bytes: a.bytes.saturating_add(b.bytes),
-        down_from_s: None,
-    })?;
-    Some(row(&format!("{} others, at most", others.len()), &most, ""))
 }
 
 fn warnings(review: &Review<'_>, style: Style) -> String {
@@ -277,7 +181,7 @@ fn warnings(review: &Review<'_>, style: Style) -> String {
         return String::new();
     }
     let lines = review.warnings.iter().map(|w| style.inked_field(Ink::Warn, &w.code, &warning(w)));
-    style.heading("Warnings") + capped(lines.collect(), style).as_str()
+    style.heading("Warnings") + capped(lines.collect(), review, style).as_str()
 }
 
 fn warning(warning: &Diagnostic) -> String {
@@ -288,22 +192,20 @@ fn warning(warning: &Diagnostic) -> String {
 }
 
 fn facts(review: &Review<'_>, style: Style) -> String {
-    let mut alike: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
-    for fact in &review.plan.facts {
-        alike.entry((&fact.fact, &fact.value)).or_default().push(&fact.subject);
-    }
     let title = style.heading("Facts it rests on (observed again before it runs)");
-    if alike.is_empty() {
+    let facts = told::facts(review);
+    if facts.is_empty() {
         return title + "  none\n";
     }
-    let lines = alike.iter().map(|((fact, value), subjects)| {
-        let text = match subjects.as_slice() {
-            [SELECTION] => selection(fact, value),
-            _ => format!("{fact} = {value} of {}", names(subjects.iter().copied())),
+    let lines = facts.iter().map(|alike| {
+        let text = if alike.is_selection() {
+            selection(alike.fact, alike.value)
+        } else {
+            format!("{} = {} of {}", alike.fact, alike.value, names(alike.subjects.iter().copied()))
         };
         style.fill("  ", "      ", &text) + "\n"
     });
-    title + capped(lines.collect(), style).as_str()
+    title + capped(lines.collect(), review, style).as_str()
 }
 
 /// Which machines `vms(..)` found.
@@ -317,18 +219,15 @@ fn selection(terms: &str, found: &str) -> String {
 }
 
 /// The first lines; how many more there are.
-pub fn capped(lines: Vec<String>, style: Style) -> String {
-    let hidden = lines.len().saturating_sub(LINES_MAX);
-    let mut page: String = lines.into_iter().take(LINES_MAX).collect();
+pub fn capped(lines: Vec<String>, review: &Review<'_>, style: Style) -> String {
+    let most = if review.full { usize::MAX } else { LINES_MAX };
+    let hidden = lines.len().saturating_sub(most);
+    let mut page: String = lines.into_iter().take(most).collect();
     if hidden > 0 {
-        let text = format!("and {hidden} more: `homing plan --format json` has them all");
+        let text = format!("and {hidden} more: `--full` lists them all");
         page.push_str(&format!("  {}\n", style.paint(Ink::Dim, &text)));
     }
     page
-}
-
-fn indented(text: &str) -> String {
-    text.lines().map(|line| format!(" {line}\n")).collect()
 }
 
 /// `3: web-{01..03}`.

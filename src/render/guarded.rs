@@ -17,7 +17,7 @@ use crate::render::words;
 pub fn limits(review: &Review<'_>, style: Style) -> String {
     let lines = limit_texts(review);
     let lines = lines.iter().map(|text| style.inked_field(Ink::Title, "Limits", text));
-    capped(lines.collect(), style)
+    capped(lines.collect(), review, style)
 }
 
 /// The same, a sentence each.
@@ -57,7 +57,7 @@ pub fn guarded(review: &Review<'_>, style: Style) -> String {
         return String::new();
     }
     let lines = texts.iter().map(|text| style.fill("  ", "      ", text) + "\n");
-    style.heading("Guarded") + capped(lines.collect(), style).as_str()
+    style.heading("Guarded") + capped(lines.collect(), review, style).as_str()
 }
 
 /// The same, a sentence each.
@@ -139,7 +139,7 @@ pub fn answered(review: &Review<'_>, style: Style) -> String {
         alike.entry((&one.code, &one.reason)).or_default().push(place);
     }
     let lines = alike.iter().map(|((code, reason), places)| line(code, reason, places));
-    style.heading("Answered warnings") + capped(lines.collect(), style).as_str()
+    style.heading("Answered warnings") + capped(lines.collect(), review, style).as_str()
 }
 
 fn first<'a>(review: &Review<'a>, scope: &Scope) -> Option<&'a Step> {

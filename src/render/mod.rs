@@ -11,12 +11,14 @@ pub mod fold;
 pub mod graph;
 mod guarded;
 pub mod html;
+mod machines;
 mod path;
 pub mod reference;
 mod steps;
 pub mod style;
 pub mod table;
 pub mod text;
+mod timeline;
 mod told;
 mod words;
 
@@ -46,6 +48,8 @@ pub struct Review<'a> {
     waves: Vec<Vec<StepIx>>,
     /// The first step after which there is only forward.
     no_return: Option<StepIx>,
+    /// Everything is listed; else what is alike is told once, and what is much is counted.
+    full: bool,
 }
 
 impl<'a> Review<'a> {
@@ -69,7 +73,14 @@ impl<'a> Review<'a> {
             sentences,
             waves,
             no_return,
+            full: false,
         }
+    }
+
+    /// The same with everything listed.
+    #[must_use]
+    pub fn in_full(self, full: bool) -> Review<'a> {
+        Review { full, ..self }
     }
 
     /// One sentence per step, in step order: what each primitive says of itself.
@@ -298,6 +309,7 @@ pub(crate) mod tests {
                 sentences: self.sentences.clone(),
                 waves: self.waves.clone(),
                 no_return: self.plan.steps.iter().position(commit).map(index),
+                full: false,
             }
         }
     }

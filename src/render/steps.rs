@@ -20,26 +20,31 @@ const DEPTH_MAX: usize = 4;
 /// What stands for a machine's own name in a sentence that many machines share.
 const ANY_MACHINE: &str = "<machine>";
 
-/// The steps of the plan.
-pub fn steps(review: &Review<'_>, style: Style) -> String {
-    let waves = review.waves.iter().enumerate().take(WAVES_MAX);
-    let mut page: String =
-        waves.map(|(at, wave)| self::wave(review, at + 1, wave, style)).collect();
-    let hidden = review.waves.len().saturating_sub(WAVES_MAX);
+/// The steps of the plan, wave by wave.
+pub fn by_wave(review: &Review<'_>, style: Style) -> String {
+    let most = if review.full { usize::MAX } else { WAVES_MAX };
+    let mut page = String::new();
+    for (at, wave) in review.waves.iter().enumerate().take(most) {
+        page.push_str(&style.heading(&format!("Wave {}", at + 1)));
+        page.push_str(&listed(review, wave, style));
+    }
+    let hidden = review.waves.len().saturating_sub(most);
     if hidden > 0 {
-        page.push_str(&format!(
-            "\n  and {hidden} more waves: `homing plan --format json` has them\n"
-        ));
+        page.push_str(&format!("\n  and {hidden} more waves: `--full` lists them all\n"));
     }
     page
 }
 
-fn wave(review: &Review<'_>, number: usize, wave: &[StepIx], style: Style) -> String {
-    let mut page = style.heading(&format!("Wave {number}"));
-    for group in groups(review, wave, GROUPS_MAX) {
-        page.push_str(&group.text(review, style));
-    }
-    page
+/// The steps of the plan, machine by machine from the first to the last; what belongs to no machine stands
+/// where it comes.
+pub fn by_machine(review: &Review<'_>, style: Style) -> String {
+    let all: Vec<StepIx> = review.plan.iter().map(|(ix, _)| ix).collect();
+    style.heading("By machine") + listed(review, &all, style).as_str()
+}
+
+fn listed(review: &Review<'_>, steps: &[StepIx], style: Style) -> String {
+    let groups = groups(review, steps, if review.full { usize::MAX } else { GROUPS_MAX });
+    groups.iter().map(|group| group.text(review, style)).collect()
 }
 
 /// Steps that one machine, or several alike, take in one wave; or steps without a machine.
@@ -59,8 +64,15 @@ type Chain<'a> = (Option<&'a MachineName>, Vec<StepIx>);
 /// the shape decides.
 pub fn groups<'a>(review: &Review<'a>, wave: &[StepIx], groups_max: usize) -> Vec<Group<'a>> {
     let chains = chains(review, wave);
+    if review.full {
+        return chains.into_iter().map(alone).collect();
+    }
     let exact = grouped(review, &chains, false);
     if exact.len() <= groups_max { exact } else { grouped(review, &chains, true) }
+}
+
+fn alone((machine, steps): Chain<'_>) -> Group<'_> {
+    Group { machines: machine.into_iter().collect(), chains: vec![steps], roughly: false }
 }
 
 fn chains<'a>(review: &Review<'a>, wave: &[StepIx]) -> Vec<Chain<'a>> {
@@ -119,7 +131,16 @@ pub enum Line {
 pub fn lines(review: &Review<'_>, steps: &[StepIx]) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut shown: Vec<ScopeIx> = Vec::new();
-    for ix in steps {
+    let mut gates: Vec<StepIx> = Vec::new();
+    for (at, ix) in steps.iter().enumerate() {
+        for gate in gates_before(review, *ix) {
+            // What stands first behind a gate is seen to.
+            if !gates.contains(&gate) && at > 0 {
+                let text = format!("after gate `{}`:", review.plan.step(gate).id);
+                lines.push(Line::Scope(0, text));
+            }
+            gates.push(gate);
+        }
         let mut path: Vec<ScopeIx> = review
             .plan
             .outwards(review.plan.step(*ix).scope)
@@ -136,6 +157,15 @@ pub fn lines(review: &Review<'_>, steps: &[StepIx]) -> Vec<Line> {
         shown = path;
     }
     lines
+}
+
+/// The gates that a step waits for by itself.
+fn gates_before(review: &Review<'_>, ix: StepIx) -> impl Iterator<Item = StepIx> {
+    let is_gate = |before: &StepIx| {
+        let before = review.plan.step(*before);
+        before.kind == Kind::Gate && before.machine.is_none()
+    };
+    review.plan.step(ix).needs.iter().copied().filter(is_gate)
 }
 
 /// What makes two machines' chains alike for a reader.

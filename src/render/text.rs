@@ -2,13 +2,27 @@
 
 use crate::render::Review;
 use crate::render::style::Style;
-use crate::render::{first_page, steps};
+use crate::render::{first_page, steps, timeline};
+
+/// How the steps are put in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Gate after gate, and below that machine after machine.
+    Wave,
+    /// Machine after machine.
+    Machine,
+    /// By when they begin, as far as estimates tell.
+    Timeline,
+}
 
 /// The whole review, readable at the style's width. Ends with a line break.
-pub fn text(review: &Review<'_>, style: Style) -> String {
-    let mut page = first_page::first_page(review, style);
-    page.push_str(&steps::steps(review, style));
-    page
+pub fn text(review: &Review<'_>, by: By, style: Style) -> String {
+    let steps = match by {
+        By::Wave => steps::by_wave,
+        By::Machine => steps::by_machine,
+        By::Timeline => timeline::timeline,
+    };
+    first_page::first_page(review, style) + steps(review, style).as_str()
 }
 
 #[cfg(test)]
@@ -27,7 +41,7 @@ mod tests {
     use crate::source::Span;
 
     fn shown(sample: &Sample) -> String {
-        let page = text(&sample.review(), Style::PLAIN);
+        let page = text(&sample.review(), By::Wave, Style::PLAIN);
         let wide: Vec<&str> = page.lines().filter(|line| line.chars().count() > 80).collect();
         assert_eq!(wide, Vec::<&str>::new(), "80 columns");
         page
@@ -121,7 +135,7 @@ mod tests {
     #[test]
     fn colour_changes_no_letter() {
         let sample = Sample::failback(&["db-01", "web-01"]);
-        let inked = text(&sample.review(), Style { colour: true, width: 80 });
+        let inked = text(&sample.review(), By::Wave, Style { colour: true, width: 80 });
         assert_ne!(inked, shown(&sample));
         assert_eq!(anstyle_free(&inked), shown(&sample));
     }

@@ -10,6 +10,7 @@ use crate::plan::expr::described;
 use crate::plan::facts::SELECTION;
 use crate::plan::scope::ScopeKind;
 use crate::plan::step::{Reversibility, Step, StepIx};
+use crate::render::steps::nameless;
 use crate::render::{Review, path};
 
 /// Machines that change sides from one site to another.
@@ -58,6 +59,13 @@ pub fn irreversible<'a>(review: &Review<'a>) -> BTreeMap<&'static str, Vec<&'a S
         }
     }
     kinds
+}
+
+/// What the steps of a primitive do, in the words of the first of them.
+pub fn deed(review: &Review<'_>, primitive: &str) -> String {
+    let first = review.plan.iter().find(|(_, step)| step.primitive == primitive);
+    let told = first.map(|(ix, step)| nameless(review.sentence(ix), step.machine.as_ref()));
+    told.unwrap_or_default()
 }
 
 /// The point of no return.

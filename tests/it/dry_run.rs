@@ -12,7 +12,7 @@ use homing::plan::facts::FactLog;
 use homing::plan::inventory::Inventory;
 use homing::render::Review;
 use homing::render::style::Style;
-use homing::render::text::text;
+use homing::render::text::{By, text};
 use homing::source::MemoryWorld;
 use homing::trace::{Request, stdlib_docs};
 
@@ -72,7 +72,7 @@ fn compiled(
     let sentences = Review::sentences(plan, &inventory, &facts);
     let (waves, no_return) = (waves(plan), point_of_no_return(plan));
     let review = Review::new(&verified, &estimates, &inventory, sentences, waves, no_return);
-    let page = text(&review, Style::PLAIN);
+    let page = text(&review, By::Wave, Style::PLAIN);
     let wide: Vec<&str> = page.lines().filter(|line| line.chars().count() > COLUMNS).collect();
     assert_eq!(wide, Vec::<&str>::new(), "{script}");
     (page, found)

@@ -5,6 +5,7 @@ mod broken_ground;
 mod commands;
 mod conformance;
 mod copies;
+mod digest;
 mod dirty;
 mod docs;
 mod drill;
