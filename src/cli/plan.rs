@@ -4,32 +4,38 @@ use std::hash::{BuildHasher, RandomState};
 
 use camino::Utf8Path;
 
-use crate::base::{Json, PlanId};
+use crate::base::PlanId;
 use crate::cli::args::{Format, Global, PlanArgs};
 use crate::cli::compiled::{compile, is_module};
+use crate::cli::diff::since;
 use crate::cli::draw::draw;
 use crate::cli::exit::Exit;
 use crate::cli::place::Place;
+use crate::cli::saved::unproved;
 use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
 use crate::cli::{Done, print, print_json, say, wait_for};
 use crate::compile::estimate::estimate;
 use crate::compile::point_of_no_return;
-use crate::compile::saved::save;
+use crate::compile::saved::{Document, save};
 use crate::compile::waves::waves;
 use crate::diagnostic::Diagnostic;
 use crate::plan::estimate::{Estimates, History};
 use crate::plan::facts::Facts;
 use crate::render::Review;
+use crate::render::change::Edition;
 use crate::render::text::text;
 use crate::verify::VerifiedPlan;
 
-/// Compiles, shows, and saves when asked to.
+/// Compiles, shows, and saves when asked to; with `--diff` shows what changed since.
 ///
 /// # Errors
 /// Exit 2 or 3 when there is no plan; 2 when it cannot be saved.
 pub fn plan(args: &PlanArgs, global: &Global, terminal: Terminal) -> Done {
     let script = &args.compile.script;
+    // What cannot be compared is said before anything is observed.
+    let reviewed = args.diff.as_deref().map(|path| unproved(path).map(|old| (path, old)));
+    let reviewed = reviewed.transpose()?;
     let place = Place::find(global, (!is_module(script)).then_some(script.as_path()))?;
     let sites = place.sites()?;
     let compiled = wait_for(compile(&args.compile, &place, &sites))??;
@@ -39,6 +45,11 @@ pub fn plan(args: &PlanArgs, global: &Global, terminal: Terminal) -> Done {
     let saved = save(&plan, &estimates, &new_plan_id());
     if let Some(path) = &args.out {
         write(path, &saved)?;
+    }
+    if let Some((path, old)) = &reviewed {
+        warn(&warnings, &texts, terminal);
+        let new = Edition::new(&plan, &estimates, point_of_no_return(plan.plan()));
+        return since((path.as_str(), old), (script.as_str(), &new), args.format, terminal);
     }
     if args.format == Format::Json {
         return print_json(&saved);
@@ -83,8 +94,7 @@ pub fn new_plan_id() -> PlanId {
     PlanId::new(format!("p-{random:016x}")).expect("BUG: hexadecimal is a name")
 }
 
-fn write(path: &Utf8Path, saved: &Json) -> Result<(), Stop> {
-    let text = serde_json::to_string_pretty(saved).expect("BUG: a plan is plain data") + "\n";
-    std::fs::write(path, text)
+fn write(path: &Utf8Path, saved: &Document) -> Result<(), Stop> {
+    std::fs::write(path, saved.pretty())
         .map_err(|error| Stop::new(Exit::Usage, format!("cannot write `{path}`: {error}")))
 }

@@ -14,12 +14,8 @@ use crate::cli::terminal::Terminal;
 use crate::cli::{Done, print, say, wait_for};
 use crate::compile::estimate::estimate;
 use crate::compile::point_of_no_return;
-use crate::compile::waves::waves;
 use crate::plan::estimate::{Estimates, History};
-use crate::plan::facts::Facts;
-use crate::plan::inventory::Inventory;
-use crate::render::Review;
-use crate::render::change::change;
+use crate::render::change::{Change, Edition, change};
 use crate::render::fold::count;
 use crate::source::Texts;
 use crate::verify::VerifiedPlan;
@@ -109,9 +105,7 @@ impl Seen {
 /// A plan with what a comparison needs.
 struct Known {
     plan: VerifiedPlan,
-    facts: Facts,
     estimates: Estimates,
-    inventory: std::sync::Arc<Inventory>,
 }
 
 impl Known {
@@ -119,11 +113,8 @@ impl Known {
         &self.plan.digest().as_str()[..12]
     }
 
-    fn review(&self) -> Review<'_> {
-        let plan = self.plan.plan();
-        let sentences = Review::sentences(plan, &self.inventory, &self.facts);
-        let no_return = point_of_no_return(plan);
-        Review::new(&self.plan, &self.estimates, &self.inventory, sentences, waves(plan), no_return)
+    fn edition(&self) -> Edition<'_> {
+        Edition::new(&self.plan, &self.estimates, point_of_no_return(self.plan.plan()))
     }
 }
 
@@ -149,7 +140,7 @@ fn once(
     let broken = errors.map(|error| format!("{}: {}", error.code, error.message)).collect();
     let known = compiled.plan.map(|plan| {
         let estimates = estimate(&plan, &place.inventory, &facts, &History::default());
-        Known { plan, facts, estimates, inventory: place.inventory }
+        Known { plan, estimates }
     });
     Ok(Round { known, broken, texts: compiled.texts })
 }
@@ -160,7 +151,8 @@ fn told(before: Option<&Known>, now: &Known) -> String {
         let steps = count(now.plan.plan().steps.len(), "step");
         return format!("ok: {steps}, digest {digest}\n");
     };
-    let lines = change(&before.review(), &now.review());
+    let changes = change(&before.edition(), &now.edition());
+    let lines: Vec<String> = changes.iter().map(Change::line).collect();
     if lines.is_empty() {
         return format!("ok: nothing changed in the plan, digest {digest}\n");
     }
