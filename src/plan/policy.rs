@@ -16,7 +16,7 @@ pub struct Policy {
     /// Longest wait between two tries, milliseconds.
     pub max_ms: u64,
     /// Longest time of one attempt, milliseconds; for a transfer the longest time *without progress*.
-    /// `None`: unlimited.
+    /// `None` (`null`): unlimited.
     pub timeout_ms: Option<u64>,
 }
 

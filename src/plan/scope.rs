@@ -78,8 +78,8 @@ pub enum ScopeKind {
     },
 }
 
-/// What `policy` says of a scope, beyond the retries and time limits that its steps carry themselves. In
-/// alphabetical order, as a saved plan has them.
+/// What `policy` says of a scope, beyond the retries and time limits that its steps carry themselves.
+// In alphabetical order, as a saved plan has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rules {

