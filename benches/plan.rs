@@ -1,6 +1,7 @@
 //! What making a plan costs: scripts/failback.rhai over ever more machines, twelve steps each (it
 //! synchronizes twice here), all facts observed; and a script of attempts and conditions. The inventory
-//! and the facts are there before and are not counted. By hand: `cargo bench --bench plan [-- [failback|attempts] MACHINES ..]`.
+//! and the facts are there before and are not counted. Then what saving it costs and loading it again,
+//! in time of one processor. By hand: `cargo bench --bench plan [-- [failback|attempts] MACHINES ..]`.
 
 #![expect(clippy::print_stdout, reason = "a report for whoever ran it")]
 
@@ -8,9 +9,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use homing::base::{HostName, MachineName, Side, SiteName};
+use homing::base::{HostName, MachineName, PlanId, Side, SiteName};
 use homing::cli::memory::{Counting, allocated_bytes};
-use homing::compile::compile;
+use homing::compile::saved::{load, save};
+use homing::compile::waves::waves;
+use homing::compile::{compile, point_of_no_return};
 use homing::plan::digest::digest;
 use homing::plan::estimate::History;
 use homing::plan::facts::{
@@ -18,6 +21,10 @@ use homing::plan::facts::{
     SideFacts,
 };
 use homing::plan::inventory::{Addresses, Inventory, MachineEntry};
+use homing::render::Review;
+use homing::render::html::html;
+use homing::render::style::Style;
+use homing::render::text::{By, text};
 use homing::source::MemoryWorld;
 use homing::trace::{Request, trace};
 use homing::verify::verify;
@@ -56,7 +63,73 @@ fn main() {
             println!(" {per_step:5.2} us{growth}");
             before = Some(per_step);
         }
+        println!(
+            "  machines       file      save                       load (from nothing observed)"
+        );
+        sizes.iter().for_each(|machines| saved(*machines, &script));
+        println!("  machines      text                              html");
+        sizes.iter().for_each(|machines| pages(*machines, &script));
     }
+}
+
+/// Saving a plan as `run` does it, and loading it again.
+fn saved(machines: usize, script: &str) {
+    let (inventory, facts) = (inventory(machines), facts(machines));
+    let world = MemoryWorld([("failback.rhai".into(), script.to_owned())].into());
+    let log = FactLog::new(&facts);
+    let compiled = compile(&request(&world, &inventory, &log), &History::default());
+    let (plan, estimates) = (compiled.plan.expect("nothing to refuse"), compiled.estimates);
+    let plan_id = PlanId::new("p-bench").expect("an id");
+    let (mut save_s, mut load_s) = (Duration::MAX, Duration::MAX);
+    let (mut save_peak, mut load_peak, mut bytes) = (0, 0, 0);
+    for _ in 0..ROUNDS {
+        let before = allocated_bytes();
+        let began = thread_time();
+        let (text, most) = watched(|| save(&plan, &estimates, &plan_id).text());
+        save_s = save_s.min(thread_time() - began);
+        (save_peak, bytes) = (most - before, text.len());
+        let before = allocated_bytes();
+        let began = thread_time();
+        let (loaded, most) =
+            watched(|| load(&text, &inventory, &Facts::default(), &|_| History::default()));
+        load_s = load_s.min(thread_time() - began);
+        load_peak = most - before;
+        assert!(loaded.plan.is_some(), "{:?}", loaded.diagnostics);
+    }
+    let [save_s, load_s] = [save_s, load_s].map(|time| time.as_secs_f64() * 1e3);
+    let [save_peak, load_peak, file] = [save_peak, load_peak, bytes as u64].map(|b| b >> 20);
+    println!(
+        "{machines:10} {file:6} MiB {save_s:6.0} ms, {save_peak:5} MiB peak {load_s:6.0} ms, {load_peak:5} MiB peak"
+    );
+}
+
+/// Showing a plan as text and as a page, its sentences and waves included.
+fn pages(machines: usize, script: &str) {
+    let (inventory, facts) = (inventory(machines), facts(machines));
+    let world = MemoryWorld([("failback.rhai".into(), script.to_owned())].into());
+    let log = FactLog::new(&facts);
+    let compiled = compile(&request(&world, &inventory, &log), &History::default());
+    let plan = compiled.plan.expect("nothing to refuse");
+    print!("{machines:10}");
+    for is_html in [false, true] {
+        let (before, began) = (allocated_bytes(), thread_time());
+        let (page, most) = watched(|| {
+            let sentences = Review::sentences(plan.plan(), &inventory, &facts);
+            let waves = waves(plan.plan());
+            let no_return = point_of_no_return(plan.plan());
+            let (estimates, inventory) = (&compiled.estimates, &inventory);
+            let review = Review::new(&plan, estimates, inventory, sentences, waves, no_return);
+            if is_html {
+                html(&review, &compiled.texts)
+            } else {
+                text(&review, By::Wave, Style::PLAIN)
+            }
+        });
+        let ms = (thread_time() - began).as_secs_f64() * 1e3;
+        let (kib, peak) = (page.len() >> 10, (most - before) >> 20);
+        print!("{ms:8.0} ms {kib:6} KiB, {peak:4} MiB peak");
+    }
+    println!();
 }
 
 /// The best of some rounds.

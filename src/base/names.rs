@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A text that is no valid name of its kind.
@@ -32,10 +33,11 @@ fn dotted_word(byte: u8) -> bool {
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $kind:literal, $rule:literal, $legal:expr) => {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $rule:literal, $pattern:literal, $legal:expr) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String", into = "String")]
+        #[schemars(extend("pattern" = $pattern, "maxLength" = NAME_BYTES_MAX))]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -96,47 +98,47 @@ macro_rules! name {
 
 name!(
     /// A protected machine, as the inventory calls it.
-    MachineName, "machine name", "lower-case letters, digits and `-`", lower_dashes
+    MachineName, "machine name", "lower-case letters, digits and `-`", "^[a-z0-9-]+$", lower_dashes
 );
 name!(
     /// A place that plans act on, as the inventory calls it.
-    SiteName, "site name", "letters, digits, `-` and `_`", word
+    SiteName, "site name", "letters, digits, `-` and `_`", "^[A-Za-z0-9_-]+$", word
 );
 name!(
     /// A host inside an on-prem site.
-    HostName, "host name", "letters, digits, `-`, `_` and `.`", dotted_word
+    HostName, "host name", "letters, digits, `-`, `_` and `.`", r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", dotted_word
 );
 name!(
     /// A step's stable, readable id: `web-01.transfer_delta.2`, or a gate's name.
-    StepId, "step id", "letters, digits, `-`, `_` and `.`", dotted_word
+    StepId, "step id", "letters, digits, `-`, `_` and `.`", r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", dotted_word
 );
 name!(
     /// One execution of a plan.
-    RunId, "run id", "letters, digits, `-` and `_`", word
+    RunId, "run id", "letters, digits, `-` and `_`", "^[A-Za-z0-9_-]+$", word
 );
 name!(
     /// One saved plan: it runs once.
-    PlanId, "plan id", "letters, digits, `-` and `_`", word
+    PlanId, "plan id", "letters, digits, `-` and `_`", "^[A-Za-z0-9_-]+$", word
 );
 name!(
     /// What a provider stores with whatever a step creates: 26 characters of base32 over (run, step).
-    StepKey, "step key", "letters, digits, `-` and `_`", word
+    StepKey, "step key", "letters, digits, `-` and `_`", "^[A-Za-z0-9_-]+$", word
 );
 name!(
     /// A point-in-time copy at a site.
-    SnapshotId, "snapshot id", "letters, digits, `-`, `_` and `.`", dotted_word
+    SnapshotId, "snapshot id", "letters, digits, `-`, `_` and `.`", r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", dotted_word
 );
 name!(
     /// An isolated copy of a machine, started from a snapshot.
-    CopyId, "copy id", "letters, digits, `-`, `_` and `.`", dotted_word
+    CopyId, "copy id", "letters, digits, `-`, `_` and `.`", r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", dotted_word
 );
 name!(
     /// One synchronization of a replica; only its owner may trust its checkpoint.
-    SyncId, "sync id", "letters, digits, `-` and `_`", word
+    SyncId, "sync id", "letters, digits, `-` and `_`", "^[A-Za-z0-9_-]+$", word
 );
 name!(
     /// The meaning of a plan in 64 hexadecimal characters (BLAKE3).
-    Digest, "digest", "hexadecimal characters", |byte| byte.is_ascii_hexdigit()
+    Digest, "digest", "hexadecimal characters", "^[0-9A-Fa-f]+$", |byte| byte.is_ascii_hexdigit()
 );
 
 impl StepKey {

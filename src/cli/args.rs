@@ -10,7 +10,7 @@ use crate::base::RunId;
 #[command(name = "homing", version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "\
 Exit codes: 0 succeeded, 1 failed (every machine up), 2 usage or inventory, 3 the plan has errors,
-4 waiting at a gate, 5 stale, 6 busy, 7 succeeded with exceptions, 8 interrupted or cancelled,
+4 waiting at a gate, 5 stale or changed, 6 busy, 7 succeeded with exceptions, 8 interrupted or cancelled,
 9 failed and a machine is down or half done, 10 a gate was rejected, 70 a bug, 74 journal not writable.")]
 pub struct Cli {
     /// What to do.
@@ -95,8 +95,18 @@ pub enum Command {
     /// Show what a script would do: the dry run.
     #[command(after_help = "\
 Examples: homing plan scripts/failback.rhai --out plan.json
-          homing plan scripts/failback.rhai --format html > plan.html")]
+          homing plan scripts/failback.rhai --format html > plan.html
+          homing plan scripts/failback.rhai --diff plan.json     (exit 5 when it means something else now)")]
     Plan(PlanArgs),
+    /// Show what one saved plan does differently than another; exit 5 when it means something else.
+    #[command(after_help = "\
+Examples: homing diff reviewed.json plan.json
+          homing diff reviewed.json plan.json --format json
+          homing plan scripts/failback.rhai --diff reviewed.json     (with what the script means now)
+
+Exit codes: 0 both mean the same (their digests are equal; estimates may differ), 5 they do not,
+2 a file cannot be read, 3 it is no saved plan as it was written. Needs no inventory.")]
+    Diff(DiffArgs),
     /// Run a script, or a saved plan exactly as it was reviewed.
     #[command(after_help = "\
 Examples: homing run scripts/failback.rhai
@@ -150,6 +160,9 @@ Examples: homing run scripts/failback.rhai
     /// Check and plan again on every save, and show what changed.
     #[command(after_help = "Example: homing watch scripts/failback.rhai")]
     Watch(CompileArgs),
+    /// Print the JSON Schema (draft 2020-12) of saved plans: what `plan --out` and `plan --format json` write.
+    #[command(after_help = "Example: homing schema > plan.schema.json")]
+    Schema,
     /// Print completions for a shell.
     #[command(after_help = "Example: homing completions bash > /etc/bash_completion.d/homing")]
     Completions(CompletionsArgs),
@@ -204,6 +217,23 @@ pub struct PlanArgs {
     /// Save the plan: `homing run FILE` runs exactly that, once.
     #[arg(long, value_name = "FILE")]
     pub out: Option<Utf8PathBuf>,
+    /// Show only what is different than in this saved plan; exit 5 when the script means something else now.
+    #[arg(long, value_name = "FILE")]
+    pub diff: Option<Utf8PathBuf>,
+}
+
+/// `diff`
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The plan to start from: what was reviewed.
+    #[arg(value_name = "OLD")]
+    pub old: Utf8PathBuf,
+    /// The plan to compare it with.
+    #[arg(value_name = "NEW")]
+    pub new: Utf8PathBuf,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
 }
 
 /// What a run is told before it begins.

@@ -17,7 +17,7 @@ pub enum Exit {
     Refused,
     /// 4: waiting at a gate.
     Waiting,
-    /// 5: facts or digest differ from what was reviewed.
+    /// 5: facts or digest differ from what was reviewed; of `diff`: the plans mean different things.
     Stale,
     /// 6: another process owns the run, or another run the machine.
     Busy,
@@ -63,7 +63,9 @@ impl Exit {
             Exit::Usage => "usage or inventory error",
             Exit::Refused => "the script or plan has errors; they were printed",
             Exit::Waiting => "waiting at a gate",
-            Exit::Stale => "stale: a fact or the digest differs from what was reviewed",
+            Exit::Stale => {
+                "stale: a fact or the digest differs from what was reviewed; or `diff`: the plans mean different things"
+            }
             Exit::Busy => "busy: another process owns the run, or another run the machine",
             Exit::WithExceptions => "succeeded with exceptions",
             Exit::Interrupted => "interrupted (resumable) or cancelled",

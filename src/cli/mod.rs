@@ -13,6 +13,7 @@ mod answer;
 mod asker;
 mod check;
 mod compiled;
+mod diff;
 mod explain;
 mod gate;
 mod init;
@@ -23,6 +24,7 @@ mod place;
 mod plan;
 mod run;
 mod runs;
+mod saved;
 mod shell;
 mod stop;
 mod terminal;
@@ -40,6 +42,7 @@ use crate::cli::args::{Cli, Command, Global};
 use crate::cli::exit::Exit;
 use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
+use crate::compile::saved::schema;
 use crate::sites::registry;
 
 /// What a command comes to: an exit code, or the reason why it could not do its work.
@@ -116,6 +119,7 @@ fn dispatch(command: Command, global: &Global, terminal: Terminal) -> Done {
     match command {
         Command::Check(args) => check::check(&args, global, terminal),
         Command::Plan(args) => plan::plan(&args, global, terminal),
+        Command::Diff(args) => diff::diff(&args, terminal),
         Command::Run(args) => run::run(&args, global, terminal),
         Command::Resume(args) => run::resume(&args, global, terminal),
         Command::Approve(args) => answer::approve(&args, global),
@@ -135,6 +139,7 @@ fn dispatch(command: Command, global: &Global, terminal: Terminal) -> Done {
         Command::Lab(command) => lab::lab(command, global, terminal),
         Command::Init(args) => print(&init::init(&args.folder)?),
         Command::Watch(args) => watching::watch(&args, global, terminal),
+        Command::Schema => print_json(&schema()),
         Command::Completions(args) => print(&shell::completions(args.shell)),
         Command::Man => print(&shell::manual()?),
     }

@@ -4,33 +4,38 @@ use std::hash::{BuildHasher, RandomState};
 
 use camino::Utf8Path;
 
-use crate::base::{Json, PlanId};
-use crate::cli::args::{self, Global, PlanArgs, PlanFormat};
+use crate::base::PlanId;
+use crate::cli::args::{self, Format, Global, PlanArgs, PlanFormat};
 use crate::cli::compiled::{Planned, compile, is_module};
+use crate::cli::diff::since;
 use crate::cli::draw::draw;
 use crate::cli::exit::Exit;
 use crate::cli::place::Place;
+use crate::cli::saved::unproved;
 use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
 use crate::cli::{Done, print, print_json, say, wait_for};
 use crate::compile::point_of_no_return;
-use crate::compile::saved::save;
+use crate::compile::saved::{Document, Unproved, save};
 use crate::compile::waves::waves;
 use crate::diagnostic::Diagnostic;
 use crate::plan::estimate::Estimates;
 use crate::plan::facts::Facts;
 use crate::render::Review;
+use crate::render::change::Edition;
 use crate::render::graph::dot::dot;
 use crate::render::html::html;
 use crate::render::text::{By, text};
 use crate::verify::VerifiedPlan;
 
-/// Compiles, shows, and saves when asked to.
+/// Compiles, shows, and saves when asked to; with `--diff` shows what changed since.
 ///
 /// # Errors
 /// Exit 2 or 3 when there is no plan; 2 when it cannot be saved.
 pub fn plan(args: &PlanArgs, global: &Global, terminal: Terminal) -> Done {
     let script = &args.compile.script;
+    // What cannot be compared is said before anything is observed.
+    let reviewed = args.diff.as_deref().map(|path| reviewed(path, args.format)).transpose()?;
     let place = Place::find(global, (!is_module(script)).then_some(script.as_path()))?;
     let sites = place.sites()?;
     let compiled = wait_for(compile(&args.compile, &place, &sites))??;
@@ -38,6 +43,11 @@ pub fn plan(args: &PlanArgs, global: &Global, terminal: Terminal) -> Done {
     let saved = save(&plan, &estimates, &new_plan_id());
     if let Some(path) = &args.out {
         write(path, &saved)?;
+    }
+    if let Some((path, old, format)) = &reviewed {
+        warn(&warnings, &texts, terminal);
+        let new = Edition::new(&plan, &estimates, point_of_no_return(plan.plan()));
+        return since((path.as_str(), old), (script.as_str(), &new), *format, terminal);
     }
     if args.format == PlanFormat::Json {
         return print_json(&saved);
@@ -79,6 +89,19 @@ fn review<'a>(
     Review::new(plan, estimates, &place.inventory, sentences, waves, no_return)
 }
 
+/// A plan to compare with, and how: differences are no page and no graph.
+fn reviewed(path: &Utf8Path, format: PlanFormat) -> Result<(&Utf8Path, Unproved, Format), Stop> {
+    let format = match format {
+        PlanFormat::Text => Format::Text,
+        PlanFormat::Json => Format::Json,
+        PlanFormat::Html | PlanFormat::Dot => {
+            let message = "`--diff` shows differences as `text` or `json`";
+            return Err(Stop::new(Exit::Usage, message));
+        }
+    };
+    Ok((path, unproved(path)?, format))
+}
+
 /// Draws warnings; the page lists them too, but not with their places.
 fn warn(warnings: &[Diagnostic], texts: &crate::source::Texts, terminal: Terminal) {
     if !terminal.quiet {
@@ -93,8 +116,7 @@ pub fn new_plan_id() -> PlanId {
     PlanId::new(format!("p-{random:016x}")).expect("BUG: hexadecimal is a name")
 }
 
-fn write(path: &Utf8Path, saved: &Json) -> Result<(), Stop> {
-    let text = serde_json::to_string_pretty(saved).expect("BUG: a plan is plain data") + "\n";
-    std::fs::write(path, text)
+fn write(path: &Utf8Path, saved: &Document) -> Result<(), Stop> {
+    std::fs::write(path, saved.pretty())
         .map_err(|error| Stop::new(Exit::Usage, format!("cannot write `{path}`: {error}")))
 }

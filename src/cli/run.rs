@@ -19,6 +19,7 @@ use crate::cli::named;
 use crate::cli::past::{self, Past};
 use crate::cli::place::{Opened, Place};
 use crate::cli::plan::new_plan_id;
+use crate::cli::saved;
 use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
 use crate::cli::told::{Attendance, attend};
@@ -120,7 +121,7 @@ async fn fresh_plan(
         say(&draw(&warnings, &texts, terminal.colour, terminal.width));
     }
     let plan_id = new_plan_id();
-    let text = save(&plan, &estimates, &plan_id).to_string();
+    let text = save(&plan, &estimates, &plan_id).text();
     let saved = Saved { plan_id, text, again: false };
     Ok(Ready { plan, saved, step_s: estimates.step_s() })
 }
@@ -142,8 +143,7 @@ async fn saved_plan(args: &RunArgs, place: &Place, sites: &Opened) -> Result<Rea
         let message = "a saved plan has its parameters already: `-p` cannot change them";
         return Err(Stop::new(Exit::Usage, message));
     }
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Stop::new(Exit::Usage, format!("cannot read `{path}`: {error}")))?;
+    let text = saved::read(path)?;
     let mut loaded = past::load(place, &text);
     if args.compile.strict && loaded.plan.is_some() {
         strict(&mut loaded.diagnostics);
@@ -211,7 +211,7 @@ async fn begun_before(
         past::rows(place)?.into_iter().filter(|row| !row.outcome.is_some_and(Outcome::is_over));
     let script = &args.compile.script;
     if is_saved(script) {
-        let text = std::fs::read_to_string(script).unwrap_or_default();
+        let text = saved::read(script).unwrap_or_default();
         let plan_id = past::load(place, &text).plan_id;
         let mut same =
             open.filter(|row| plan_id.as_ref().is_some_and(|id| row.plan_id == id.as_str()));

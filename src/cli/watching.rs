@@ -13,12 +13,8 @@ use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
 use crate::cli::{Done, print, say, wait_for};
 use crate::compile::point_of_no_return;
-use crate::compile::waves::waves;
 use crate::plan::estimate::Estimates;
-use crate::plan::facts::Facts;
-use crate::plan::inventory::Inventory;
-use crate::render::Review;
-use crate::render::change::change;
+use crate::render::change::{Change, Edition, change};
 use crate::render::fold::count;
 use crate::source::Texts;
 use crate::verify::VerifiedPlan;
@@ -108,9 +104,7 @@ impl Seen {
 /// A plan with what a comparison needs.
 struct Known {
     plan: VerifiedPlan,
-    facts: Facts,
     estimates: Estimates,
-    inventory: std::sync::Arc<Inventory>,
 }
 
 impl Known {
@@ -118,11 +112,8 @@ impl Known {
         &self.plan.digest().as_str()[..12]
     }
 
-    fn review(&self) -> Review<'_> {
-        let plan = self.plan.plan();
-        let sentences = Review::sentences(plan, &self.inventory, &self.facts);
-        let no_return = point_of_no_return(plan);
-        Review::new(&self.plan, &self.estimates, &self.inventory, sentences, waves(plan), no_return)
+    fn edition(&self) -> Edition<'_> {
+        Edition::new(&self.plan, &self.estimates, point_of_no_return(self.plan.plan()))
     }
 }
 
@@ -139,15 +130,15 @@ fn once(
     let inventory = place.texts.keys().map(|file| Utf8PathBuf::from(&**file));
     files.extend(inventory.clone());
     let sites = place.sites()?;
-    let Script { compiled, facts } = wait_for(compile(args, &place, &sites))??;
+    let Script { compiled, .. } = wait_for(compile(args, &place, &sites))??;
     let folder = script.and_then(Utf8Path::parent).unwrap_or(Utf8Path::new(""));
     let read = compiled.files.iter().map(|file| folder.join(file));
     *files = script.map(Utf8Path::to_owned).into_iter().chain(inventory).chain(read).collect();
     say(&draw(&compiled.diagnostics, &compiled.texts, terminal.colour, terminal.width));
     let errors = compiled.diagnostics.iter().filter(|found| found.is_error());
     let broken = errors.map(|error| format!("{}: {}", error.code, error.message)).collect();
-    let (estimates, inventory) = (compiled.estimates, place.inventory);
-    let known = compiled.plan.map(|plan| Known { plan, facts, estimates, inventory });
+    let estimates = compiled.estimates;
+    let known = compiled.plan.map(|plan| Known { plan, estimates });
     Ok(Round { known, broken, texts: compiled.texts })
 }
 
@@ -157,7 +148,8 @@ fn told(before: Option<&Known>, now: &Known) -> String {
         let steps = count(now.plan.plan().steps.len(), "step");
         return format!("ok: {steps}, digest {digest}\n");
     };
-    let lines = change(&before.review(), &now.review());
+    let changes = change(&before.edition(), &now.edition());
+    let lines: Vec<String> = changes.iter().map(Change::line).collect();
     if lines.is_empty() {
         return format!("ok: nothing changed in the plan, digest {digest}\n");
     }

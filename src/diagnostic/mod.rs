@@ -4,17 +4,20 @@
 //! Refuses to know: terminals, colours, exit codes.
 
 pub mod codes;
+pub mod flat;
 
 use std::borrow::Cow;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-use crate::base::Json;
+use crate::diagnostic::flat::Flat;
 use crate::source::Span;
 
 /// How bad it is. Errors refuse the plan; warnings do so with `--strict`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// The plan is refused.
@@ -90,33 +93,13 @@ impl Diagnostic {
     }
 
     /// As `--format json` prints it: places flat beside the message, `null` where there is none.
-    pub fn flat(&self) -> Json {
-        let mut flat = json!({
-            "code": self.code,
-            "severity": self.severity,
-            "message": self.message,
-            "help": self.help,
-        });
-        let at = self.at.as_ref();
-        flat["file"] = json!(at.map(|at| &at.file));
-        flat["line"] = json!(at.map(|at| at.line));
-        flat["column"] = json!(at.map(|at| at.column));
-        flat["end_line"] = json!(at.map(|at| at.end_line));
-        flat["end_column"] = json!(at.map(|at| at.end_column));
-        flat["related"] = self.related.iter().map(Related::flat).collect();
-        flat
+    pub fn flat(&self) -> Flat {
+        Flat::from(self)
     }
 
     /// Whether it refuses the plan.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
-    }
-}
-
-impl Related {
-    fn flat(&self) -> Json {
-        let Span { file, line, column, .. } = &self.at;
-        json!({ "message": self.message, "file": file, "line": line, "column": column })
     }
 }
 

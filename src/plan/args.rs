@@ -74,6 +74,12 @@ impl From<Json> for Args {
     }
 }
 
+impl From<Arc<Json>> for Args {
+    fn from(json: Arc<Json>) -> Args {
+        Args(Kept::Data(json))
+    }
+}
+
 impl PartialEq for Args {
     fn eq(&self, other: &Args) -> bool {
         self.json() == other.json()

@@ -7,14 +7,16 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Json, StepId};
 
 /// An expression over outputs. On disk: `{"value": 3}`, `{"of": "web-01.check.1", "output": "ok"}`,
 /// `{"op": "<", "args": [..]}`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "Expression")]
 pub enum Expr {
     /// A value that was known when the plan was made.
     Value {
@@ -38,7 +40,8 @@ pub enum Expr {
 }
 
 /// Every operator of deferred values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Operator")]
 pub enum Op {
     /// Equal.
     #[serde(rename = "==")]

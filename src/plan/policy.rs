@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Retries and time limits of one step.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     /// Tries in all, the first included; at least 1.
@@ -15,7 +16,7 @@ pub struct Policy {
     /// Longest wait between two tries, milliseconds.
     pub max_ms: u64,
     /// Longest time of one attempt, milliseconds; for a transfer the longest time *without progress*.
-    /// `None`: unlimited.
+    /// `None` (`null`): unlimited.
     pub timeout_ms: Option<u64>,
 }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::MachineName;
@@ -80,12 +81,10 @@ pub enum ScopeKind {
 }
 
 /// What `policy` says of a scope, beyond the retries and time limits that its steps carry themselves.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+// In alphabetical order, as a saved plan has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rules {
-    /// `on_failure: "halt"`: after a failure nothing new starts in it; handlers and clean-up still do.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub halt: bool,
     /// Steps of it at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_most: Option<u32>,
@@ -95,15 +94,18 @@ pub struct Rules {
     /// Milliseconds after the run began: no step of it begins later (handlers and clean-up still do).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
-    /// No step of it begins before this moment, as written: `Sat 22:00 Europe/Berlin`, or RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_before: Option<String>,
-    /// No machine is turned off in it after this moment, as written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub no_shutdown_after: Option<String>,
     /// `on_changed_fact: "drop_machine"`: a machine whose facts changed is left out; else the run refuses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drop_changed: Option<bool>,
+    /// `on_failure: "halt"`: after a failure nothing new starts in it; handlers and clean-up still do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub halt: bool,
+    /// No machine is turned off in it after this moment, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_shutdown_after: Option<String>,
+    /// No step of it begins before this moment, as written: `Sat 22:00 Europe/Berlin`, or RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<String>,
 }
 
 /// `acknowledge(code, reason)`: a warning that somebody answered, for one scope.

@@ -116,14 +116,17 @@ fn plan_prints_what_it_saves() {
                 "file": "text", "line": "int", "column": "int",
                 "via": [{ "file": "text", "line": "int", "column": "int" }],
             },
-            "estimate_s": "number",
+            "estimate_s": "number", "slow_s": "number", "start_s": "number?", "basis": "any",
         }],
-        "scopes": "any", "acknowledged": [{
+        "scopes": "any", "answered": [{ "reason": "text", "warning": diagnostic() }],
+        "acknowledged": [{
             "code": "text", "reason": "text", "scope": "text",
             "source": { "file": "text", "line": "int", "column": "int" },
         }],
         "groups": [{ "name": "text", "steps": ["text"] }],
-        "machines": { "*": { "downtime_s": "number", "sync_s": "number", "bytes": "int" } },
+        "machines": { "*": {
+            "downtime_s": "number", "down_from_s": "number?", "sync_s": "number", "bytes": "int",
+        } },
         "gates": ["text"],
         "facts": [{ "subject": "text", "fact": "text", "value": "any" }],
         "critical_path": ["text"], "makespan_s": "number", "point_of_no_return": "text?",

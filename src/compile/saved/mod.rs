@@ -1,13 +1,22 @@
 //! A saved plan: the JSON of `plan --out`, and the way back. What is read is proved again.
 
 mod args;
+mod document;
 mod read;
+mod schema;
 mod scopes;
 mod seal;
+mod unproved;
 mod write;
 
+pub use document::Document;
 pub use read::{Loaded, load};
+pub use schema::schema;
+pub use unproved::Unproved;
 pub use write::save;
+
+/// Largest saved plan that is read, in bytes: more than a million steps.
+pub const PLAN_BYTES_MAX: u64 = 1 << 30;
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -32,7 +41,7 @@ pub(crate) mod tests {
     use crate::plan::step::{Origin, Step, handle_to_json};
     use crate::primitives::contract::Subject;
     use crate::source::Span;
-    use crate::verify::{VerifiedPlan, verify};
+    use crate::verify::{Acknowledged, Verdict, VerifiedPlan, verify};
 
     /// Two machines; `web-01` needs `db-01`.
     pub(crate) fn inventory() -> Inventory {
@@ -146,10 +155,18 @@ pub(crate) mod tests {
         estimate(plan.plan(), &inventory(), &log, history).estimates
     }
 
+    /// The document of a plan of these tests.
+    pub(crate) fn document(plan: &VerifiedPlan) -> Document {
+        save(plan, &costs(plan, &History::default()), &PlanId::new("p1").unwrap())
+    }
+
+    /// Nothing has been observed, and nothing ran before.
+    fn read(text: &str) -> Loaded {
+        load(text, &inventory(), &Facts::default(), &|_| History::default())
+    }
+
     fn saved() -> Json {
-        let plan = proved();
-        let estimates = costs(&plan, &History::default());
-        save(&plan, &estimates, &PlanId::new("p1").unwrap())
+        serde_json::to_value(document(&proved())).unwrap()
     }
 
     fn codes(diagnostics: &[Diagnostic]) -> Vec<&str> {
@@ -158,11 +175,11 @@ pub(crate) mod tests {
 
     #[test]
     fn it_comes_back_as_it_went_out_on_one_line_or_pretty() {
-        let document = saved();
         let before = proved();
-        for text in [document.to_string(), format!("{document:#}\n")] {
+        let document = document(&before);
+        for text in [document.text(), document.pretty()] {
             // Nothing has been observed yet: the plan is proved from what it rests on.
-            let loaded = load(&text, &inventory(), &Facts::default(), &|_| History::default());
+            let loaded = read(&text);
             assert!(!any_error(&loaded.diagnostics), "{:?}", loaded.diagnostics);
             let plan = loaded.plan.unwrap();
             assert_eq!(plan.digest(), before.digest());
@@ -192,25 +209,112 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn every_field_stands_in_alphabetical_order() {
+        for plan in [proved(), proved_scoped()] {
+            let document = document(&plan);
+            let sorted = serde_json::to_value(&document).unwrap();
+            assert_eq!(document.text(), sorted.to_string());
+            assert_eq!(document.pretty(), format!("{sorted:#}\n"));
+        }
+    }
+
+    #[test]
+    fn a_warning_about_the_text_that_the_script_answers_comes_back() {
+        let answered = |plan: VerifiedPlan, reason: &str| {
+            let warning = Diagnostic::warning("H126", "once per machine").at(Span::point(
+                "draft.rhai".into(),
+                4,
+                1,
+            ));
+            let answered = Acknowledged { warning, reason: reason.into() };
+            let diagnostics = Vec::new();
+            Verdict { plan: Some(plan), diagnostics }.and_answered(vec![answered]).plan.unwrap()
+        };
+        let mut plan = scoped();
+        plan.acknowledged[0].code = "H126".into();
+        let proved = verify(plan, &FactLog::new(&facts()), &inventory()).plan.unwrap();
+        let before = answered(proved.clone(), "looked at");
+        let text = document(&before).text();
+        let loaded = read(&text);
+        let plan = loaded.plan.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
+        assert_eq!(plan.acknowledged(), before.acknowledged());
+        assert_eq!(plan.acknowledged().len(), 1);
+        // One that the script does not answer is none.
+        let text = document(&answered(proved, "whatever")).text();
+        assert_eq!(codes(&read(&text).diagnostics), ["H164"]);
+    }
+
+    #[test]
+    fn a_plan_is_read_for_comparison_without_an_inventory_but_not_a_changed_one() {
+        for plan in [proved(), proved_scoped()] {
+            let document = document(&plan);
+            let read = Unproved::read(&document.pretty()).unwrap();
+            assert_eq!(read.digest(), plan.digest());
+            assert_eq!(read.plan().scopes, plan.plan().scopes);
+            let estimates = costs(&plan, &History::default());
+            assert_eq!(read.estimates(), &estimates);
+            assert_eq!(read.no_return(), crate::compile::point_of_no_return(plan.plan()));
+            let changed = document.text().replacen("draft", "graft", 1);
+            assert_eq!(codes(&Unproved::read(&changed).unwrap_err()), ["H162"]);
+        }
+        let mut lying = saved();
+        lying.as_object_mut().unwrap().remove("seal");
+        lying["steps"][1]["args"]["mode"] = json!("full");
+        lying["seal"] = json!(seal::seal(&lying));
+        assert_eq!(codes(&Unproved::read(&lying.to_string()).unwrap_err()), ["H165"]);
+    }
+
+    #[test]
     fn any_byte_changed_is_refused() {
-        let text = saved().to_string();
-        let inventory = inventory();
-        for at in 0..text.len() {
+        any_byte_counts(&document(&proved()).text(), 1);
+    }
+
+    #[test]
+    fn any_byte_of_a_pretty_plan_changed_is_refused() {
+        let text = document(&proved()).pretty();
+        // Its last newline may be missing.
+        any_byte_counts(text.trim_end(), 7);
+        for edited in [
+            text.replacen("  ", " ", 1),
+            text.replacen("\n  ", "\n   ", 1),
+            text.replacen(": ", ":", 1),
+            text.replacen("{}", "{ }", 1),
+            text.replacen(",\n", ", \n", 1),
+            text.replace('\n', "\r\n"),
+            text.replace('\n', " "),
+        ] {
+            assert_ne!(edited, text);
+            assert!(read(&edited).plan.is_none());
+        }
+    }
+
+    #[test]
+    fn the_seal_counts_only_in_its_place() {
+        let mut plan = saved();
+        let sealed = plan["seal"].take();
+        plan.as_object_mut().unwrap().remove("seal");
+        let first = format!("{{\"seal\":{sealed},{}", &plan.to_string()[1..]);
+        let twice = saved().to_string().replacen('{', &format!("{{\"seal\":{sealed},"), 1);
+        for text in [first, twice] {
+            let loaded = read(&text);
+            assert_eq!(codes(&loaded.diagnostics), ["H162"]);
+        }
+    }
+
+    fn any_byte_counts(text: &str, every: usize) {
+        let text = text.to_owned();
+        for at in (0..text.len()).step_by(every) {
             let mut bytes = text.clone().into_bytes();
             bytes[at] = if bytes[at] == b'1' { b'2' } else { b'1' };
             let edited = String::from_utf8(bytes).unwrap();
-            let loaded = load(&edited, &inventory, &Facts::default(), &|_| History::default());
+            let loaded = read(&edited);
             assert!(loaded.plan.is_none(), "byte {at}");
             assert!(!loaded.diagnostics.is_empty(), "byte {at}");
         }
         for edited in
             [format!("{text} "), format!(" {text}"), text.replacen(':', ": ", 1), String::new()]
         {
-            assert!(
-                load(&edited, &inventory, &Facts::default(), &|_| History::default())
-                    .plan
-                    .is_none()
-            );
+            assert!(read(&edited).plan.is_none());
         }
     }
 
@@ -222,9 +326,8 @@ pub(crate) mod tests {
     fn forged_of(mut document: Json, edit: impl FnOnce(&mut Json)) -> Vec<String> {
         document.as_object_mut().unwrap().remove("seal");
         edit(&mut document);
-        seal::seal(&mut document);
-        let loaded =
-            load(&document.to_string(), &inventory(), &Facts::default(), &|_| History::default());
+        document["seal"] = json!(seal::seal(&document));
+        let loaded = read(&document.to_string());
         assert!(loaded.plan.is_none());
         codes(&loaded.diagnostics).into_iter().map(str::to_owned).collect()
     }
@@ -238,7 +341,9 @@ pub(crate) mod tests {
         assert_eq!(forged(|plan| plan["steps"][1]["machine"] = json!("app-01")), ["H163"]);
         assert_eq!(forged(|plan| plan["steps"][3]["machine"] = Json::Null), ["H163"]);
         assert_eq!(forged(|plan| plan["steps"][1]["needs"] = json!(["web-01.commit"])), ["H163"]);
-        assert_eq!(forged(|plan| plan["steps"][1]["guard"] = json!("x")), ["H164"]);
+        assert_eq!(forged(|plan| plan["steps"][1]["guard"] = json!("x")), ["H160"]);
+        let guard = json!({ "text": "x", "scopes": [] });
+        assert_eq!(forged(|plan| plan["steps"][1]["guard"] = guard), ["H164"]);
         assert_eq!(forged(|plan| plan["steps"][1]["id"] = json!("web-01.snapshot")), ["H164"]);
         assert_eq!(forged(|plan| plan["steps"][4]["policy"]["attempts"] = json!(99)), ["H165"]);
         assert_eq!(forged(|plan| plan["steps"][4]["optional"] = json!(true)), ["H003"]);
@@ -323,23 +428,19 @@ pub(crate) mod tests {
         plan
     }
 
-    fn proved_scoped() -> VerifiedPlan {
+    pub(crate) fn proved_scoped() -> VerifiedPlan {
         let verdict = verify(scoped(), &FactLog::new(&facts()), &inventory());
         verdict.plan.unwrap_or_else(|| panic!("{:?}", verdict.diagnostics))
     }
 
     fn saved_scoped() -> Json {
-        let plan = proved_scoped();
-        let estimates = costs(&plan, &History::default());
-        save(&plan, &estimates, &PlanId::new("p1").unwrap())
+        serde_json::to_value(document(&proved_scoped())).unwrap()
     }
 
     #[test]
     fn every_kind_of_scope_and_of_deferred_value_comes_back_as_it_went_out() {
         let before = proved_scoped();
-        let loaded = load(&saved_scoped().to_string(), &inventory(), &Facts::default(), &|_| {
-            History::default()
-        });
+        let loaded = read(&saved_scoped().to_string());
         let plan = loaded.plan.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
         assert_eq!(plan.digest(), before.digest());
         let (plan, before) = (plan.plan(), before.plan());
@@ -355,9 +456,7 @@ pub(crate) mod tests {
                 (&out.needs, &out.waits, &out.follows)
             );
         }
-        let again = costs(&proved_scoped(), &History::default());
-        let again = save(&proved_scoped(), &again, &PlanId::new("p1").unwrap());
-        assert_eq!(again, saved_scoped());
+        assert_eq!(document(&proved_scoped()).text(), saved_scoped().to_string());
     }
 
     #[test]
@@ -432,7 +531,7 @@ pub(crate) mod tests {
     #[test]
     fn other_files_are_refused_with_a_sentence() {
         for text in ["", "let web = vm(\"web-01\");", "[]", "{}", "{\"homing_plan\": 2}"] {
-            let loaded = load(text, &inventory(), &Facts::default(), &|_| History::default());
+            let loaded = read(text);
             assert!(loaded.plan.is_none());
             assert!(["H160", "H162"].contains(&codes(&loaded.diagnostics)[0]), "{text}");
         }

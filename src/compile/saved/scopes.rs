@@ -3,55 +3,18 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use serde_json::json;
-
-use crate::base::{Json, StepId};
-use crate::plan::expr::Expr;
+use crate::base::StepId;
+use crate::compile::saved::document::{GuardRecord, KindRecord, ScopeRecord};
 use crate::plan::graph::{Plan, index};
 use crate::plan::scope::{Rules, Scope, ScopeIx, ScopeKind};
 use crate::plan::step::StepIx;
 
-/// One scope on disk.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct ScopeRecord {
-    id: String,
-    #[serde(flatten)]
-    kind: KindRecord,
-    /// The scope around it; `null` of the plan.
-    within: Option<String>,
-    /// Its first step, or where it has none the one behind it; `null` at the plan's end.
-    first: Option<StepId>,
-    /// How many.
-    steps: usize,
-    rules: Rules,
-}
-
-impl ScopeRecord {
-    /// What it is called in this file.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-enum KindRecord {
-    Plan,
-    Group { name: String },
-    Parallel,
-    Attempt { all: bool, then_continue: bool },
-    Handler { of: String },
-    Always { of: String },
-    When { cond: Arc<Expr>, is: bool },
-}
-
 /// The ids of a plan's scopes: what they are, and a number among their like.
-pub(super) fn ids(plan: &Plan) -> Vec<String> {
+pub(super) fn ids(plan: &Plan) -> Vec<Arc<str>> {
     let mut known: BTreeMap<&str, usize> = BTreeMap::new();
-    let id = |scope: &Scope| {
+    let id = |scope: &Scope| -> Arc<str> {
         let word = match scope.kind {
-            ScopeKind::Plan => return "plan".to_owned(),
+            ScopeKind::Plan => return "plan".into(),
             ScopeKind::Group { .. } => "group",
             ScopeKind::Parallel => "parallel",
             ScopeKind::Attempt { .. } => "attempt",
@@ -61,56 +24,75 @@ pub(super) fn ids(plan: &Plan) -> Vec<String> {
         };
         let number = known.entry(word).or_default();
         *number += 1;
-        format!("{word}.{number}")
+        format!("{word}.{number}").into()
     };
     plan.scopes.iter().map(id).collect()
 }
 
 /// Every scope, an outer one before those in it.
-pub(super) fn write(plan: &Plan, ids: &[String]) -> Vec<ScopeRecord> {
+pub(super) fn write(plan: &Plan, ids: &[Arc<str>]) -> Vec<ScopeRecord> {
     let id = |ix: ScopeIx| ids[ix.at()].clone();
     let record = |(at, scope): (usize, &Scope)| {
         let is_plan = at == ScopeIx::PLAN.at();
         let (first, end) =
             if is_plan { (0, plan.steps.len()) } else { (scope.first.at(), scope.end.at()) };
-        ScopeRecord {
-            id: ids[at].clone(),
-            kind: match &scope.kind {
-                ScopeKind::Plan => KindRecord::Plan,
-                ScopeKind::Group { name } => KindRecord::Group { name: name.clone() },
-                ScopeKind::Parallel => KindRecord::Parallel,
-                ScopeKind::Attempt { all, then_continue } => {
-                    KindRecord::Attempt { all: *all, then_continue: *then_continue }
-                }
-                ScopeKind::Handler { of } => KindRecord::Handler { of: id(*of) },
-                ScopeKind::Always { of } => KindRecord::Always { of: id(*of) },
-                ScopeKind::When { cond, is } => KindRecord::When { cond: cond.clone(), is: *is },
-            },
-            within: (!is_plan).then(|| id(scope.parent)),
+        let mut record = ScopeRecord {
+            all: None,
+            cond: None,
             first: plan.steps.get(first).map(|step| step.id.clone()),
-            steps: end - first,
+            id: ids[at].clone(),
+            is: None,
+            kind: KindRecord::Plan,
+            name: None,
+            of: None,
             rules: scope.rules.clone(),
-        }
+            steps: end - first,
+            then_continue: None,
+            within: (!is_plan).then(|| id(scope.parent)),
+        };
+        record.kind = match &scope.kind {
+            ScopeKind::Plan => KindRecord::Plan,
+            ScopeKind::Group { name } => {
+                record.name = Some(name.clone());
+                KindRecord::Group
+            }
+            ScopeKind::Parallel => KindRecord::Parallel,
+            ScopeKind::Attempt { all, then_continue } => {
+                (record.all, record.then_continue) = (Some(*all), Some(*then_continue));
+                KindRecord::Attempt
+            }
+            ScopeKind::Handler { of } => {
+                record.of = Some(id(*of));
+                KindRecord::Handler
+            }
+            ScopeKind::Always { of } => {
+                record.of = Some(id(*of));
+                KindRecord::Always
+            }
+            ScopeKind::When { cond, is } => {
+                (record.cond, record.is) = (Some(cond.clone()), Some(*is));
+                KindRecord::When
+            }
+        };
+        record
     };
     plan.scopes.iter().enumerate().map(record).collect()
 }
 
 /// Why a step may be left out, for a reader: in words, and the scopes that decide, outermost first.
-pub(super) fn guard(plan: &Plan, ix: StepIx, ids: &[String]) -> Json {
+pub(super) fn guard(plan: &Plan, ix: StepIx, ids: &[Arc<str>]) -> Option<GuardRecord> {
     let step = plan.step(ix);
     let guards = plan.guards(step);
     let mut words: Vec<String> = guards.iter().map(|(_, scope)| in_words(scope, ids)).collect();
     if let Some(undone) = step.undoes {
         words.push(format!("if {} was begun", plan.step(undone).id));
     }
-    if words.is_empty() {
-        return Json::Null;
-    }
-    let scopes: Vec<&String> = guards.iter().map(|(ix, _)| &ids[ix.at()]).collect();
-    json!({ "text": words.join(", and "), "scopes": scopes })
+    let scopes = guards.iter().map(|(ix, _)| ids[ix.at()].clone());
+    (!words.is_empty())
+        .then(|| GuardRecord { scopes: scopes.collect(), text: words.join(", and ") })
 }
 
-fn in_words(scope: &Scope, ids: &[String]) -> String {
+fn in_words(scope: &Scope, ids: &[Arc<str>]) -> String {
     match &scope.kind {
         ScopeKind::When { cond, is: true } => format!("when {cond}"),
         ScopeKind::When { cond, is: false } => format!("when not {cond}"),
@@ -184,19 +166,33 @@ fn scope(
             && attempt.end.at() <= first;
         fits.then_some(of).ok_or_else(|| format!("`{name}` is no attempt before it"))
     };
-    let kind = match &record.kind {
-        KindRecord::Plan => return Err("the plan is in no other".to_owned()),
-        KindRecord::Group { name } => ScopeKind::Group { name: name.clone() },
-        KindRecord::Parallel => ScopeKind::Parallel,
-        KindRecord::Attempt { all, then_continue } => {
-            ScopeKind::Attempt { all: *all, then_continue: *then_continue }
-        }
-        KindRecord::Handler { of } => ScopeKind::Handler { of: attempt(of)? },
-        KindRecord::Always { of } => ScopeKind::Always { of: attempt(of)? },
-        KindRecord::When { cond, is } => ScopeKind::When { cond: cond.clone(), is: *is },
-    };
+    let kind = kind(record, &attempt)?;
     let (first, end) = (index(first), index(end));
     Ok(Scope { kind, parent, first, end, rules: rules(&record.rules)? })
+}
+
+fn kind(
+    record: &ScopeRecord,
+    attempt: &dyn Fn(&str) -> Result<ScopeIx, String>,
+) -> Result<ScopeKind, String> {
+    fn its<T: Clone>(field: &Option<T>, name: &str) -> Result<T, String> {
+        field.clone().ok_or_else(|| format!("its `{name}` is missing"))
+    }
+    let of = || attempt(&its(&record.of, "of")?);
+    Ok(match record.kind {
+        KindRecord::Plan => return Err("the plan is in no other".to_owned()),
+        KindRecord::Group => ScopeKind::Group { name: its(&record.name, "name")? },
+        KindRecord::Parallel => ScopeKind::Parallel,
+        KindRecord::Attempt => ScopeKind::Attempt {
+            all: its(&record.all, "all")?,
+            then_continue: its(&record.then_continue, "then_continue")?,
+        },
+        KindRecord::Handler => ScopeKind::Handler { of: of()? },
+        KindRecord::Always => ScopeKind::Always { of: of()? },
+        KindRecord::When => {
+            ScopeKind::When { cond: its(&record.cond, "cond")?, is: its(&record.is, "is")? }
+        }
+    })
 }
 
 fn rules(rules: &Rules) -> Result<Rules, String> {

@@ -16,7 +16,8 @@ pub(super) const CODES: &[CodeText] = &[
         title: "a saved plan of another version of the format",
         text: "The first field of a saved plan, `homing_plan`, is the version of the format. A homing \
                that does not know a version refuses it, rather than guess what its fields mean.\n\n\
-               Way out: make the plan again from its script with this homing.",
+               Way out: make the plan again from its script with this homing; what a newer homing saved is \
+               read by that one.",
         wrong: None,
         right: None,
     },

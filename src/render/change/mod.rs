@@ -1,100 +1,246 @@
-//! What a plan would do differently than before: for people who save a script and look.
+//! What a plan would do differently than another one: for people who save a script and look, who review a
+//! plan again, and for programs.
 //!
 //! Steps are aligned per machine by primitive and arguments, since ordinals shift when a step is added.
+//! Where the digests are equal nothing of meaning differs; where they differ something is told.
 
+mod facts;
+mod ids;
 mod order;
+mod page;
 mod steps;
+mod told;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::Json;
 use crate::base::units::show_seconds;
-use crate::plan::scope::ScopeIx;
-use crate::render::Review;
-use crate::render::change::steps::Told;
+use crate::base::{Digest, MachineName, StepId};
+use crate::compile::saved::Unproved;
+use crate::diagnostic::Diagnostic;
+use crate::plan::estimate::Estimates;
+use crate::plan::graph::Plan;
+use crate::plan::scope::{Acknowledgement, ScopeIx};
+use crate::plan::step::{Step, StepIx};
+use crate::render::change::steps::Same;
+use crate::render::change::told::Told;
 use crate::render::words;
+use crate::verify::VerifiedPlan;
 
-/// A differing downtime is told from this share on: estimates jitter with every observation.
-const DOWNTIME_SHARE: f64 = 0.05;
+pub use page::page;
+pub use told::{Change, Kind, Place};
 
-/// The differences, one line each; none when the two plans do the same.
-pub fn change(old: &Review<'_>, new: &Review<'_>) -> Vec<String> {
-    let mut lines = parameters(old, new);
-    let (of_steps, same) = steps::steps(old, new);
-    lines.extend(of_steps);
-    lines.extend(order::order(old, new, &same));
-    lines.extend(limits(old, new));
-    lines.extend(no_return(old, new));
-    lines.extend(downtimes(old, new));
-    lines.extend(warnings(old, new));
-    lines.extend(answers(old, new));
-    lines
+/// A differing estimate is told from this share on: estimates jitter with every observation.
+const ESTIMATE_SHARE: f64 = 0.05;
+
+/// One of the two plans that are compared: proved, or as it was saved.
+#[derive(Clone, Copy)]
+pub struct Edition<'a> {
+    plan: &'a Plan,
+    digest: &'a Digest,
+    warnings: &'a [Diagnostic],
+    estimates: &'a Estimates,
+    /// The first step after which there is only forward.
+    no_return: Option<StepIx>,
 }
 
-fn parameters(old: &Review<'_>, new: &Review<'_>) -> Vec<String> {
-    let show = |value: Option<&Json>| value.map_or("absent".to_owned(), Json::to_string);
-    let names: BTreeSet<&String> = old.plan.params.keys().chain(new.plan.params.keys()).collect();
-    let value = |name: &String| (old.plan.params.get(name), new.plan.params.get(name));
+impl<'a> Edition<'a> {
+    /// A plan that was just made.
+    pub fn new(
+        verified: &'a VerifiedPlan,
+        estimates: &'a Estimates,
+        no_return: Option<StepIx>,
+    ) -> Edition<'a> {
+        let (plan, digest, warnings) = (verified.plan(), verified.digest(), verified.warnings());
+        Edition { plan, digest, warnings, estimates, no_return }
+    }
+
+    /// A plan as it was saved.
+    pub fn saved(unproved: &'a Unproved) -> Edition<'a> {
+        Edition {
+            plan: unproved.plan(),
+            digest: unproved.digest(),
+            warnings: unproved.warnings(),
+            estimates: unproved.estimates(),
+            no_return: unproved.no_return(),
+        }
+    }
+
+    /// The script that it was made of.
+    pub fn script(&self) -> &'a str {
+        &self.plan.script
+    }
+
+    /// What it means.
+    pub fn digest(&self) -> &'a Digest {
+        self.digest
+    }
+
+    /// Whether both mean the same.
+    pub fn means(&self, other: &Edition<'_>) -> bool {
+        self.digest == other.digest
+    }
+}
+
+/// The differences: those of meaning first, then estimates and remarks.
+pub fn change(old: &Edition<'_>, new: &Edition<'_>) -> Vec<Change> {
+    let mut changes = Vec::new();
+    if !old.means(new) {
+        changes = meaning(old, new);
+        if changes.is_empty() {
+            changes.push(otherwise(old.plan, new.plan));
+        }
+    }
+    changes.extend(downtimes(old, new));
+    changes.extend(duration(old, new));
+    changes.extend(warnings(old, new));
+    changes
+}
+
+fn meaning(old: &Edition<'_>, new: &Edition<'_>) -> Vec<Change> {
+    let mut changes = parameters(old.plan, new.plan);
+    let (of_steps, same) = steps::steps(old, new);
+    changes.extend(of_steps);
+    changes.extend(order::order(old, new, &same));
+    changes.extend(limits(old.plan, new.plan));
+    changes.extend(no_return(old, new, &same));
+    changes.extend(answers(old.plan, new.plan));
+    changes.extend(facts::facts(old, new));
+    changes
+}
+
+fn parameters(old: &Plan, new: &Plan) -> Vec<Change> {
+    let names: BTreeSet<&String> = old.params.keys().chain(new.params.keys()).collect();
+    let value = |name: &String| (old.params.get(name), new.params.get(name));
     let differing = names.into_iter().map(|name| (name, value(name))).filter(|(_, (a, b))| a != b);
-    differing
-        .map(|(name, (a, b))| format!("~ parameter {name}: {} -> {}", show(a), show(b)))
-        .collect()
+    let change = |(name, (before, after)): (&String, (Option<&_>, Option<&_>))| Change {
+        before: before.cloned(),
+        after: after.cloned(),
+        ..Change::new(Kind::Parameter, name)
+    };
+    differing.map(change).collect()
 }
 
 /// What `policy` says of scopes; what many have in common is told once.
-fn limits(old: &Review<'_>, new: &Review<'_>) -> Vec<String> {
-    let of = |review: &Review<'_>| -> BTreeSet<String> {
-        let held = review
-            .plan
-            .scopes
-            .iter()
-            .enumerate()
-            .filter(|(at, scope)| *at == ScopeIx::PLAN.at() || scope.first < scope.end);
+fn limits(old: &Plan, new: &Plan) -> Vec<Change> {
+    let of = |plan: &Plan| -> BTreeSet<String> {
+        let scopes = plan.scopes.iter().enumerate();
+        let held =
+            scopes.filter(|(at, scope)| *at == ScopeIx::PLAN.at() || scope.first < scope.end);
         held.flat_map(|(_, scope)| words::rules(&scope.rules)).collect()
     };
-    differences("limit", &of(old), &of(new))
+    differences(Kind::Limit, &of(old), &of(new))
 }
 
-fn answers(old: &Review<'_>, new: &Review<'_>) -> Vec<String> {
-    let of = |review: &Review<'_>| -> BTreeSet<String> {
-        let all = review.plan.acknowledged.iter();
-        all.map(|one| format!("{}: {}", one.code, one.reason)).collect()
+fn answers(old: &Plan, new: &Plan) -> Vec<Change> {
+    let said = |one: &Acknowledgement| format!("{}: {}", one.code, one.reason);
+    let of = |plan: &Plan| -> BTreeSet<String> { plan.acknowledged.iter().map(said).collect() };
+    let mut changes = differences(Kind::Answer, &of(old), &of(new));
+    for change in &mut changes {
+        let plan = if change.after.is_some() { new } else { old };
+        let text = change.after.as_ref().or(change.before.as_ref()).and_then(|text| text.as_str());
+        let answer = plan.acknowledged.iter().find(|one| Some(said(one).as_str()) == text);
+        if let Some(answer) = answer {
+            *change = change.clone().at(&answer.at);
+        }
+    }
+    changes
+}
+
+fn differences(kind: Kind, before: &BTreeSet<String>, after: &BTreeSet<String>) -> Vec<Change> {
+    let gone = before.difference(after);
+    let gone = gone.map(|one| Change::new(kind, "").removed(one.as_str()));
+    let come = after.difference(before);
+    gone.chain(come.map(|one| Change::new(kind, "").added(one.as_str()))).collect()
+}
+
+fn no_return(old: &Edition<'_>, new: &Edition<'_>, same: &Same<'_>) -> Option<Change> {
+    let is_same = match (old.no_return, new.no_return) {
+        (Some(before), Some(after)) => same.to_new.get(&before) == Some(&after),
+        (before, after) => before.is_none() && after.is_none(),
     };
-    differences("answer to", &of(old), &of(new))
-}
-
-fn differences(what: &str, before: &BTreeSet<String>, after: &BTreeSet<String>) -> Vec<String> {
-    let gone = before.difference(after).map(|one| format!("- {what} {one}"));
-    gone.chain(after.difference(before).map(|one| format!("+ {what} {one}"))).collect()
-}
-
-fn no_return(old: &Review<'_>, new: &Review<'_>) -> Option<String> {
-    let id = |review: &Review<'_>| {
-        review.no_return.map_or("none".to_owned(), |ix| review.plan.step(ix).id.to_string())
+    let id = |edition: &Edition<'_>| {
+        edition.no_return.map(|ix| edition.plan.step(ix).id.to_string().into())
     };
-    let (before, after) = (id(old), id(new));
-    (before != after).then(|| format!("~ point of no return: {before} -> {after}"))
+    let change = Change {
+        before: id(old),
+        after: id(new),
+        ..Change::new(Kind::PointOfNoReturn, "point of no return")
+    };
+    (!is_same).then_some(change)
 }
 
-fn downtimes(old: &Review<'_>, new: &Review<'_>) -> Vec<String> {
+fn differs(before: f64, after: f64) -> bool {
+    (after - before).abs() > ESTIMATE_SHARE * before.max(1.0)
+}
+
+fn downtimes(old: &Edition<'_>, new: &Edition<'_>) -> Vec<Change> {
     let mut told = Told::default();
     for (machine, after) in &new.estimates.machines {
         let Some(before) = old.estimates.machines.get(machine) else { continue };
         let (before, after) = (before.downtime_s, after.downtime_s);
-        if (after - before).abs() > DOWNTIME_SHARE * before.max(1.0) {
-            let line = format!("~ downtime: {} -> {}", show_seconds(before), show_seconds(after));
-            told.tell(line, Some(machine));
+        if differs(before, after) {
+            let change = Change::new(Kind::Downtime, "downtime")
+                .from(show_seconds(before), show_seconds(after));
+            told.tell(change, Some(machine.as_str()), None);
         }
     }
-    told.lines().collect()
+    told.changes()
+}
+
+fn duration(old: &Edition<'_>, new: &Edition<'_>) -> Option<Change> {
+    let (before, after) = (old.estimates.makespan_s, new.estimates.makespan_s);
+    let change = Change::new(Kind::Duration, "duration");
+    differs(before, after).then(|| change.from(show_seconds(before), show_seconds(after)))
 }
 
 /// Warnings by code and message: places move with every line that is typed.
-fn warnings(old: &Review<'_>, new: &Review<'_>) -> Vec<String> {
-    let keys = |review: &Review<'_>| -> BTreeSet<String> {
-        review.warnings.iter().map(|w| format!("{}: {}", w.code, w.message)).collect()
+fn warnings(old: &Edition<'_>, new: &Edition<'_>) -> Vec<Change> {
+    let keys = |edition: &Edition<'_>| -> BTreeSet<String> {
+        edition.warnings.iter().map(|w| format!("{}: {}", w.code, w.message)).collect()
     };
-    differences("warning", &keys(old), &keys(new))
+    differences(Kind::Warning, &keys(old), &keys(new))
+}
+
+/// Of plans whose digests differ where nothing tells why: the steps that are not what they were under the
+/// same id.
+fn otherwise(old: &Plan, new: &Plan) -> Change {
+    let (before, after) = (old.by_id(), new.by_id());
+    let ids: BTreeSet<&StepId> = before.keys().chain(after.keys()).copied().collect();
+    let differing: Vec<&StepId> = ids
+        .into_iter()
+        .filter(|id| {
+            let was = before.get(id).map(|ix| inside(old, *ix));
+            was != after.get(id).map(|ix| inside(new, *ix))
+        })
+        .collect();
+    let what = match &differing[..] {
+        [] => "something else than steps means something else".to_owned(),
+        some => format!("numbers, edges or scopes of {}", order::some(some)),
+    };
+    let machines: BTreeMap<&MachineName, ()> = differing
+        .iter()
+        .filter_map(|id| after.get(id).map(|ix| new.step(*ix)))
+        .filter_map(|step| Some((step.machine.as_ref()?, ())))
+        .collect();
+    Change {
+        machines: machines.into_keys().map(MachineName::to_string).collect(),
+        steps: differing.into_iter().cloned().collect(),
+        ..Change::new(Kind::Other, what)
+    }
+}
+
+/// All that counts of one step, in words that are only compared.
+fn inside(plan: &Plan, ix: StepIx) -> impl PartialEq + use<> {
+    let step: &Step = plan.step(ix);
+    let edges: BTreeSet<(String, StepId)> = step
+        .edges()
+        .map(|(ix, edge)| (format!("{edge:?}"), plan.step(ix).id.clone()))
+        .chain(step.undoes.map(|ix| ("undoes".to_owned(), plan.step(ix).id.clone())))
+        .collect();
+    let scopes: Vec<String> =
+        plan.outwards(step.scope).map(|(_, scope)| format!("{:?}", scope.rules)).collect();
+    let own = (step.primitive, step.machine.clone(), step.optional, step.policy.clone());
+    (own, step.args.shared(), edges, scopes)
 }
 
 #[cfg(test)]
@@ -104,12 +250,39 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::base::Digest;
+    use crate::plan::digest::digest;
+    use crate::plan::effect::Effect;
     use crate::plan::expr::Expr;
     use crate::plan::graph::index;
     use crate::plan::scope::{Acknowledgement, ScopeKind};
     use crate::plan::step::Step;
     use crate::render::tests::Sample;
     use crate::source::Span;
+
+    /// A sample with its own digest.
+    struct Known<'a>(&'a Sample, Digest);
+
+    impl<'a> Known<'a> {
+        fn of(sample: &'a Sample) -> Known<'a> {
+            Known(sample, digest(&sample.plan))
+        }
+
+        fn edition(&self) -> Edition<'_> {
+            let Known(sample, digest) = self;
+            let Sample { plan, warnings, estimates, .. } = sample;
+            let commit = plan.steps.iter().position(|step| step.effect == Effect::Commit);
+            Edition { plan, digest, warnings, estimates, no_return: commit.map(index) }
+        }
+    }
+
+    fn changes(old: &Sample, new: &Sample) -> Vec<Change> {
+        change(&Known::of(old).edition(), &Known::of(new).edition())
+    }
+
+    fn lines(old: &Sample, new: &Sample) -> Vec<String> {
+        changes(old, new).iter().map(Change::line).collect()
+    }
 
     /// Every place moves by one; the step itself waits for nothing.
     fn put_first(sample: &mut Sample, step: Step) {
@@ -124,7 +297,7 @@ mod tests {
     #[test]
     fn the_same_plan_has_no_differences() {
         let sample = Sample::failback(&["db-01", "web-01"]);
-        assert_eq!(change(&sample.review(), &sample.review()), Vec::<String>::new());
+        assert_eq!(lines(&sample, &sample), Vec::<String>::new());
     }
 
     #[test]
@@ -143,7 +316,7 @@ mod tests {
         let machine = new.plan.steps[0].machine.clone().unwrap();
         new.estimates.machines.get_mut(&machine).unwrap().downtime_s = 60.0;
         assert_eq!(
-            change(&old.review(), &new.review()),
+            lines(&old, &new),
             [
                 "~ transfer_delta: no options -> mode: \"full\" (3: web-{01..03})",
                 "+ check (web-01)",
@@ -158,7 +331,7 @@ mod tests {
         let mut new = old.clone();
         let last = new.plan.steps.pop().unwrap();
         put_first(&mut new, last);
-        let lines = change(&old.review(), &new.review());
+        let lines = lines(&old, &new);
         assert!(lines.contains(&"> moved: reverse_replicate (web-01)".to_owned()), "{lines:?}");
     }
 
@@ -174,7 +347,7 @@ mod tests {
         for at in places(&new, "shutdown_azure_vm") {
             new.plan.steps[at].needs = vec![index(at - 4)];
         }
-        let told = change(&old.review(), &new.review());
+        let told = lines(&old, &new);
         assert!(
             told.contains(
                 &"~ shutdown_azure_vm: behind no gate, was behind `complete` (2: web-01, web-02)"
@@ -203,7 +376,7 @@ mod tests {
             at: Span::point("failback.rhai".into(), 3, 1),
         });
         assert_eq!(
-            change(&old.review(), &new.review()),
+            lines(&old, &new),
             [
                 "~ reverse_replicate: always -> when true (web-01)",
                 "~ start_onprem_vm: waits now for db-01.check.1 (web-01)",
@@ -211,6 +384,6 @@ mod tests {
                 "+ answer to H016: agreed",
             ]
         );
-        assert_eq!(change(&new.review(), &new.review()), Vec::<String>::new());
+        assert_eq!(lines(&new, &new), Vec::<String>::new());
     }
 }

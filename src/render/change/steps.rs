@@ -4,160 +4,124 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use similar::{Algorithm, DiffTag, capture_diff_slices};
 
-use crate::base::{Json, MachineName};
-use crate::plan::expr::described;
-use crate::plan::scope::ScopeIx;
-use crate::plan::step::{StepIx, handle_from_json};
-use crate::render::Review;
-use crate::render::fold::counted;
-use crate::render::steps::nameless;
-use crate::render::words;
+use crate::base::MachineName;
+use crate::plan::step::StepIx;
+use crate::render::change::Edition;
+use crate::render::change::ids::{Words, by_hand, nameless_id};
+use crate::render::change::told::{Change, Kind, Told};
 
 /// Which step of the new plan is which of the old one, and back.
 #[derive(Default)]
-pub(super) struct Same {
+pub(super) struct Same<'a> {
     pub to_new: HashMap<StepIx, StepIx>,
     pub to_old: HashMap<StepIx, StepIx>,
+    /// The machines (`None`: no machine) of which steps were added, removed or moved.
+    pub touched: BTreeSet<Option<&'a MachineName>>,
+    /// Pairs that are worth a second look, as they were and are.
+    close: Vec<(StepIx, StepIx)>,
 }
 
-impl Same {
-    fn pair(&mut self, old: StepIx, new: StepIx) {
-        self.to_new.insert(old, new);
-        self.to_old.insert(new, old);
-    }
-}
-
-/// Lines that several machines may have in common; each is told once.
-#[derive(Default)]
-pub(super) struct Told<'a> {
-    lines: Vec<(String, Vec<&'a str>)>,
-    places: HashMap<String, usize>,
-}
-
-impl<'a> Told<'a> {
-    /// A line about a machine, or about none.
-    pub fn tell(&mut self, line: String, machine: Option<&'a MachineName>) {
-        let at = *self.places.entry(line.clone()).or_insert_with(|| {
-            self.lines.push((line, Vec::new()));
-            self.lines.len() - 1
-        });
-        self.lines[at].1.extend(machine.map(MachineName::as_str));
-    }
-
-    /// Each with its machines.
-    pub fn lines(self) -> impl Iterator<Item = String> {
-        self.lines.into_iter().map(|(line, mut machines)| {
-            machines.dedup();
-            if machines.is_empty() { line } else { format!("{line} ({})", counted(&machines)) }
-        })
-    }
-}
-
-/// Differences of steps, machine by machine; and which are the same.
-pub(super) fn steps(old: &Review<'_>, new: &Review<'_>) -> (Vec<String>, Same) {
-    let (old_chains, new_chains) = (chains(old), chains(new));
-    let machines: BTreeSet<Option<&MachineName>> =
-        old_chains.keys().chain(new_chains.keys()).copied().collect();
-    let mut told = Told::default();
-    let mut same = Same::default();
-    for machine in machines {
-        let empty = Vec::new();
-        let before = old_chains.get(&machine).unwrap_or(&empty);
-        let after = new_chains.get(&machine).unwrap_or(&empty);
-        for line in aligned(before, after, &mut same) {
-            told.tell(line, machine);
+impl Same<'_> {
+    fn pair(&mut self, old: &Aligned, new: &Aligned) {
+        self.to_new.insert(old.ix, new.ix);
+        self.to_old.insert(new.ix, old.ix);
+        if old.key != new.key || old.names_steps || new.names_steps || old.by_hand || new.by_hand {
+            self.close.push((old.ix, new.ix));
         }
     }
-    (told.lines().collect(), same)
 }
 
-/// One step as it is compared.
-#[derive(Clone, Debug)]
-struct Compared {
-    ix: StepIx,
+/// Differences of steps; and which are the same.
+pub(super) fn steps<'a>(old: &Edition<'a>, new: &Edition<'a>) -> (Vec<Change>, Same<'a>) {
+    let (was, is) = (Words::new(old.plan), Words::new(new.plan));
+    let (old_chains, new_chains) = (chains(old, &was), chains(new, &is));
+    let machines: BTreeSet<Option<&MachineName>> =
+        old_chains.keys().chain(new_chains.keys()).copied().collect();
+    let mut same = Same::default();
+    let mut rests = Vec::new();
+    for machine in machines {
+        let before = old_chains.get(&machine).map_or(&[][..], Vec::as_slice);
+        let after = new_chains.get(&machine).map_or(&[][..], Vec::as_slice);
+        let rest = aligned(before, after, &mut same);
+        if !rest.is_nothing() {
+            same.touched.insert(machine);
+            rests.push(rest);
+        }
+    }
+    let mut told = Told::default();
+    let compared = Compared { old, new, was, is };
+    for (before, after) in &same.close {
+        compared.differing(*before, *after, &same, &mut told);
+    }
+    rests.iter().for_each(|rest| compared.tell(rest, &mut told));
+    (told.changes(), same)
+}
+
+/// One step as it is aligned: other steps in it are called by what they are, without their numbers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Key {
     primitive: &'static str,
     args: String,
     /// The scopes around it, outermost first, in words.
     within: String,
 }
 
-impl Compared {
-    fn of(review: &Review<'_>, ix: StepIx) -> Compared {
-        let step = review.plan.step(ix);
-        let optional = step.optional.then(|| "may fail".to_owned());
-        let own = args(&step.args.json());
-        let own = (!own.is_empty()).then_some(own);
-        let told = own.into_iter().chain(optional).chain(words::tries(step));
-        let args = nameless(&told.collect::<Vec<_>>().join(", "), step.machine.as_ref());
-        Compared { ix, primitive: step.primitive, args, within: within(review, ix) }
-    }
+#[derive(Clone, Debug)]
+struct Aligned {
+    ix: StepIx,
+    key: Key,
+    /// Its arguments or conditions name other steps.
+    names_steps: bool,
+    by_hand: bool,
+}
 
-    fn key(&self) -> (&'static str, &str, &str) {
-        (self.primitive, &self.args, &self.within)
-    }
+type Chains<'a> = BTreeMap<Option<&'a MachineName>, Vec<Aligned>>;
 
-    fn shown(&self) -> String {
-        let within = match self.within.as_str() {
-            "" => String::new(),
-            within => format!(" [{within}]"),
+fn chains<'a>(edition: &Edition<'a>, words: &Words<'_>) -> Chains<'a> {
+    let mut chains: Chains<'a> = BTreeMap::new();
+    let kind = |ix: StepIx| words.kind(ix);
+    for (ix, step) in edition.plan.iter() {
+        let key = Key {
+            primitive: step.primitive,
+            args: words.args(ix, &kind),
+            within: words.within(ix, &kind),
         };
-        format!("{} {}{within}", self.primitive, self.args).trim_end().replace("  ", " ")
-    }
-}
-
-/// The scopes around a step that decide whether and how it is done. What they are called does not.
-fn within(review: &Review<'_>, ix: StepIx) -> String {
-    let plan = review.plan;
-    let step = plan.step(ix);
-    let around = plan.outwards(step.scope).filter(|(scope, _)| *scope != ScopeIx::PLAN);
-    let mut words: Vec<String> =
-        around.filter_map(|(scope, _)| words::matters(plan, scope)).collect();
-    words.reverse();
-    nameless(&words.join(" > "), step.machine.as_ref())
-}
-
-/// Arguments for a reader: `{"mode":"full"}` as `mode: "full"`. Handles are left out: the ids in them
-/// hold ordinals, which shift.
-fn args(args: &Json) -> String {
-    let args = described(args);
-    let Some(object) = args.as_object() else { return args.to_string() };
-    let shown = object.iter().map(|(name, value)| match handle_from_json(value) {
-        Some(_) => format!("{name}: a handle"),
-        None => format!("{name}: {value}"),
-    });
-    shown.collect::<Vec<_>>().join(", ")
-}
-
-fn chains<'a>(review: &Review<'a>) -> BTreeMap<Option<&'a MachineName>, Vec<Compared>> {
-    let mut chains: BTreeMap<_, Vec<Compared>> = BTreeMap::new();
-    for (ix, step) in review.plan.iter() {
-        chains.entry(step.machine.as_ref()).or_default().push(Compared::of(review, ix));
+        let (names_steps, by_hand) = (words.named(), by_hand(edition.plan, ix));
+        let one = Aligned { ix, key, names_steps, by_hand };
+        chains.entry(step.machine.as_ref()).or_default().push(one);
     }
     chains
 }
 
-/// The differences of one machine's steps, in order.
-fn aligned(old: &[Compared], new: &[Compared], same: &mut Same) -> Vec<String> {
-    let (mut gone, mut come): (Vec<&Compared>, Vec<&Compared>) = (Vec::new(), Vec::new());
-    let mut lines = Vec::new();
-    let keys = |all: &[Compared]| -> Vec<(&'static str, String, String)> {
-        all.iter().map(|s| (s.primitive, s.args.clone(), s.within.clone())).collect()
-    };
+/// What cannot be aligned of one machine's steps.
+struct Rest {
+    /// Places in the new plan.
+    moved: Vec<StepIx>,
+    gone: Vec<StepIx>,
+    come: Vec<StepIx>,
+}
+
+impl Rest {
+    fn is_nothing(&self) -> bool {
+        self.moved.is_empty() && self.gone.is_empty() && self.come.is_empty()
+    }
+}
+
+/// Pairs one machine's steps, in order.
+fn aligned(old: &[Aligned], new: &[Aligned], same: &mut Same<'_>) -> Rest {
+    let (mut gone, mut come): (Vec<&Aligned>, Vec<&Aligned>) = (Vec::new(), Vec::new());
+    let keys = |all: &'_ [Aligned]| -> Vec<Key> { all.iter().map(|one| one.key.clone()).collect() };
     for op in capture_diff_slices(Algorithm::Myers, &keys(old), &keys(new)) {
         let (before, after) = (&old[op.old_range()], &new[op.new_range()]);
         if op.tag() == DiffTag::Equal {
-            before.iter().zip(after).for_each(|(a, b)| same.pair(a.ix, b.ix));
+            before.iter().zip(after).for_each(|(a, b)| same.pair(a, b));
             continue;
         }
-        let mut removed: Vec<&Compared> = before.iter().collect();
+        let mut removed: Vec<&Aligned> = before.iter().collect();
         for step in after {
             // In the same place, the same primitive: it is done another way now.
-            match removed.iter().position(|other| other.primitive == step.primitive) {
-                Some(at) => {
-                    let other = removed.remove(at);
-                    same.pair(other.ix, step.ix);
-                    lines.extend(differing(other, step));
-                }
+            match removed.iter().position(|other| other.key.primitive == step.key.primitive) {
+                Some(at) => same.pair(removed.remove(at), step),
                 None => come.push(step),
             }
         }
@@ -165,27 +129,87 @@ fn aligned(old: &[Compared], new: &[Compared], same: &mut Same) -> Vec<String> {
     }
     let mut moved = Vec::new();
     come.retain(|step| {
-        let Some(at) = gone.iter().position(|other| other.key() == step.key()) else { return true };
-        same.pair(gone.remove(at).ix, step.ix);
-        moved.push(*step);
+        let Some(at) = gone.iter().position(|other| other.key == step.key) else { return true };
+        same.pair(gone.remove(at), step);
+        moved.push(step.ix);
         false
     });
-    lines.extend(moved.iter().map(|step| format!("> moved: {}", step.shown())));
-    lines.extend(gone.iter().map(|step| format!("- {}", step.shown())));
-    lines.extend(come.iter().map(|step| format!("+ {}", step.shown())));
-    lines
+    let places = |all: Vec<&Aligned>| all.into_iter().map(|one| one.ix).collect();
+    Rest { moved, gone: places(gone), come: places(come) }
 }
 
-fn differing(old: &Compared, new: &Compared) -> Vec<String> {
-    let mut lines = Vec::new();
-    let or = |text: &str, nothing: &str| if text.is_empty() { nothing } else { text }.to_owned();
-    if old.args != new.args {
-        let (before, after) = (or(&old.args, "no options"), or(&new.args, "no options"));
-        lines.push(format!("~ {}: {before} -> {after}", new.primitive));
+/// Both plans with their words.
+struct Compared<'e, 'a> {
+    old: &'e Edition<'a>,
+    new: &'e Edition<'a>,
+    was: Words<'a>,
+    is: Words<'a>,
+}
+
+impl Compared<'_, '_> {
+    /// What differs of a step that both plans have.
+    fn differing(&self, before: StepIx, after: StepIx, same: &Same<'_>, told: &mut Told) {
+        let (old, new) = (self.old.plan.step(before), self.new.plan.step(after));
+        let texts: [(Kind, fn(&Words<'_>, StepIx, &dyn Fn(StepIx) -> String) -> String); 2] = [
+            (Kind::StepChanged, |words, ix, name| words.args(ix, name)),
+            (Kind::Condition, |words, ix, name| words.within(ix, name)),
+        ];
+        let own_before = |ix: StepIx| self.was.own(ix);
+        let own_after = |ix: StepIx| self.is.own(ix);
+        // As the steps of the old plan are called now.
+        let now = |ix: StepIx| match same.to_new.get(&ix) {
+            Some(ix) => self.is.own(*ix),
+            None => self.was.own(ix),
+        };
+        let tell = |change: Change, told: &mut Told| {
+            let change = change.at(&new.origin.at);
+            told.tell(change, new.machine.as_ref().map(MachineName::as_str), Some(&new.id));
+        };
+        for (kind, text) in texts {
+            let (translated, is) =
+                (text(&self.was, before, &now), text(&self.is, after, &own_after));
+            if translated == is {
+                continue;
+            }
+            let was = text(&self.was, before, &own_before);
+            let was = if was == is { translated } else { was };
+            tell(Change::new(kind, new.primitive).from(was, is), told);
+        }
+        let named = by_hand(self.old.plan, before) || by_hand(self.new.plan, after);
+        if named && old.id != new.id {
+            let was = nameless_id(self.old.plan, &old.id, before);
+            let is = nameless_id(self.new.plan, &new.id, after);
+            tell(Change::new(Kind::StepRenamed, new.primitive).from(was, is), told);
+        }
     }
-    if old.within != new.within {
-        let (before, after) = (or(&old.within, "always"), or(&new.within, "always"));
-        lines.push(format!("~ {}: {before} -> {after}", new.primitive));
+
+    fn tell(&self, rest: &Rest, told: &mut Told) {
+        let all = [
+            (Kind::StepMoved, &rest.moved, self.new, &self.is),
+            (Kind::StepRemoved, &rest.gone, self.old, &self.was),
+            (Kind::StepAdded, &rest.come, self.new, &self.is),
+        ];
+        for (kind, places, edition, words) in all {
+            for ix in places {
+                let step = edition.plan.step(*ix);
+                let shown = shown(words, *ix, step.primitive);
+                let change = Change::new(kind, step.primitive).at(&step.origin.at);
+                let change = match kind {
+                    Kind::StepRemoved => change.removed(shown),
+                    _ => change.added(shown),
+                };
+                let machine = step.machine.as_ref().map(MachineName::as_str);
+                told.tell(change, machine, Some(&step.id));
+            }
+        }
     }
-    lines
+}
+
+fn shown(words: &Words<'_>, ix: StepIx, primitive: &str) -> String {
+    let own = |ix: StepIx| words.own(ix);
+    let within = match words.within(ix, &own).as_str() {
+        "" => String::new(),
+        within => format!(" [{within}]"),
+    };
+    format!("{primitive} {}{within}", words.args(ix, &own)).trim_end().replace("  ", " ")
 }
