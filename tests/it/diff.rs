@@ -43,7 +43,7 @@ const STATEMENTS: &[&str] = &[
     "notify(#{ text: \"text N\", webhook: \"https://pager.example/\" });",
     "if M.replica == \"stale\" { check(M); }",
     "if M.away_over(\"Nd\") { check(M); } else { wait(M, \"1s\"); }",
-    "let sent = transfer_delta(M); fail_if(sent.bytes_sent > N, `M sent ${sent.bytes_sent}`);",
+    "let sent = transfer_delta(snapshot(M)); fail_if(sent.bytes_sent > N, `M sent ${sent.bytes_sent}`);",
 ];
 const MACHINES: &[&str] = &["web", "two", "db"];
 
@@ -185,13 +185,15 @@ fn each_kind_of_difference_has_its_words() {
         ["+ snapshot (web-01)"]
     );
     assert_eq!(
+        lines("snapshot(web);", "let s = snapshot(web); transfer_delta(s);"),
+        ["+ transfer_delta from: of the snapshot web-01.snapshot.1 (web-01)"]
+    );
+    assert_eq!(
         lines(
             "let s = snapshot(web); snapshot(web); transfer_delta(s);",
             "snapshot(web); let s = snapshot(web); transfer_delta(s);"
         ),
-        [
-            "~ transfer_delta: from: of the snapshot web-01.snapshot.1 -> from: of the snapshot web-01.snapshot.2 (web-01)"
-        ]
+        ["> moved: snapshot (web-01)"]
     );
     assert_eq!(
         lines("check(web, #{ id: \"seen\" });", "check(web, #{ id: \"alive\" });"),

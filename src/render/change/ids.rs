@@ -2,10 +2,10 @@
 //! what they are. Ordinals in ids shift when a step is added; what is meant does not.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::base::{Json, StepId};
-use crate::plan::expr::{Expr, described, until};
+use crate::plan::expr::{Expr, described, steps_read, until};
 use crate::plan::graph::Plan;
 use crate::plan::scope::{ScopeIx, ScopeKind};
 use crate::plan::step::{StepIx, handle_from_json};
@@ -19,14 +19,28 @@ pub(super) type Naming<'n> = &'n dyn Fn(StepIx) -> String;
 pub(super) struct Words<'a> {
     plan: &'a Plan,
     places: HashMap<&'a str, StepIx>,
+    /// The primitives of the steps that are given, or read, what a step puts out.
+    users: HashMap<StepIx, BTreeSet<&'static str>>,
     /// Whether a step was named since it was last asked.
     named: Cell<bool>,
 }
 
 impl<'a> Words<'a> {
     pub fn new(plan: &'a Plan) -> Words<'a> {
-        let places = plan.iter().map(|(ix, step)| (step.id.as_str(), ix)).collect();
-        Words { plan, places, named: Cell::new(false) }
+        let places: HashMap<&str, StepIx> =
+            plan.iter().map(|(ix, step)| (step.id.as_str(), ix)).collect();
+        let mut users: HashMap<StepIx, BTreeSet<&'static str>> = HashMap::new();
+        for step in &plan.steps {
+            let mut used = |id: &str| {
+                if let Some(ix) = places.get(id) {
+                    users.entry(*ix).or_default().insert(step.primitive);
+                }
+            };
+            step.args.handles().for_each(|(_, id)| used(id));
+            let read = step.args.data().map(steps_read).unwrap_or_default();
+            read.iter().for_each(|(_, id)| used(id.as_str()));
+        }
+        Words { plan, places, users, named: Cell::new(false) }
     }
 
     /// As it is called itself.
@@ -41,6 +55,11 @@ impl<'a> Words<'a> {
             Some(machine) => format!("{machine}.{}", step.primitive),
             None => step.primitive.to_owned(),
         }
+    }
+
+    /// The primitives of the steps that use what it puts out: of two that are alike they tell which is which.
+    pub fn users(&self, ix: StepIx) -> Vec<&'static str> {
+        self.users.get(&ix).into_iter().flatten().copied().collect()
     }
 
     /// Whether a step was named since this was last asked.

@@ -7,7 +7,7 @@ use similar::{Algorithm, DiffTag, capture_diff_slices};
 use crate::base::MachineName;
 use crate::plan::step::StepIx;
 use crate::render::change::Edition;
-use crate::render::change::ids::{Words, by_hand, nameless_id};
+use crate::render::change::ids::{Naming, Words, by_hand, nameless_id};
 use crate::render::change::told::{Change, Kind, Told};
 
 /// Which step of the new plan is which of the old one, and back.
@@ -64,6 +64,8 @@ struct Key {
     args: String,
     /// The scopes around it, outermost first, in words.
     within: String,
+    /// The primitives of the steps that use what it puts out.
+    users: Vec<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -85,6 +87,7 @@ fn chains<'a>(edition: &Edition<'a>, words: &Words<'_>) -> Chains<'a> {
             primitive: step.primitive,
             args: words.args(ix, &kind),
             within: words.within(ix, &kind),
+            users: words.users(ix),
         };
         let (names_steps, by_hand) = (words.named(), by_hand(edition.plan, ix));
         let one = Aligned { ix, key, names_steps, by_hand };
@@ -138,6 +141,15 @@ fn aligned(old: &[Aligned], new: &[Aligned], same: &mut Same<'_>) -> Rest {
     Rest { moved, gone: places(gone), come: places(come) }
 }
 
+/// How a step is told, its other steps called by some name.
+type Text = fn(&Words<'_>, StepIx, Naming<'_>) -> String;
+
+/// What may differ of a step that both plans have.
+const TEXTS: [(Kind, Text); 2] = [
+    (Kind::StepChanged, |words, ix, name| words.args(ix, name)),
+    (Kind::Condition, |words, ix, name| words.within(ix, name)),
+];
+
 /// Both plans with their words.
 struct Compared<'e, 'a> {
     old: &'e Edition<'a>,
@@ -150,10 +162,6 @@ impl Compared<'_, '_> {
     /// What differs of a step that both plans have.
     fn differing(&self, before: StepIx, after: StepIx, same: &Same<'_>, told: &mut Told) {
         let (old, new) = (self.old.plan.step(before), self.new.plan.step(after));
-        let texts: [(Kind, fn(&Words<'_>, StepIx, &dyn Fn(StepIx) -> String) -> String); 2] = [
-            (Kind::StepChanged, |words, ix, name| words.args(ix, name)),
-            (Kind::Condition, |words, ix, name| words.within(ix, name)),
-        ];
         let own_before = |ix: StepIx| self.was.own(ix);
         let own_after = |ix: StepIx| self.is.own(ix);
         // As the steps of the old plan are called now.
@@ -165,7 +173,7 @@ impl Compared<'_, '_> {
             let change = change.at(&new.origin.at);
             told.tell(change, new.machine.as_ref().map(MachineName::as_str), Some(&new.id));
         };
-        for (kind, text) in texts {
+        for (kind, text) in TEXTS {
             let (translated, is) =
                 (text(&self.was, before, &now), text(&self.is, after, &own_after));
             if translated == is {
