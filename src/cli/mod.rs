@@ -22,6 +22,7 @@ mod past;
 mod place;
 mod plan;
 mod run;
+mod runbook;
 mod runs;
 mod shell;
 mod stop;
@@ -116,6 +117,7 @@ fn dispatch(command: Command, global: &Global, terminal: Terminal) -> Done {
     match command {
         Command::Check(args) => check::check(&args, global, terminal),
         Command::Plan(args) => plan::plan(&args, global, terminal),
+        Command::Runbook(args) => runbook::runbook(&args, global, terminal),
         Command::Run(args) => run::run(&args, global, terminal),
         Command::Resume(args) => run::resume(&args, global, terminal),
         Command::Approve(args) => answer::approve(&args, global),

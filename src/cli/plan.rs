@@ -70,7 +70,7 @@ fn show(
 }
 
 /// Draws warnings; the page lists them too, but not with their places.
-fn warn(warnings: &[Diagnostic], texts: &crate::source::Texts, terminal: Terminal) {
+pub fn warn(warnings: &[Diagnostic], texts: &crate::source::Texts, terminal: Terminal) {
     if !terminal.quiet {
         say(&draw(warnings, texts, terminal.colour, terminal.width));
     }

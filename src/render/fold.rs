@@ -5,8 +5,25 @@ const PARTS_MAX: usize = 8;
 /// Runs of numbers shorter than this are written out.
 const RUN_MIN: usize = 3;
 
+/// All of `names` (sorted), runs of numbers folded, nothing left out: for paper that must be complete.
+pub fn every<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let parts: Vec<String> =
+        runs(names).iter().flat_map(Run::parts).map(|(part, _)| part).collect();
+    parts.join(", ")
+}
+
 /// `names` (sorted) as a short list: runs of numbers folded, at most eight parts, the rest counted.
 pub fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let parts: Vec<(String, usize)> = runs(names).iter().flat_map(Run::parts).collect();
+    let shown: Vec<&str> = parts.iter().take(PARTS_MAX).map(|(part, _)| part.as_str()).collect();
+    let hidden: usize = parts.iter().skip(PARTS_MAX).map(|(_, count)| count).sum();
+    match hidden {
+        0 => shown.join(", "),
+        _ => format!("{} and {hidden} more", shown.join(", ")),
+    }
+}
+
+fn runs<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Run<'a>> {
     let mut runs: Vec<Run<'a>> = Vec::new();
     for name in names {
         match runs.last_mut() {
@@ -14,13 +31,7 @@ pub fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
             _ => runs.push(Run { names: vec![name] }),
         }
     }
-    let parts: Vec<(String, usize)> = runs.iter().flat_map(Run::parts).collect();
-    let shown: Vec<&str> = parts.iter().take(PARTS_MAX).map(|(part, _)| part.as_str()).collect();
-    let hidden: usize = parts.iter().skip(PARTS_MAX).map(|(_, count)| count).sum();
-    match hidden {
-        0 => shown.join(", "),
-        _ => format!("{} and {hidden} more", shown.join(", ")),
-    }
+    runs
 }
 
 /// The same with the count before it where there are many: `40: web-{01..40}`.

@@ -11,6 +11,7 @@ pub mod fold;
 mod guarded;
 mod path;
 pub mod reference;
+pub mod runbook;
 mod steps;
 pub mod style;
 pub mod table;
