@@ -89,9 +89,9 @@ impl Primitive for Barrier {
         let hand = ByHand::new("Wait here until every step above is ticked or crossed out");
         let hand = match (args.max_failed, args.on_failed.as_deref()) {
             (None, Some("go_on")) => hand.act("Go on without the machines that failed; cross them out in what follows."),
-            (None, Some("fail")) => hand.act("If one machine failed, stop: this step has failed too, and nothing below it is done."),
+            (None, Some("fail")) => hand.act("If one machine failed, this step has FAILED too."),
             (None, _) => hand.act("If one machine failed, do not go on by yourself: whoever is responsible decides whether to repair it or to cross it out."),
-            (Some(_), Some("fail")) => hand.act("If more than {most} machines failed, stop: this step has failed too, and nothing below it is done. With fewer go on without them."),
+            (Some(_), Some("fail")) => hand.act("If more than {most} machines failed, this step has FAILED too. With fewer go on without them."),
             (Some(_), _) => hand.act("If more than {most} machines failed, do not go on by yourself: whoever is responsible decides. With fewer go on without them."),
         };
         let hand = match args.max_failed {

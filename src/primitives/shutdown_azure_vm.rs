@@ -49,7 +49,7 @@ impl Primitive for ShutdownAzureVm {
     fn by_hand(args: &Args, subject: &Subject<'_>, standing: &Standing) -> ByHand {
         let title = "Shut {machine} down in the cloud, and keep it off";
         stopping::by_hand(title, args, Side::Cloud, subject, standing)
-            .act("With Site Recovery press \"Complete Failover\" on the waiting job instead: it does this, the last copy and the start. Do the steps that it does only by watching it.")
+            .act("With Site Recovery do it all the same: its \"Complete Failover\" would also start the machine at home at once, which this book does later, in its turn.")
             .act("From inside the guest, or: portal > Virtual machines > {machine} > Stop; `az vm stop --name {machine} --resource-group <group>`. Give it {grace}.")
             .act("If it has not stopped by then, pull the plug: `az vm stop --skip-shutdown`. Write that down: its disks are then as after a power failure.")
             .act("Give up its place: `az vm deallocate --name {machine} --resource-group <group>`.")

@@ -48,17 +48,19 @@ impl Primitive for StartAzureVm {
     }
 
     fn by_hand((): &(), subject: &Subject<'_>, standing: &Standing) -> ByHand {
-        let hand = hands::of_machine("Start {machine} in the cloud", subject, standing)
-            .first("{machine} is off on {host} and fenced: look at it now. If you cannot see it, do not go on.");
+        let hand = hands::of_machine("Start {machine} in the cloud", subject, standing).first(
+            "{machine} is off on {host}: look at it now. If you cannot see it, do not go on.",
+        );
         let hand = if standing.live == Some(Side::Onprem) {
             hand.first("Its disks at {cloud} are not marked DIRTY: the last copy was verified, and was made from the stopped disks.")
                 .first("The machine on {host} was not started since that copy began.")
-                .act("If the machine does not exist there yet, create it from its kept disks (`az vm create --attach-os-disk <disk>`), with its size and its network as written down.")
+                .act("With Site Recovery: vault > Replicated items > {machine} > Planned failover, from on-premises to Azure; it sends the last changes and starts the machine. Watch it to its end.")
+.act("Otherwise, if the machine does not exist there yet, create it from its kept disks (`az vm create --attach-os-disk <disk>`), with its size and its network as written down.")
         } else {
             hand.first("No commit of {machine} was begun: its machine at {cloud} and all of its disks are still there.")
-                .danger("What the machine wrote on {host} since it ran there is lost on this way back.")
+                .danger("What the machine wrote on {host} since it ran there is lost on this way back, if it ran there at all.")
         };
-        hand.act("Take the fence away (its lock), then: portal > Virtual machines > {machine} > Start; `az vm start --name {machine} --resource-group <group>`.")
+        hand.act("Take its fence away (the lock), then: portal > Virtual machines > {machine} > Start; `az vm start --name {machine} --resource-group <group>`.")
             .verify("The portal shows Running, the agent's status is Ready, and you can log in.")
             .note("time it ran: its downtime ends")
             .danger("Never start {machine} here while it runs, or may run, on {host}: both would take writes, and one half of them is lost.")

@@ -76,11 +76,12 @@ impl Primitive for StartOnpremVm {
             hand.first("Its disks on {host} are its own, as it left them: nothing was copied onto them since.")
                 .danger("What the machine wrote at {cloud} since it ran there is lost on this way back.")
         } else {
-            hand.first("Its replica on {host} is not marked DIRTY: the last copy was verified, and was made from the stopped disks.")
+            hand.first("Its replica on {host} is not marked DIRTY: the last copy was verified, and was made from the stopped disks (with Site Recovery: its job waits for \"Complete Failover\").")
                 .first("The machine at {cloud} was not started since that copy began (Azure: its activity log shows no start).")
-                .act("If protecting it again needs change tracking that must be switched on by hand, switch it on now, before the machine writes.")
+                .act("With Site Recovery press \"Complete Failover\" on the waiting job now: it sends the last changes and starts the machine. Watch it to its end; if it fails, this step has failed.")
+.act("If protecting it again needs change tracking that must be switched on by hand, switch it on now, before the machine writes.")
         };
-        hand.act("On {host}: Hyper-V Manager > Start, `Start-VM -Name {machine}`; KVM: `virsh start {machine}`.")
+        hand.act("Otherwise, on {host}: Hyper-V Manager > Start, `Start-VM -Name {machine}`; KVM: `virsh start {machine}`.")
             .verify("It runs and shows a sign of life: Hyper-V Manager says Heartbeat: OK, or its console shows the login (`virsh console {machine}`).")
             .note("time it ran: its downtime ends")
             .danger("Never start {machine} here while it runs, or may run, at {cloud}: both would take writes, and one half of them is lost.")

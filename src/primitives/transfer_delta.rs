@@ -188,26 +188,29 @@ impl Primitive for TransferDelta {
 
 /// What is copied, from where to where, with the tools that operators have.
 fn moved(hand: ByHand, args: &Args, mode: Mode, live: Option<Side>) -> ByHand {
-    let is_full = mode == Mode::Full;
+    let hand = match mode {
+        Mode::Full => hand.act("Copy everything ({size}); compare nothing first."),
+        Mode::Delta => hand.act("Send only what changed since the last verified copy: by the tool's change tracking (between two incremental snapshots, RCT, a dirty bitmap), else by comparing (`rsync --inplace --no-whole-file`). If you are not sure that the tracking is unbroken, copy everything."),
+    };
     let hand = match live {
-        Some(Side::Cloud) => hand
-            .act_if(args.from_snapshot, "With Site Recovery: vault > Replicated items > {machine} > Planned failover, from Azure to on-premises, \"Synchronize data before failover\". Go on when its job waits for \"Complete Failover\"; do not press that yet.")
-            .act_if(!args.from_snapshot, "With Site Recovery \"Complete Failover\" was pressed when the machine was to stop; its job does this copy and the start. Watch it, and do nothing by hand.")
-            .act("Otherwise copy from {cloud} onto the replica on {host} ({disks}). Azure: open each disk or snapshot for reading (`az snapshot grant-access` or `az disk grant-access`, access level Read) and fetch it with `azcopy copy`; what arrives is a fixed VHD, the disk with a footer of 512 bytes behind it.")
-            .act("Close the access again (`revoke-access`)."),
+        Some(Side::Cloud) => from_cloud(hand, args),
         Some(Side::Onprem) => hand
-            .act("With Site Recovery the vault does this: Replicated items > {machine} > Planned failover, from on-premises to Azure. Watch its job.")
-            .act("Otherwise copy from {host} onto the disks that are kept at {cloud} ({disks}). Azure takes a fixed VHD: `az disk grant-access` with access level Write, then `azcopy copy`."),
+            .act_if(args.from_snapshot, "With Site Recovery the vault sends changes all the time: see that its last recovery point is young, and do nothing.")
+            .act_if(!args.from_snapshot, "With Site Recovery the vault does this copy when the machine is started in the cloud: do nothing here.")
+            .act("Otherwise copy from {host} onto the disks that are kept at {cloud} ({disks}). Azure takes a fixed VHD: `az disk grant-access` with access level Write, then `azcopy copy`, then `az disk revoke-access`."),
         None => hand.act("Copy from the side that ran last onto the other one ({disks}): between {cloud} and {host}. Be sure of the direction before you begin: the wrong one destroys the live data."),
     };
-    let hand = hand.act_if(is_full, "Copy everything ({size}); compare nothing first.").act_if(
-        !is_full,
-        "Send only what changed since the last verified copy: by the tool's change tracking (between two incremental snapshots, RCT, a dirty bitmap), else by comparing (`rsync --inplace --no-whole-file`). If you are not sure that the tracking is unbroken, copy everything.",
-    );
     if args.from_snapshot {
         return hand;
     }
     hand.danger("Until this is verified neither side may be started, except to go back to the side that ran.")
+}
+
+fn from_cloud(hand: ByHand, args: &Args) -> ByHand {
+    hand
+        .act_if(args.from_snapshot, "With Site Recovery: vault > Replicated items > {machine} > Planned failover, from Azure to on-premises, \"Synchronize data before failover\". Go on when its job waits for \"Complete Failover\"; do not press that yet.")
+        .act_if(!args.from_snapshot, "With Site Recovery \"Complete Failover\" does this copy together with the start: do nothing here, and press it at the step that starts the machine at home.")
+        .act("Otherwise copy from {cloud} onto the replica on {host} ({disks}). Azure: open each disk or snapshot for reading (`az snapshot grant-access` or `az disk grant-access`, access level Read), fetch it with `azcopy copy`, and close it again (`revoke-access`); what arrives is a fixed VHD, the disk with a footer of 512 bytes behind it.")
 }
 
 /// A fact for a sentence: read, not recorded.

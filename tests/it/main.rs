@@ -24,6 +24,7 @@ mod plans;
 mod primitives;
 mod qemu;
 mod refusals;
+mod runbook;
 mod scopes;
 mod situations;
 mod situations_more;

@@ -45,6 +45,7 @@ const RULES: &[&str] = &[
     "Until its commit a machine can go back to the side that it came from. After it there is only forward.",
     "A step that fails may be tried again, unless it says \"once\". If it fails for good, do what stands under IF THIS FAILED; if nothing does, stop with that machine, leave it as it is, cross it out, and go on with the others.",
     "A machine that is crossed out takes no further step. A step that waits for it is done without it only if whoever is responsible says so.",
+    "In a table a box stands for all that its step says of that machine: tick it when you have seen that machine's First see and Seen.",
     "Write the time and your initials beside what you tick. Commands are examples: the names of groups, disks and tools are those of your sites.",
     "No homing may work on these machines meanwhile: a run that is open somewhere is ended first (`homing cancel RUN`), or left to go on instead of this book.",
 ];
@@ -187,6 +188,18 @@ fn otherwise(fact: &str, text: &str, value: &str, who: String) -> Line {
         && let Ok(bytes) = text.parse()
     {
         return Line::text(format!("has {} of disks: {who}", show_bytes(bytes)));
+    }
+    let duration =
+        |name: &str| Some(fact.strip_prefix(name)?.trim_matches(['(', ')', '"']).to_owned());
+    if let Some(age) = duration("away_over") {
+        let than = if text == "true" { "at least" } else { "less than" };
+        return Line::text(format!("failed over to the cloud {than} {age} ago: {who}"));
+    }
+    if let Some(age) = duration("synced_within") {
+        let was = if text == "true" { "was" } else { "was not" };
+        return Line::text(format!(
+            "has a replica that {was} verified within the last {age}: {who}"
+        ));
     }
     let line = match fact.strip_prefix(INVENTORY_FACT) {
         Some(name) => Line::text("the inventory's ").code(name),

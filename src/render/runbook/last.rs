@@ -1,6 +1,6 @@
 //! The last pages of a runbook: what to do when homing works again, and a line for every machine to sign.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::base::units::show_seconds;
 use crate::base::{MachineName, Side};
@@ -79,13 +79,7 @@ fn said(book: &Book<'_>, machine: &MachineName, end: &End) -> String {
     let entry = book.review.inventory.machines.get(machine);
     let Some(side) = end.runs else { return "as before".to_owned() };
     let site = entry.map_or_else(|| side.to_string(), |entry| entry.site(side).to_string());
-    let mut said = BTreeSet::new();
-    if end.committed {
-        said.insert("the other side deleted");
-    }
-    if end.protected {
-        said.insert("protected");
-    }
-    let more: String = said.into_iter().map(|word| format!(", {word}")).collect();
-    format!("runs at {site}{more}")
+    let deleted = if end.committed { ", the other side deleted" } else { "" };
+    let protected = if end.protected { ", protected" } else { "" };
+    format!("runs at {site}{deleted}{protected}")
 }

@@ -91,8 +91,8 @@ impl Writer<'_, '_> {
         }
         let all = self.sheet.rows.iter().filter_map(|row| row.machine);
         let all: Vec<&str> = all.map(|name| name.as_str()).collect();
-        Line::text(counted(&all))
-            .and(": each row of the table below is one of them; ")
+        Line::text(format!("Each of {}", counted(&all)))
+            .and(". Each row of the table below is one of them; ")
             .code(ANY_MACHINE)
             .and(" stands for its name")
     }
