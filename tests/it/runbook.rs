@@ -104,6 +104,12 @@ fn observed(script: &str) -> &'static str {
         "02-full-download" => "// facts: erp-01 failed_over_at=2026-08-01T00:00:00Z",
         "04-alternate-host" => "// facts: dc1/hv-02 switches=prod,lan",
         "07-weekend" => "// facts: * synced_at=2026-11-21T20:00:00Z",
+        "08-dns" => {
+            "// facts: app-01 where=home cloud.power=off onprem.power=on\n\
+             // facts: app-02 where=home cloud.power=off onprem.power=on\n\
+             // facts: app-03 where=home cloud.power=off onprem.power=on\n\
+             // facts: app-04 where=home cloud.power=off onprem.power=on"
+        }
         "09-encrypted" => "// facts: * encrypted=true",
         "12-there-and-back" => {
             "// facts: * where=home cloud.power=off onprem.power=on protection=onprem_to_cloud"

@@ -91,7 +91,7 @@ impl Writer<'_, '_> {
         }
         let all = self.sheet.rows.iter().filter_map(|row| row.machine);
         let all: Vec<&str> = all.map(|name| name.as_str()).collect();
-        Line::text(format!("Each of {}", counted(&all)))
+        Line::text(format!("Each of these {}", counted(&all)))
             .and(". Each row of the table below is one of them; ")
             .code(ANY_MACHINE)
             .and(" stands for its name")
