@@ -58,7 +58,8 @@ impl Primitive for StartAzureVm {
 .act("Otherwise, if the machine does not exist there yet, create it from its kept disks (`az vm create --attach-os-disk <disk>`), with its size and its network as written down.")
         } else {
             hand.first("No commit of {machine} was begun: its machine at {cloud} and all of its disks are still there.")
-                .act("With Site Recovery cancel the failover job that waits for \"Complete Failover\" first; the replica at home is then DIRTY.").danger("What the machine wrote on {host} since it ran there is lost on this way back, if it ran there at all.")
+                .act("With Site Recovery cancel the failover job that waits for \"Complete Failover\" first; the replica at home is then DIRTY.")
+                .danger("What the machine wrote on {host} since it ran there is lost on this way back, if it ran there at all.")
         };
         hand.act("Take its fence away (the lock), then: portal > Virtual machines > {machine} > Start; `az vm start --name {machine} --resource-group <group>`.")
             .verify("The portal shows Running, the agent's status is Ready, and you can log in.")

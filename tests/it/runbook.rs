@@ -98,6 +98,9 @@ argv = ["/usr/local/bin/dns-switch", "*", "*"]
     inventory
 }
 
+/// Situations of machines that need nobody.
+const ALONE: &[&str] = &["09-encrypted", "11-four-hundred"];
+
 /// What has to be observed, where a situation is not that of machines that are away.
 fn observed(script: &str) -> &'static str {
     match script {
@@ -156,6 +159,10 @@ fn every_step_of_every_script_stands_in_its_book_once_and_behind_what_it_needs()
     let inventory = of_situations();
     for path in scripts_in("tests/situations") {
         let name = path.file_stem().unwrap().to_str().unwrap();
+        let mut inventory = inventory.clone();
+        if ALONE.contains(&name) {
+            inventory.machines.values_mut().for_each(|machine| machine.needs.clear());
+        }
         let (plan, document) = book(&path, &inventory, observed(name));
         is_whole(&plan, &document);
         steps += plan.steps.len();
