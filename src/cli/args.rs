@@ -107,6 +107,14 @@ Examples: homing diff reviewed.json plan.json
 Exit codes: 0 both mean the same (their digests are equal; estimates may differ), 5 they do not,
 2 a file cannot be read, 3 it is no saved plan as it was written. Needs no inventory.")]
     Diff(DiffArgs),
+    /// Print the plan as a procedure by hand, for the day when homing itself cannot run.
+    #[command(after_help = "\
+Print it before the disaster, and again at every change of script, inventory or machines: like `plan` it
+looks at the sites, which may not answer on the day. A saved plan needs no site to answer.
+
+Examples: homing runbook scripts/failback.rhai --out failback.html
+          homing runbook plan.json > failback.md")]
+    Runbook(RunbookArgs),
     /// Run a script, or a saved plan exactly as it was reviewed.
     #[command(after_help = "\
 Examples: homing run scripts/failback.rhai
@@ -174,7 +182,7 @@ Examples: homing run scripts/failback.rhai
 /// A script and its parameters.
 #[derive(Debug, Clone, Args)]
 pub struct CompileArgs {
-    /// A script, a module of the standard library (`std/failback`), or for `run` a saved plan.
+    /// A script, a module of the standard library (`std/failback`), or for `run` and `runbook` a saved plan.
     #[arg(value_name = "SCRIPT")]
     pub script: Utf8PathBuf,
     /// A parameter of the script; `homing check --params` lists them.
@@ -234,6 +242,29 @@ pub struct DiffArgs {
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+}
+
+/// How to write a runbook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BookFormat {
+    /// Task lists and tables.
+    Markdown,
+    /// One file for the browser and the printer: no scripts, no network.
+    Html,
+}
+
+/// `runbook`
+#[derive(Debug, Args)]
+pub struct RunbookArgs {
+    /// What to plan: a script, a module of the library, or a saved plan.
+    #[command(flatten)]
+    pub compile: CompileArgs,
+    /// How to write it; else as the name of `--out` ends (`.html`), else Markdown.
+    #[arg(long, value_enum)]
+    pub format: Option<BookFormat>,
+    /// Write it to a file, as a whole or not at all; else it is printed.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<Utf8PathBuf>,
 }
 
 /// What a run is told before it begins.

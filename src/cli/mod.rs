@@ -23,6 +23,7 @@ mod past;
 mod place;
 mod plan;
 mod run;
+mod runbook;
 mod runs;
 mod saved;
 mod shell;
@@ -120,6 +121,7 @@ fn dispatch(command: Command, global: &Global, terminal: Terminal) -> Done {
         Command::Check(args) => check::check(&args, global, terminal),
         Command::Plan(args) => plan::plan(&args, global, terminal),
         Command::Diff(args) => diff::diff(&args, terminal),
+        Command::Runbook(args) => runbook::runbook(&args, global, terminal),
         Command::Run(args) => run::run(&args, global, terminal),
         Command::Resume(args) => run::resume(&args, global, terminal),
         Command::Approve(args) => answer::approve(&args, global),

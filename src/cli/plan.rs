@@ -11,12 +11,12 @@ use crate::cli::diff::since;
 use crate::cli::draw::draw;
 use crate::cli::exit::Exit;
 use crate::cli::place::Place;
-use crate::cli::saved::unproved;
+use crate::cli::saved::{unproved, write};
 use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
 use crate::cli::{Done, print, print_json, say, wait_for};
 use crate::compile::point_of_no_return;
-use crate::compile::saved::{Document, Unproved, save};
+use crate::compile::saved::{Unproved, save};
 use crate::compile::waves::waves;
 use crate::diagnostic::Diagnostic;
 use crate::plan::estimate::Estimates;
@@ -42,7 +42,7 @@ pub fn plan(args: &PlanArgs, global: &Global, terminal: Terminal) -> Done {
     let Planned { plan, estimates, facts, warnings, texts } = compiled.plan()?;
     let saved = save(&plan, &estimates, &new_plan_id());
     if let Some(path) = &args.out {
-        write(path, &saved)?;
+        write(path, &saved.pretty())?;
     }
     if let Some((path, old, format)) = &reviewed {
         warn(&warnings, &texts, terminal);
@@ -77,7 +77,8 @@ fn by(by: args::By) -> By {
     }
 }
 
-fn review<'a>(
+/// All that is shown of a plan.
+pub fn review<'a>(
     plan: &'a VerifiedPlan,
     estimates: &'a Estimates,
     place: &'a Place,
@@ -103,7 +104,7 @@ fn reviewed(path: &Utf8Path, format: PlanFormat) -> Result<(&Utf8Path, Unproved,
 }
 
 /// Draws warnings; the page lists them too, but not with their places.
-fn warn(warnings: &[Diagnostic], texts: &crate::source::Texts, terminal: Terminal) {
+pub fn warn(warnings: &[Diagnostic], texts: &crate::source::Texts, terminal: Terminal) {
     if !terminal.quiet {
         say(&draw(warnings, texts, terminal.colour, terminal.width));
     }
@@ -114,9 +115,4 @@ pub fn new_plan_id() -> PlanId {
     // The standard library's own source of randomness: seeded by the system, per value.
     let random = RandomState::new().hash_one(0_u8);
     PlanId::new(format!("p-{random:016x}")).expect("BUG: hexadecimal is a name")
-}
-
-fn write(path: &Utf8Path, saved: &Document) -> Result<(), Stop> {
-    std::fs::write(path, saved.pretty())
-        .map_err(|error| Stop::new(Exit::Usage, format!("cannot write `{path}`: {error}")))
 }

@@ -24,10 +24,8 @@ use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
 use crate::cli::told::{Attendance, attend};
 use crate::cli::{Done, say, wait_for};
-use crate::compile::answered::strict;
 use crate::compile::saved::save;
 use crate::compile::stale::ChangedFact;
-use crate::diagnostic::any_error;
 use crate::execute::{self, Injection, Recheck, RunError, RunHandle, Saved, Setup};
 use crate::journal::Journal;
 use crate::observe::{Unseen, changed_since};
@@ -139,19 +137,8 @@ fn name_open_run(stop: Stop, place: &Place, machines: &BTreeSet<MachineName>) ->
 
 async fn saved_plan(args: &RunArgs, place: &Place, sites: &Opened) -> Result<Ready, Stop> {
     let path = &args.compile.script;
-    if !args.compile.param.is_empty() {
-        let message = "a saved plan has its parameters already: `-p` cannot change them";
-        return Err(Stop::new(Exit::Usage, message));
-    }
-    let text = saved::read(path)?;
-    let mut loaded = past::load(place, &text);
-    if args.compile.strict && loaded.plan.is_some() {
-        strict(&mut loaded.diagnostics);
-        loaded.plan = loaded.plan.filter(|_| !any_error(&loaded.diagnostics));
-    }
-    let (Some(plan), Some(plan_id)) = (loaded.plan, loaded.plan_id) else {
-        return Err(Stop::diagnosed(Exit::Refused, loaded.diagnostics, place.texts.clone()));
-    };
+    let saved::Saved { plan, plan_id, estimates, facts, text } =
+        saved::proved(&args.compile, place)?;
     let ran = past::rows(place)?.into_iter().rfind(|row| row.plan_id == plan_id.as_str());
     if let Some(row) = ran.filter(|row| !args.again && changes_machines(plan.plan(), row.outcome)) {
         let message = format!("`{path}` ran already, as run `{}`", row.run);
@@ -166,7 +153,7 @@ async fn saved_plan(args: &RunArgs, place: &Place, sites: &Opened) -> Result<Rea
         }));
     }
     let open = |name: &_| sites.site(name);
-    let changed = changed_since(&open, &place.inventory, &loaded.facts, &BTreeSet::new()).await;
+    let changed = changed_since(&open, &place.inventory, &facts, &BTreeSet::new()).await;
     // Machines that the plan leaves out for such a change are left out by the run itself.
     let changed = sorted_out(changed, &plan.plan().droppable()).hold;
     if !changed.is_empty() {
@@ -177,7 +164,7 @@ async fn saved_plan(args: &RunArgs, place: &Place, sites: &Opened) -> Result<Rea
             plan.plan().script
         )));
     }
-    let step_s = loaded.estimates.step_s();
+    let step_s = estimates.step_s();
     Ok(Ready { plan, saved: Saved { plan_id, text, again: args.again }, step_s })
 }
 

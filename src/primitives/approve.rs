@@ -5,7 +5,7 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Done, Primitive, Subject};
+use crate::primitives::contract::{ByHand, Cost, Ctx, Done, Primitive, Standing, Subject};
 use crate::primitives::spec::{Opt, OptType, Param, Spec, Takes, Yields};
 use crate::primitives::work::options::Options;
 use crate::primitives::work::sides::MACHINE_OR_NONE;
@@ -91,6 +91,21 @@ impl Primitive for Approve {
         };
         let unanswered = if args.goes_on { " (unanswered, it goes on)" } else { "" };
         format!("wait for {who}: {}{unanswered}", args.message)
+    }
+
+    fn by_hand(args: &Args, _: &Subject<'_>, _: &Standing) -> ByHand {
+        let hand = ByHand::new("{question}").given("question", args.message.clone());
+        let hand = if args.approvers.is_empty() {
+            hand.act("Whoever is responsible answers, with a name that can be asked later.")
+        } else {
+            hand.act("{approvers} answers, and nobody else.")
+                .given("approvers", args.approvers.join(" or "))
+        };
+        if args.goes_on {
+            hand.act("No answer in time counts as yes.")
+        } else {
+            hand.act("No answer in time counts as no.")
+        }
     }
 
     fn estimate(_: &Args, _: &Subject<'_>) -> Cost {

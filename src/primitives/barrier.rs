@@ -5,7 +5,7 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Done, Primitive, Subject};
+use crate::primitives::contract::{ByHand, Cost, Ctx, Done, Primitive, Standing, Subject};
 use crate::primitives::spec::{Opt, OptType, Param, Spec, Takes, Yields};
 use crate::primitives::work::options::Options;
 use crate::run::failure::Failure;
@@ -83,6 +83,22 @@ impl Primitive for Barrier {
             (Some(most), _) => format!(", and go on without at most {most} machines that failed"),
         };
         format!("wait for the steps before{said}")
+    }
+
+    fn by_hand(args: &Args, _: &Subject<'_>, _: &Standing) -> ByHand {
+        let hand = ByHand::new("Wait here until every step above is ticked or crossed out");
+        let hand = match (args.max_failed, args.on_failed.as_deref()) {
+            (None, Some("go_on")) => hand.act("Go on without the machines that failed; cross them out in what follows."),
+            (None, Some("fail")) => hand.act("If one machine failed, this step has FAILED too."),
+            (None, _) => hand.act("If one machine failed, do not go on by yourself: whoever is responsible decides whether to repair it or to cross it out."),
+            (Some(_), Some("fail")) => hand.act("If more than {most} machines failed, this step has FAILED too. With fewer go on without them."),
+            (Some(_), _) => hand.act("If more than {most} machines failed, do not go on by yourself: whoever is responsible decides. With fewer go on without them."),
+        };
+        let hand = match args.max_failed {
+            Some(most) => hand.given("most", most.to_string()),
+            None => hand,
+        };
+        hand.verify("No row above is left open.").note("machines that are crossed out")
     }
 
     fn estimate(_: &Args, _: &Subject<'_>) -> Cost {

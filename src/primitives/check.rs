@@ -10,8 +10,9 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
+use crate::primitives::contract::{ByHand, Cost, Ctx, Primitive, Standing, Subject};
 use crate::primitives::spec::{Opt, OptType, Output, Param, Spec, Takes, Yields};
+use crate::primitives::work::hands;
 use crate::primitives::work::http::Url;
 use crate::primitives::work::options::Options;
 use crate::primitives::work::sides::Sides;
@@ -219,6 +220,32 @@ impl Primitive for Check {
         format!("check that {what}{side}{hold}{unless}")
     }
 
+    fn by_hand(args: &Args, subject: &Subject<'_>, standing: &Standing) -> ByHand {
+        let hand = match (subject.machine, args.copy.is_some()) {
+            (Some(_), true) => {
+                hands::of_machine("Look at {machine}'s isolated copy", subject, standing)
+            }
+            (Some(_), false) => {
+                hands::of_machine("Look whether {machine} works", subject, standing)
+            }
+            (None, _) => ByHand::new("Look whether something answers"),
+        };
+        let side = args.side.or(standing.live);
+        let hand = asked(hand, args, subject, side);
+        let hand = if args.hold.is_zero() {
+            hand.verify("It answered.")
+        } else {
+            hand.verify("It answered, and went on answering for {hold}.")
+                .given("hold", humantime::format_duration(args.hold).to_string())
+        };
+        if args.asserts {
+            hand.note("what answered").danger("If nothing answers in time, this step has FAILED: do not tick it because the machine \"should be fine\".")
+        } else {
+            hand.note("`ok`: yes or no, and what answered")
+                .act("Whatever comes of it, this step counts as done: write down yes or no.")
+        }
+    }
+
     fn estimate(args: &Args, _: &Subject<'_>) -> Cost {
         Cost::seconds(cost::CALL.seconds + args.hold.as_secs_f64())
     }
@@ -236,6 +263,43 @@ impl Primitive for Check {
                 .help("look at the machine; `homing retry RUN STEP` checks again, a longer `timeout` waits longer"));
         }
         Ok(Checked { detail, ok })
+    }
+}
+
+/// What a person looks at, for each way to ask.
+fn asked(hand: ByHand, args: &Args, subject: &Subject<'_>, side: Option<Side>) -> ByHand {
+    let at = side.and_then(|side| hands::address(subject, side));
+    let at = at.unwrap_or_else(|| "its address on the side that runs".to_owned());
+    let status = |wanted: Option<u32>| {
+        wanted.map_or("a status from 200 to 299".to_owned(), |status| format!("status {status}"))
+    };
+    match &args.probe {
+        Probe::SignOfLife if args.copy.is_some() => hand
+            .act("On its console, log in and see that its application runs and can read its data. It is in no network: nothing can be asked from outside."),
+        Probe::SignOfLife => match side {
+            Some(Side::Cloud) => hand.act("At {cloud}: the portal shows Running; log in, and see that its application works and its newest data are there."),
+            Some(Side::Onprem) => hand.act("On {host}: Hyper-V Manager says Heartbeat: OK, or its console shows the login; log in, and see that its application works and its newest data are there."),
+            None => hand.act("On the side that runs: log in, and see that its application works and its newest data are there."),
+        },
+        Probe::Port(port) => hand
+            .act("See that port {port} answers at {at}: `nc -vz <address> <port>`, or `Test-NetConnection`.")
+            .given("port", port.to_string())
+            .given("at", at),
+        Probe::Path(path, wanted) => hand
+            .act("Open http://{at}{path} (a port may stand before the path): it must answer with {status}.")
+            .given("at", at)
+            .given("path", path.clone())
+            .given("status", status(*wanted)),
+        Probe::Address(address) => hand
+            .act("See that {address} answers: `nc -vz <address> <port>`, or `Test-NetConnection`.")
+            .given("address", address.clone()),
+        Probe::Web(url, wanted) => hand
+            .act("Open {address}: it must answer with {status}.")
+            .given("address", url.to_string())
+            .given("status", status(*wanted)),
+        Probe::Command(argv) => hand
+            .act("On the computer that homing runs on, or one like it: {words} must end with status 0.")
+            .given("words", argv.join(" ")),
     }
 }
 

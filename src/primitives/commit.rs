@@ -8,9 +8,10 @@ use crate::plan::effect::Effect;
 use crate::plan::facts::Power;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
+use crate::primitives::contract::{ByHand, Cost, Ctx, Primitive, Standing, Subject};
 use crate::primitives::spec::{Output, Spec, Yields};
 use crate::primitives::work::cost;
+use crate::primitives::work::hands;
 use crate::primitives::work::sides::{MACHINE, Sides, active};
 use crate::run::event::Deletes;
 use crate::run::failure::Failure;
@@ -60,6 +61,22 @@ impl Primitive for Commit {
     fn describe((): &(), _: &Subject<'_>) -> String {
         "DELETE the cloud machine, its disks and snapshots for good; keep the base for protection"
             .to_owned()
+    }
+
+    fn by_hand((): &(), subject: &Subject<'_>, standing: &Standing) -> ByHand {
+        hands::of_machine("COMMIT {machine}: delete its machine at {cloud}", subject, standing)
+            .first("{machine} runs on {host}, started from a copy of the stopped disks that was verified, and was checked there.")
+            .first("{machine} is off at {cloud} and was not started since that copy: look at it now (Azure: activity log).")
+            .first("Somebody who may decide it has said yes, on this paper.")
+            .act("With Site Recovery: vault > Replicated items > {machine} > Commit. It deletes the machine and its disks at {cloud}; then only look that this is so.")
+            .act("Otherwise write down first, one by one, what you are going to delete at {cloud}: the machine {machine}, its network card and address if nothing else uses them, its {disks} but for the base, and the snapshots that earlier steps of this book took.")
+            .act("Set the base aside: the disks as they were when the machine was switched off, or one snapshot of each. Replication back to {cloud} builds on it. Azure: give every disk the delete option Detach (`az vm update`), or the deletion takes them along.")
+            .act("Take the lock away, and delete the machine: `az vm delete --name {machine} --resource-group <group>`.")
+            .act("Delete the rest of your list, one by one, and tick each.")
+            .verify("`az vm show` finds no {machine} any more; the base is still there; {machine} still runs on {host}.")
+            .note("id of everything deleted")
+            .note("id of the base that was kept")
+            .danger("There is no way back from here. If it stops half-way, finish it: the machine at {cloud} is never started again.")
     }
 
     fn estimate((): &(), _: &Subject<'_>) -> Cost {

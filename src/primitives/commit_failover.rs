@@ -6,9 +6,10 @@ use crate::plan::effect::Effect;
 use crate::plan::facts::Power;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Done, Primitive, Subject};
+use crate::primitives::contract::{ByHand, Cost, Ctx, Done, Primitive, Standing, Subject};
 use crate::primitives::spec::{Spec, Yields};
 use crate::primitives::work::cost;
+use crate::primitives::work::hands;
 use crate::primitives::work::sides::{MACHINE, Sides, active};
 use crate::run::failure::Failure;
 use crate::sites::SideView;
@@ -46,6 +47,16 @@ impl Primitive for CommitFailover {
 
     fn describe((): &(), _: &Subject<'_>) -> String {
         "commit the failover: on-prem becomes the replica; nothing is deleted".to_owned()
+    }
+
+    fn by_hand((): &(), subject: &Subject<'_>, standing: &Standing) -> ByHand {
+        hands::of_machine("Commit {machine}'s failover: {cloud} is its place now", subject, standing)
+            .first("{machine} runs at {cloud}, started from a copy of the stopped disks that was verified, and was checked there.")
+            .first("{machine} is off on {host} and fenced: look at it now.")
+            .act("With Site Recovery: vault > Replicated items > {machine} > Commit.")
+            .act("Otherwise there is nothing to do but to say it: put \"replica, do not start\" into the notes of {machine} on {host}. Delete nothing there.")
+            .verify("The vault shows Failover committed; or the note stands, and {machine} still runs at {cloud}.")
+            .danger("Its disks on {host} are from now on a replica: the way home copies onto them.")
     }
 
     fn estimate((): &(), _: &Subject<'_>) -> Cost {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::base::{Json, MachineName, RunId, Side, SiteName, StepId, StepKey};
+use crate::base::{HostName, Json, MachineName, RunId, Side, SiteName, StepId, StepKey};
 use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::expr::{described, resolved};
@@ -56,6 +56,11 @@ pub trait Primitive: Send + Sync + 'static {
     /// The sentence of the dry run, in the imperative, without the machine's name where it is obvious.
     fn describe(args: &Self::Args, subject: &Subject<'_>) -> String;
 
+    /// How a person does it without homing, alone and in the middle of the night: what must hold first,
+    /// what to do, how to see that it is done, what to write down, what must never happen. No secret is in
+    /// it: a key is called by its name.
+    fn by_hand(args: &Self::Args, subject: &Subject<'_>, standing: &Standing) -> ByHand;
+
     /// How long it will take and how much it moves at most, from sizes and rates.
     fn estimate(args: &Self::Args, subject: &Subject<'_>) -> Cost;
 
@@ -85,6 +90,104 @@ impl<'a> Subject<'a> {
     /// A fact of the machine, recorded as read.
     pub fn fact(&self, name: &str) -> Option<Json> {
         self.facts.read(self.machine?, name)
+    }
+}
+
+/// Where a machine stands when a step begins, as far as the plan itself tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The side that holds the live data; `None`: nobody can say.
+    pub live: Option<Side>,
+    /// Its host at home, where an earlier step chose one.
+    pub host: Option<HostName>,
+}
+
+/// How a person does a step: lines with `{names}` in them, and what stands for each name.
+///
+/// The lines are fixed texts, so that machines that do the same can share them. All that differs between
+/// machines, and all that a script or an inventory says, is `given`, and is never itself read as a line.
+/// What stands between backticks in a line is typed as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ByHand {
+    /// What is done, in the imperative.
+    pub title: &'static str,
+    /// What must hold before it; each is looked at now, not remembered.
+    pub first: Vec<&'static str>,
+    /// What to do, in order.
+    pub act: Vec<&'static str>,
+    /// How to see that it is done.
+    pub verify: Vec<&'static str>,
+    /// What to write down, beside the time.
+    pub note: Vec<&'static str>,
+    /// What must never happen.
+    pub danger: Vec<&'static str>,
+    /// What the names stand for.
+    pub given: Vec<(&'static str, String)>,
+}
+
+impl ByHand {
+    /// With its title; the lines follow.
+    pub fn new(title: &'static str) -> ByHand {
+        ByHand { title, ..ByHand::default() }
+    }
+
+    /// What must hold before it.
+    #[must_use]
+    pub fn first(mut self, line: &'static str) -> ByHand {
+        self.first.push(line);
+        self
+    }
+
+    /// The next thing to do.
+    #[must_use]
+    pub fn act(mut self, line: &'static str) -> ByHand {
+        self.act.push(line);
+        self
+    }
+
+    /// The same, where it is called for.
+    #[must_use]
+    pub fn act_if(self, holds: bool, line: &'static str) -> ByHand {
+        if holds { self.act(line) } else { self }
+    }
+
+    /// How to see that it is done.
+    #[must_use]
+    pub fn verify(mut self, line: &'static str) -> ByHand {
+        self.verify.push(line);
+        self
+    }
+
+    /// What to write down.
+    #[must_use]
+    pub fn note(mut self, line: &'static str) -> ByHand {
+        self.note.push(line);
+        self
+    }
+
+    /// What must never happen.
+    #[must_use]
+    pub fn danger(mut self, line: &'static str) -> ByHand {
+        self.danger.push(line);
+        self
+    }
+
+    /// What a name in the lines stands for.
+    #[must_use]
+    pub fn given(mut self, name: &'static str, value: impl Into<String>) -> ByHand {
+        self.given.push((name, value.into()));
+        self
+    }
+
+    /// Every line but the title, with the title first.
+    pub fn lines(&self) -> impl Iterator<Item = &'static str> {
+        let parts = [&self.first, &self.act, &self.verify, &self.note, &self.danger];
+        std::iter::once(self.title).chain(parts.into_iter().flatten().copied())
+    }
+
+    /// What a name stands for.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.given.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -204,6 +307,9 @@ pub trait AnyPrimitive: Send + Sync {
     /// See [`Primitive::describe`]; `args` were checked.
     fn describe(&self, args: &Json, subject: &Subject<'_>) -> String;
 
+    /// See [`Primitive::by_hand`]; `args` were checked.
+    fn by_hand(&self, args: &Json, subject: &Subject<'_>, standing: &Standing) -> ByHand;
+
     /// See [`Primitive::estimate`]; `args` were checked.
     fn estimate(&self, args: &Json, subject: &Subject<'_>) -> Cost;
 
@@ -255,6 +361,10 @@ impl<P: Primitive> AnyPrimitive for Erased<P> {
 
     fn describe(&self, args: &Json, subject: &Subject<'_>) -> String {
         P::describe(&Self::args(args), subject)
+    }
+
+    fn by_hand(&self, args: &Json, subject: &Subject<'_>, standing: &Standing) -> ByHand {
+        P::by_hand(&Self::args(args), subject, standing)
     }
 
     fn estimate(&self, args: &Json, subject: &Subject<'_>) -> Cost {

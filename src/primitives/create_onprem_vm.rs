@@ -8,9 +8,10 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
+use crate::primitives::contract::{ByHand, Cost, Ctx, Primitive, Standing, Subject};
 use crate::primitives::spec::{Opt, OptType, Output, Spec, Yields};
 use crate::primitives::work::cost;
+use crate::primitives::work::hands;
 use crate::primitives::work::options::Options;
 use crate::primitives::work::sides::{MACHINE, Sides};
 use crate::run::failure::Failure;
@@ -93,6 +94,43 @@ impl Primitive for CreateOnpremVm {
             |machine| format!("and give up its replica on {}", machine.host),
         );
         format!("create the on-prem machine on {host}{network}{cpus}{memory}{path}, {then}")
+    }
+
+    fn by_hand(new: &NewMachine, subject: &Subject<'_>, standing: &Standing) -> ByHand {
+        let chosen = Standing {
+            host: new.host.clone().or_else(|| standing.host.clone()),
+            ..standing.clone()
+        };
+        let was = hands::host(subject, standing);
+        let moves = new.host.as_ref().is_some_and(|host| host.as_str() != was);
+        let mut hand =
+            hands::of_machine("Create {machine} on {host}, if it is not there", subject, &chosen)
+                .first("{host} is reached, and has room for {size}.");
+        if let Some(network) = &new.network {
+            hand = hand
+                .first("{host} has a virtual switch called {switch} (`Get-VMSwitch`; `virsh net-list`).")
+                .given("switch", network.clone());
+        }
+        hand = match (new.cpus, new.memory_bytes) {
+            (None, None) => hand.act("Create {machine} on {host}, off, with the processors and the memory that it has at {cloud}. Hyper-V: `New-VM -Name {machine}` of the same generation; KVM: `virsh define`."),
+            _ => hand
+                .act("Create {machine} on {host}, off, with {cpus} processors and {memory} of memory. Hyper-V: `New-VM -Name {machine}` of the same generation; KVM: `virsh define`.")
+                .given("cpus", new.cpus.map_or("as many".to_owned(), |count| count.to_string()))
+                .given("memory", new.memory_bytes.map_or("as much".to_owned(), show_bytes)),
+        };
+        if let Some(path) = &new.path {
+            hand = hand.act("Keep it under {path}.").given("path", path.clone());
+        }
+        hand = hand
+            .act("Give it {disks}, empty, of exactly these sizes, and no automatic start.")
+            .act_if(new.network.is_some(), "Connect it to the switch {switch}.");
+        if moves {
+            hand = hand
+                .act("Its replica on {was} is given up: put \"given up, do not start\" into its notes there. The next copy sends everything.")
+                .given("was", was);
+        }
+        hand.verify("{machine} is listed on {host}, off, with disks of the right sizes; if it was there before, nothing of it was changed.")
+            .danger("Do not start it: its disks are empty until a copy was verified.")
     }
 
     fn estimate(_: &NewMachine, _: &Subject<'_>) -> Cost {

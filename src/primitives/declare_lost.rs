@@ -10,9 +10,10 @@ use crate::plan::effect::Effect;
 use crate::plan::facts::Power;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
+use crate::primitives::contract::{ByHand, Cost, Ctx, Primitive, Standing, Subject};
 use crate::primitives::spec::{Opt, OptType, Output, Spec, Yields};
 use crate::primitives::work::cost;
+use crate::primitives::work::hands;
 use crate::primitives::work::options::Options;
 use crate::primitives::work::sides::{MACHINE, Sides};
 use crate::run::failure::Failure;
@@ -92,6 +93,30 @@ impl Primitive for DeclareLost {
     fn describe(args: &Args, _: &Subject<'_>) -> String {
         let Some((side, reason)) = &args.given else { return "give up nothing".to_owned() };
         format!("GIVE UP the {side} side with what it wrote since the last transfer: {reason}")
+    }
+
+    fn by_hand(args: &Args, subject: &Subject<'_>, standing: &Standing) -> ByHand {
+        let hand = hands::of_machine("GIVE UP {machine} at {lost}", subject, standing);
+        let Some((side, reason)) = &args.given else {
+            return hand.given("lost", "no side").act("There is nothing to give up.");
+        };
+        let lost = match side {
+            Side::Cloud => hand.value("cloud"),
+            Side::Onprem => hand.value("host"),
+        };
+        let lost = lost.unwrap_or_default().to_owned();
+        hand.given("lost", lost)
+            .given("reason", reason.clone())
+            .first("The reason still holds: {reason}")
+            .first("Somebody who may decide it has said yes, on this paper.")
+            .act("Try once more to reach {machine} at {lost}. If it can be reached, it is not lost: stop, and shut it down instead.")
+            .act("Cut it off, so that it cannot come back by itself: its power, its network, its automatic start, as far as anybody there can.")
+            .act("Put a note on the machine at the other side: \"its twin at {lost} was given up\", with the reason, the date and your name.")
+            .verify("It does not answer, and somebody who sees the place says that it is off or cut off.")
+            .note("who said so, and when")
+            .note("time of the last verified copy")
+            .danger("What it wrote since the last verified copy is lost for good.")
+            .danger("If it comes back, turn it off before it takes a single write: two running sides destroy each other's data.")
     }
 
     fn estimate(_: &Args, _: &Subject<'_>) -> Cost {

@@ -5,8 +5,9 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Done, Primitive, Subject};
+use crate::primitives::contract::{ByHand, Cost, Ctx, Done, Primitive, Standing, Subject};
 use crate::primitives::spec::{Param, Spec, Takes, Yields};
+use crate::primitives::work::hands;
 use crate::primitives::work::options::Options;
 use crate::primitives::work::sides::Sides;
 use crate::primitives::work::{copied, cost};
@@ -58,6 +59,14 @@ impl Primitive for DeleteCopy {
 
     fn describe(_: &Option<StepId>, _: &Subject<'_>) -> String {
         "delete the isolated copy with its disks".to_owned()
+    }
+
+    fn by_hand(_: &Option<StepId>, subject: &Subject<'_>, standing: &Standing) -> ByHand {
+        hands::of_machine("Delete {machine}'s isolated copy", subject, standing)
+            .first("What you are about to delete is called {machine}-copy, or as you wrote it down; it is not {machine}.")
+            .act("Turn the copy off, delete it, and delete its disks: `Stop-VM -TurnOff`, `Remove-VM`, then the files; KVM: `virsh destroy`, `virsh undefine --remove-all-storage`. Do it however far it was made.")
+            .verify("The copy and its disks are gone from the host; {machine} itself is as before.")
+            .danger("Read the name twice: {machine} itself has nearly the same one.")
     }
 
     fn estimate(_: &Option<StepId>, _: &Subject<'_>) -> Cost {

@@ -5,9 +5,10 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Done, Primitive, Subject};
+use crate::primitives::contract::{ByHand, Cost, Ctx, Done, Primitive, Standing, Subject};
 use crate::primitives::spec::{Param, Spec, Takes, Yields};
 use crate::primitives::work::cost;
+use crate::primitives::work::hands;
 use crate::primitives::work::options::Options;
 use crate::primitives::work::sides::Sides;
 use crate::primitives::work::taken::Taken;
@@ -55,6 +56,14 @@ impl Primitive for DeleteSnapshot {
 
     fn describe((): &(), _: &Subject<'_>) -> String {
         "delete the snapshot".to_owned()
+    }
+
+    fn by_hand((): &(), subject: &Subject<'_>, standing: &Standing) -> ByHand {
+        hands::of_machine("Delete {machine}'s snapshot", subject, standing)
+            .first("Nothing copies from it any more, and no later step of this book needs it.")
+            .act("Delete the snapshot of every disk by the names that you wrote down. Azure: `az snapshot delete --name <name> --resource-group <group>`; Hyper-V: `Remove-VMSnapshot`; KVM: `virsh snapshot-delete`.")
+            .verify("The snapshots are gone from the list; {machine} is as before.")
+            .danger("A deleted snapshot does not come back. Delete by the written names only, never \"all of them\".")
     }
 
     fn estimate((): &(), _: &Subject<'_>) -> Cost {

@@ -5,7 +5,7 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Done, Primitive, Subject};
+use crate::primitives::contract::{ByHand, Cost, Ctx, Done, Primitive, Standing, Subject};
 use crate::primitives::spec::{Param, Spec, Takes, Yields};
 use crate::primitives::work::options::Options;
 use crate::run::failure::Failure;
@@ -89,6 +89,20 @@ impl Primitive for FailIf {
             Condition::Source(source) => format!("fail if {source}: {}", args.message),
             Condition::Holds(true) => format!("fail: {}", args.message),
             Condition::Holds(false) => "go on".to_owned(),
+        }
+    }
+
+    fn by_hand(args: &Args, _: &Subject<'_>, _: &Standing) -> ByHand {
+        let hand =
+            ByHand::new("Stop here if something holds").given("message", args.message.clone());
+        match &args.condition {
+            Condition::Source(source) => hand
+                .given("condition", source.clone())
+                .act("Look at what you wrote down: does {condition} hold?")
+                .act("If it holds, this step has FAILED: {message}")
+                .verify("It does not hold."),
+            Condition::Holds(true) => hand.act("This step always FAILS: {message}"),
+            Condition::Holds(false) => hand.act("There is nothing to look at. Go on."),
         }
     }
 

@@ -68,11 +68,12 @@ pub fn find(name: &str) -> Option<&'static dyn AnyPrimitive> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Json, MachineName};
+    use crate::base::{Json, MachineName, Side};
     use crate::plan::facts::tests::away;
     use crate::plan::facts::{FactLog, Facts};
     use crate::plan::inventory::Inventory;
-    use crate::primitives::contract::Subject;
+    use crate::plan::step::{Kind, Reversibility};
+    use crate::primitives::contract::{ByHand, Standing, Subject};
     use crate::sites::look::tests::entry;
 
     #[test]
@@ -206,6 +207,63 @@ mod tests {
         wait: wait 1m 30s
         wait_until: wait until web-01.check.1.ok, looking every 10s
         ");
+    }
+
+    fn by_hand(primitive: &str, args: &str, live: Option<Side>) -> ByHand {
+        let machine = MachineName::new("web-01").unwrap();
+        let inventory =
+            Inventory { machines: [(machine.clone(), entry())].into(), ..Inventory::default() };
+        let observed = Facts { machines: [(machine.clone(), away())].into(), ..Facts::default() };
+        let facts = FactLog::new(&observed);
+        let subject = Subject { machine: Some(&machine), inventory: &inventory, facts: &facts };
+        let standing = Standing { live, host: None };
+        find(primitive).unwrap().by_hand(&serde_json::from_str(args).unwrap(), &subject, &standing)
+    }
+
+    /// The names in a line.
+    fn named(line: &'static str) -> impl Iterator<Item = &'static str> {
+        line.split('{').skip(1).map(|rest| rest.split_once('}').expect(line).0)
+    }
+
+    #[test]
+    fn every_primitive_tells_how_a_person_does_it() {
+        for (primitive, args) in SHAPES {
+            for live in [None, Some(Side::Cloud), Some(Side::Onprem)] {
+                let hand = by_hand(primitive, args, live);
+                let spec = find(primitive).unwrap().spec();
+                assert!(!hand.title.is_empty() && !hand.act.is_empty(), "{primitive} {args}");
+                let is_seen = !hand.verify.is_empty();
+                let needs = matches!(spec.kind, Kind::Act | Kind::Poll | Kind::Barrier);
+                assert!(is_seen || !needs, "{primitive} {args}: nobody sees that it is done");
+                let changes = spec.reversibility != Reversibility::Reversible;
+                let warns = !hand.danger.is_empty() || args.contains("repeatable");
+                assert!(warns || !changes, "{primitive} {args}: nothing is dangerous?");
+                for line in hand.lines() {
+                    assert_eq!(line.matches('`').count() % 2, 0, "{primitive}: {line}");
+                    for name in named(line) {
+                        assert!(
+                            hand.value(name).is_some(),
+                            "{primitive} {args}: `{name}` in {line}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_procedure_holds_no_secret() {
+        let key = r#"{"mode": "full", "key": "tier1"}"#;
+        assert_eq!(by_hand("transfer_delta", key, None).value("key"), Some("tier1"));
+        let env = r#"{"argv": ["/bin/dns", "it's"], "env": {"TOKEN": "s3cret"}}"#;
+        let hook = r#"{"text": "home", "webhook": "https://hooks.example/T0/s3cret"}"#;
+        for (primitive, args) in [("run_command", env), ("notify", hook)] {
+            let hand = by_hand(primitive, args, None);
+            assert!(hand.given.iter().all(|(_, value)| !value.contains("s3cret")), "{hand:?}");
+        }
+        let words = by_hand("run_command", env, None);
+        assert_eq!(words.value("words"), Some(r"/bin/dns 'it'\''s'"));
+        assert_eq!(by_hand("notify", hook, None).value("place"), Some("hooks.example"));
     }
 
     #[test]

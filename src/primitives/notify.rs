@@ -8,7 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Done, Primitive, Subject};
+use crate::primitives::contract::{ByHand, Cost, Ctx, Done, Primitive, Standing, Subject};
 use crate::primitives::spec::{Opt, OptType, Spec, Yields};
 use crate::primitives::work::commands;
 use crate::primitives::work::cost;
@@ -111,6 +111,21 @@ impl Primitive for Notify {
             Way::Webhook(url) => format!("tell {url}: {}", args.text),
             Way::Neither => args.text.clone(),
         }
+    }
+
+    fn by_hand(args: &Args, _: &Subject<'_>, _: &Standing) -> ByHand {
+        let hand = ByHand::new("Tell them: {text}").given("text", args.text.clone());
+        match &args.way {
+            Way::Command(argv) => hand
+                .act("Homing would call {command}: call it, or telephone whoever that reaches.")
+                .given("command", argv.join(" ")),
+            // Such addresses often hold a secret behind the host's name.
+            Way::Webhook(url) => hand
+                .act("Homing would post it to {place}: telephone whoever reads that.")
+                .given("place", url.host()),
+            Way::Neither => hand,
+        }
+        .note("who was told")
     }
 
     fn estimate(_: &Args, _: &Subject<'_>) -> Cost {

@@ -7,9 +7,10 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::effect::{Effect, Mode};
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
+use crate::primitives::contract::{ByHand, Cost, Ctx, Primitive, Standing, Subject};
 use crate::primitives::spec::{Opt, OptType, Output, Spec, Yields};
 use crate::primitives::work::cost;
+use crate::primitives::work::hands;
 use crate::primitives::work::moving;
 use crate::primitives::work::options::Options;
 use crate::primitives::work::sides::MACHINE;
@@ -74,6 +75,21 @@ impl Primitive for ReverseReplicate {
         format!(
             "protect on-prem towards the cloud again: {what} since the switch; the machine keeps running"
         )
+    }
+
+    fn by_hand(args: &Args, subject: &Subject<'_>, standing: &Standing) -> ByHand {
+        let hand = hands::of_machine("Protect {machine} again, from {onprem} to {cloud}", subject, standing)
+            .first("{machine} runs on {host}, and its machine at {cloud} is deleted (its commit is done).")
+            .act("With Site Recovery: vault > Replicated items > {machine} > Reverse replicate.")
+            .act("Otherwise let your replication tool send what changed on {host} since the machine was switched off at {cloud} onto the base that was kept there; the machine keeps running.");
+        let hand = if args.allow_initial {
+            hand.act("If there is no usable base, send everything ({size}).")
+        } else {
+            hand.act("If there is no usable base, stop: everything would have to be sent ({size}), which nobody has agreed to. Ask.")
+        };
+        hand.verify("The vault, or the tool, shows the machine as protected, with a first recovery point that is younger than this step.")
+            .note("bytes sent")
+            .danger("Until then nothing protects {machine}: what happens to {host} happens to its only copy.")
     }
 
     fn estimate(_: &Args, subject: &Subject<'_>) -> Cost {

@@ -10,8 +10,9 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
+use crate::primitives::contract::{ByHand, Cost, Ctx, Primitive, Standing, Subject};
 use crate::primitives::spec::{Opt, OptType, Output, Spec, Yields};
+use crate::primitives::work::hands;
 use crate::primitives::work::options::Options;
 use crate::primitives::work::sides::{MACHINE_OR_NONE, Sides};
 use crate::primitives::work::{commands, cost};
@@ -151,6 +152,44 @@ impl Primitive for RunCommand {
         format!("run {}{place}{again}{undo}", args.argv.join(" "))
     }
 
+    fn by_hand(args: &Args, subject: &Subject<'_>, standing: &Standing) -> ByHand {
+        let title = match args.on {
+            On::Homing => "Run a command",
+            On::Host => "Run a command on {host}",
+            On::Guest => "Run a command inside {machine}",
+        };
+        let hand = match subject.machine {
+            Some(_) => hands::of_machine(title, subject, standing),
+            None => ByHand::new(title),
+        };
+        let hand = match args.on {
+            On::Homing => hand.act("On the computer that homing runs on, or one like it, word by word and without a shell: {words}"),
+            On::Host => hand.act("On {host}, word by word and without a shell: {words}"),
+            On::Guest => hand.act("Inside {machine}, on the side that runs, word by word and without a shell: {words}"),
+        };
+        let hand = hand.given("words", quoted(&args.argv));
+        // Values may be secrets.
+        let names: Vec<&str> = args.env.keys().map(String::as_str).collect();
+        let hand = if names.is_empty() {
+            hand
+        } else {
+            hand.act("Set its variables {variables} as the script does; what they hold is not printed here.")
+                .given("variables", names.join(", "))
+        };
+        let hand = match &args.undo {
+            Some(undo) => hand
+                .act("Only if these steps are to be taken back later: {undo}")
+                .given("undo", quoted(undo)),
+            None => hand,
+        };
+        let hand = hand.verify("It ended with status 0, and what it is for has happened.");
+        if args.repeatable {
+            hand.note("status, last line it printed")
+        } else {
+            hand.note("status, last line it printed").danger("Run it once. If you did not see how it ended, do not run it again: look first whether it did its work.")
+        }
+    }
+
     fn estimate(_: &Args, _: &Subject<'_>) -> Cost {
         cost::CALL
     }
@@ -181,6 +220,19 @@ impl Primitive for RunCommand {
         }
         Err(bad_end(args, &ran))
     }
+}
+
+/// Word by word, so that it can be typed: what is no plain word stands in quotes.
+fn quoted(argv: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    let word = |word: &String| {
+        if !word.is_empty() && word.chars().all(plain) {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    };
+    argv.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
 fn may_be_set(name: &str) -> bool {

@@ -4,7 +4,7 @@ use crate::base::{Json, Side};
 use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
+use crate::primitives::contract::{ByHand, Cost, Ctx, Primitive, Standing, Subject};
 use crate::primitives::spec::{Spec, Yields};
 use crate::primitives::work::cost;
 use crate::primitives::work::sides::MACHINE;
@@ -44,6 +44,17 @@ impl Primitive for ShutdownAzureVm {
 
     fn describe(args: &Args, _: &Subject<'_>) -> String {
         stopping::describe(args, "cloud")
+    }
+
+    fn by_hand(args: &Args, subject: &Subject<'_>, standing: &Standing) -> ByHand {
+        let title = "Shut {machine} down in the cloud, and keep it off";
+        stopping::by_hand(title, args, Side::Cloud, subject, standing)
+            .act("With Site Recovery do it all the same: its \"Complete Failover\" would also start the machine at home at once, which this book does later, in its turn.")
+            .act("From inside the guest, or: portal > Virtual machines > {machine} > Stop; `az vm stop --name {machine} --resource-group <group>`. Give it {grace}.")
+            .act("If it has not stopped by then, pull the plug: `az vm stop --skip-shutdown`. Write that down: its disks are then as after a power failure.")
+            .act("Give up its place: `az vm deallocate --name {machine} --resource-group <group>`.")
+            .act("Fence it, so that no schedule and no colleague starts it: put a read-only lock on it (portal > Locks, or `az lock create --lock-type ReadOnly`), and switch its automatic start off.")
+            .verify("The portal shows Stopped (deallocated), and a few minutes later still; `az vm get-instance-view` says PowerState/deallocated.")
     }
 
     fn estimate(_: &Args, _: &Subject<'_>) -> Cost {

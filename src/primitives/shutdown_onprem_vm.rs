@@ -4,7 +4,7 @@ use crate::base::{Json, Side};
 use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
+use crate::primitives::contract::{ByHand, Cost, Ctx, Primitive, Standing, Subject};
 use crate::primitives::spec::{Spec, Yields};
 use crate::primitives::work::cost;
 use crate::primitives::work::sides::MACHINE;
@@ -44,6 +44,15 @@ impl Primitive for ShutdownOnpremVm {
 
     fn describe(args: &Args, _: &Subject<'_>) -> String {
         stopping::describe(args, "on-prem")
+    }
+
+    fn by_hand(args: &Args, subject: &Subject<'_>, standing: &Standing) -> ByHand {
+        let title = "Shut {machine} down at home, and keep it off";
+        stopping::by_hand(title, args, Side::Onprem, subject, standing)
+            .act("From inside the guest, or on {host}: Hyper-V Manager > Shut Down, `Stop-VM -Name {machine}`; KVM: `virsh shutdown {machine}`. Give it {grace}.")
+            .act("If it has not stopped by then, pull the plug: `Stop-VM -Name {machine} -TurnOff`; KVM: `virsh destroy {machine}`. Write that down: its disks are then as after a power failure.")
+            .act("Fence it: `Set-VM -Name {machine} -AutomaticStartAction Nothing`; KVM: `virsh autostart --disable {machine}`; in a cluster take its role offline. Put \"do not start\" into its notes.")
+            .verify("`Get-VM -Name {machine}` says Off, KVM's `virsh domstate {machine}` says shut off; a few minutes later still.")
     }
 
     fn estimate(_: &Args, _: &Subject<'_>) -> Cost {

@@ -5,9 +5,10 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
+use crate::primitives::contract::{ByHand, Cost, Ctx, Primitive, Standing, Subject};
 use crate::primitives::spec::{Output, Spec, Yields};
 use crate::primitives::work::cost;
+use crate::primitives::work::hands;
 use crate::primitives::work::sides::{MACHINE, Sides, active};
 use crate::primitives::work::taken::Taken;
 use crate::run::failure::Failure;
@@ -56,6 +57,25 @@ impl Primitive for Snapshot {
             None => "active",
         };
         format!("take a snapshot of the {side} disks; the machine keeps running")
+    }
+
+    fn by_hand((): &(), subject: &Subject<'_>, standing: &Standing) -> ByHand {
+        let hand = hands::of_machine("Take a snapshot of {machine}'s disks", subject, standing);
+        let hand = match standing.live {
+            Some(Side::Onprem) => hand
+                .act("On {host}, take one snapshot of all of {machine}'s disks together ({disks}), so that they show one moment; the machine keeps running. Hyper-V: `Checkpoint-VM -Name {machine} -SnapshotName <name>`; KVM: `virsh snapshot-create-as {machine} <name> --disk-only --atomic`.")
+                .verify("The snapshot is listed (Hyper-V Manager: Checkpoints; `virsh snapshot-list {machine}`), and {machine} still serves."),
+            Some(Side::Cloud) => hand
+                .act("At {cloud}, take a snapshot of every disk of {machine} ({disks}); the machine keeps running. Azure, once for each disk: `az snapshot create --resource-group <group> --name <name> --source <disk> --incremental true`.")
+                .act("With Site Recovery this and the copy after it are one action: do nothing here.")
+                .verify("Every disk has its snapshot, complete (Azure: provisioning state Succeeded, completion 100 %), and {machine} still serves."),
+            None => hand
+                .act("Find out where {machine} runs, at {cloud} or on {host}, and take a snapshot of every disk there ({disks}); the machine keeps running.")
+                .verify("Every disk has its snapshot, complete, and {machine} still serves."),
+        };
+        hand.act("Put {machine}, the date and the time into the snapshot's name.")
+            .note("name of each disk's snapshot")
+            .danger("Disks that were not taken in the same moment do not fit together: what is copied from them may be brought up to date later, but never started.")
     }
 
     fn estimate((): &(), _: &Subject<'_>) -> Cost {

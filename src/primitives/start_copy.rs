@@ -8,9 +8,10 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::effect::{Effect, Mode};
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
+use crate::primitives::contract::{ByHand, Cost, Ctx, Primitive, Standing, Subject};
 use crate::primitives::spec::{Opt, OptType, Output, Param, Spec, Takes, Yields};
 use crate::primitives::work::cost;
+use crate::primitives::work::hands;
 use crate::primitives::work::moving::{Through, limiters};
 use crate::primitives::work::options::Options;
 use crate::primitives::work::sides::Sides;
@@ -103,6 +104,29 @@ impl Primitive for StartCopy {
         format!(
             "boot an isolated copy from the snapshot on {host}, {network} ({bytes} of disks); the machine is not touched"
         )
+    }
+
+    fn by_hand(new: &NewCopy, subject: &Subject<'_>, standing: &Standing) -> ByHand {
+        let chosen = Standing {
+            host: new.host.clone().or_else(|| standing.host.clone()),
+            ..standing.clone()
+        };
+        let hand = hands::of_machine("Start an isolated copy of {machine} on {host}", subject, &chosen)
+            .first("{host} has room for {size} beside everything that it has.")
+            .act("Delete what earlier drills of {machine} have left on {host}.")
+            .act("Make a new machine on {host}, called {machine}-copy, with whole disks of its own ({disks}), filled from the snapshot and compared with it.");
+        let hand = match &new.network {
+            Some(network) => hand
+                .first("The switch {switch} on {host} leads nowhere: no other machine, no router, no line out.")
+                .act("Connect it to {switch}, and to nothing else.")
+                .given("switch", network.clone()),
+            None => hand.act("Connect it to no network, or to a private switch of {host} that leads nowhere."),
+        };
+        hand.act("Start it (`Start-VM -Name {machine}-copy`; `virsh start {machine}-copy`).")
+            .verify("It runs, its console shows the login, and the machine {machine} itself runs on as before.")
+            .note("name of the copy")
+            .danger("The copy must never reach a network that {machine} is in: two machines of one name and address would serve.")
+            .danger("Never use {machine}'s own disks or its replica for it.")
     }
 
     fn estimate(_: &NewCopy, subject: &Subject<'_>) -> Cost {

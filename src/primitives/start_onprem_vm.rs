@@ -4,10 +4,11 @@ use crate::base::{HostName, Json, Side};
 use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
+use crate::primitives::contract::{ByHand, Cost, Ctx, Primitive, Standing, Subject};
 use crate::primitives::spec::{Opt, OptType, Spec, Yields};
 use crate::primitives::work::booting::{self, Started};
 use crate::primitives::work::cost;
+use crate::primitives::work::hands;
 use crate::primitives::work::options::Options;
 use crate::primitives::work::sides::{MACHINE, Sides};
 use crate::run::failure::Failure;
@@ -62,6 +63,29 @@ impl Primitive for StartOnpremVm {
             Some(host) => format!("boot the on-prem machine on {host}; its downtime ends"),
             None => "boot the on-prem machine; its downtime ends".to_owned(),
         }
+    }
+
+    fn by_hand(args: &Args, subject: &Subject<'_>, standing: &Standing) -> ByHand {
+        let chosen = Standing {
+            host: args.host.clone().or_else(|| standing.host.clone()),
+            ..standing.clone()
+        };
+        let hand = hands::of_machine("Start {machine} at home, on {host}", subject, &chosen)
+            .first("{machine} is off at {cloud} and fenced: look at it now. If you cannot see it, do not go on.");
+        let hand = if standing.live == Some(Side::Onprem) {
+            hand.first("Its disks on {host} are its own, as it left them: nothing was copied onto them since.")
+                .danger("What the machine wrote at {cloud} since it ran there is lost on this way back.")
+        } else {
+            hand.first("Its replica on {host} is not marked DIRTY: the last copy was verified, and was made from the stopped disks (with Site Recovery: its job waits for \"Complete Failover\").")
+                .first("The machine at {cloud} was not started since that copy began (Azure: its activity log shows no start).")
+                .act("With Site Recovery press \"Complete Failover\" on the waiting job now: it sends the last changes and starts the machine. Watch it to its end; if it fails, this step has failed.")
+.act("If protecting it again needs change tracking that must be switched on by hand, switch it on now, before the machine writes.")
+        };
+        hand.act("Otherwise, on {host}: Hyper-V Manager > Start, `Start-VM -Name {machine}`; KVM: `virsh start {machine}`.")
+            .verify("It runs and shows a sign of life: Hyper-V Manager says Heartbeat: OK, or its console shows the login (`virsh console {machine}`).")
+            .note("time it ran: its downtime ends")
+            .danger("Never start {machine} here while it runs, or may run, at {cloud}: both would take writes, and one half of them is lost.")
+            .danger("If it does not come up by itself, turn it off again. Do not repair its file system: a replica that was written to is worth nothing for the next copy.")
     }
 
     fn estimate(_: &Args, _: &Subject<'_>) -> Cost {

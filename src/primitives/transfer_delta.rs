@@ -1,15 +1,16 @@
 //! `transfer_delta(snapshot | m)`: brings the replica up to its source.
 
-use crate::base::Json;
 use crate::base::units::show_bytes;
+use crate::base::{Json, Side};
 use crate::diagnostic::Diagnostic;
 use crate::plan::effect::{Chosen, Effect, Mode};
 use crate::plan::facts::Facts;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
+use crate::primitives::contract::{ByHand, Cost, Ctx, Primitive, Standing, Subject};
 use crate::primitives::spec::{Opt, OptType, Output, Param, Spec, Takes, Yields};
 use crate::primitives::work::cost;
+use crate::primitives::work::hands;
 use crate::primitives::work::moving::{self, Moved, What};
 use crate::primitives::work::options::Options;
 use crate::primitives::work::taken::Taken;
@@ -133,6 +134,38 @@ impl Primitive for TransferDelta {
         format!("{what} {from} to the replica ({why}; {size} of disks{limit}{key}{meant})")
     }
 
+    fn by_hand(args: &Args, subject: &Subject<'_>, standing: &Standing) -> ByHand {
+        let (mode, _) = resolve(args.mode, |fact| subject.fact(fact));
+        let title = match (args.from_snapshot, mode) {
+            (true, Mode::Delta) => "Bring {machine}'s replica up to date from the snapshot",
+            (true, Mode::Full) => "Copy {machine}'s snapshot in full onto its replica",
+            (false, Mode::Delta) => "Send {machine}'s last changes from its stopped disks",
+            (false, Mode::Full) => "Copy {machine}'s stopped disks in full onto its replica",
+        };
+        let mut hand = hands::of_machine(title, subject, standing);
+        if !args.from_snapshot {
+            hand = hand
+                .first("{machine} is off on the side that ran, seen now, and nobody can start it.")
+                .first("{machine} is off on the other side too: nothing writes to its replica.");
+        }
+        hand = hand.act("Mark the replica DIRTY, before the first byte is written: a note on its machine, \"being copied, do not start\", and here the time.");
+        hand = moved(hand, args, mode, standing.live);
+        let key = args.key.clone().or_else(|| subject.entry()?.key.clone());
+        if let Some(key) = key {
+            hand = hand
+                .act("The disks are encrypted: open them with the key that the inventory calls {key}. Ask its keeper for it; it stands nowhere in this book.")
+                .given("key", key);
+        }
+        if let Some(rate) = args.bandwidth {
+            let limit = "Send no more than {rate}: other machines share the line.";
+            hand = hand.act(limit).given("rate", format!("{}/s", show_bytes(rate)));
+        }
+        hand.verify("For every disk the checksum over the whole disk is the same on both sides, or the tool says that it has verified the copy. Only then take the mark DIRTY away.")
+            .note("bytes sent")
+            .note("time it was verified")
+            .danger("A copy that was broken off, or was not verified, is DIRTY and must never be started: it may not boot, or boot with wrong data. Copy again until it verifies.")
+    }
+
     fn estimate(args: &Args, subject: &Subject<'_>) -> Cost {
         let (mode, _) = resolve(args.mode, |fact| peek(subject, fact));
         cost::transfer(subject, mode, args.bandwidth)
@@ -151,6 +184,33 @@ impl Primitive for TransferDelta {
         let fact = |facts: &Facts, name: &str| facts.get(machine.as_ref()?, name);
         moving::bring_up(&what, ctx, |facts| resolve(args.mode, |name| fact(facts, name)).0).await
     }
+}
+
+/// What is copied, from where to where, with the tools that operators have.
+fn moved(hand: ByHand, args: &Args, mode: Mode, live: Option<Side>) -> ByHand {
+    let hand = match mode {
+        Mode::Full => hand.act("Copy everything ({size}); compare nothing first."),
+        Mode::Delta => hand.act("Send only what changed since the last verified copy: by the tool's change tracking (between two incremental snapshots, RCT, a dirty bitmap), else by comparing (`rsync --inplace --no-whole-file`). If you are not sure that the tracking is unbroken, copy everything."),
+    };
+    let hand = match live {
+        Some(Side::Cloud) => from_cloud(hand, args),
+        Some(Side::Onprem) => hand
+            .act_if(args.from_snapshot, "With Site Recovery the vault sends changes all the time: see that its last recovery point is young, and do nothing.")
+            .act_if(!args.from_snapshot, "With Site Recovery the vault does this copy when the machine is started in the cloud: do nothing here.")
+            .act("Otherwise copy from {host} onto the disks that are kept at {cloud} ({disks}). Azure takes a fixed VHD: `az disk grant-access` with access level Write, then `azcopy copy`, then `az disk revoke-access`."),
+        None => hand.act("Copy from the side that ran last onto the other one ({disks}): between {cloud} and {host}. Be sure of the direction before you begin: the wrong one destroys the live data."),
+    };
+    if args.from_snapshot {
+        return hand;
+    }
+    hand.danger("Until this is verified neither side may be started, except to go back to the side that ran.")
+}
+
+fn from_cloud(hand: ByHand, args: &Args) -> ByHand {
+    hand
+        .act_if(args.from_snapshot, "With Site Recovery: vault > Replicated items > {machine} > Planned failover, from Azure to on-premises, \"Synchronize data before failover\". Go on when its job waits for \"Complete Failover\"; do not press that yet.")
+        .act_if(!args.from_snapshot, "With Site Recovery \"Complete Failover\" does this copy together with the start: do nothing here, and press it at the step that starts the machine at home.")
+        .act("Otherwise copy from {cloud} onto the replica on {host} ({disks}). Azure: open each disk or snapshot for reading (`az snapshot grant-access` or `az disk grant-access`, access level Read), fetch it with `azcopy copy`, and close it again (`revoke-access`); what arrives is a fixed VHD, the disk with a footer of 512 bytes behind it.")
 }
 
 /// A fact for a sentence: read, not recorded.

@@ -7,7 +7,7 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::effect::Effect;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Done, Primitive, Subject};
+use crate::primitives::contract::{ByHand, Cost, Ctx, Done, Primitive, Standing, Subject};
 use crate::primitives::spec::{Param, Spec, Takes, Yields};
 use crate::primitives::work::options::Options;
 use crate::primitives::work::sides::MACHINE_OR_NONE;
@@ -56,6 +56,13 @@ impl Primitive for Wait {
 
     fn describe(args: &Args, _: &Subject<'_>) -> String {
         format!("wait {}", humantime::format_duration(args.duration))
+    }
+
+    fn by_hand(args: &Args, _: &Subject<'_>, _: &Standing) -> ByHand {
+        ByHand::new("Wait {duration}")
+            .given("duration", humantime::format_duration(args.duration).to_string())
+            .act("Let {duration} pass by a clock, from now. If you were interrupted, begin again.")
+            .note("from when, to when")
     }
 
     fn estimate(args: &Args, _: &Subject<'_>) -> Cost {

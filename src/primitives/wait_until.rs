@@ -17,7 +17,7 @@ use crate::plan::expr::{Expr, NoValue};
 use crate::plan::inventory::Inventory;
 use crate::plan::policy::Policy;
 use crate::plan::step::{Kind, Reversibility};
-use crate::primitives::contract::{Cost, Ctx, Primitive, Subject};
+use crate::primitives::contract::{ByHand, Cost, Ctx, Primitive, Standing, Subject};
 use crate::primitives::find;
 use crate::primitives::spec::{Opt, OptType, Output, Param, Spec, Takes, Yields};
 use crate::primitives::work::cost;
@@ -114,6 +114,22 @@ impl Primitive for WaitUntil {
     fn describe(args: &Args, _: &Subject<'_>) -> String {
         let every = humantime::format_duration(args.every);
         format!("wait until {}, looking every {every}", args.until)
+    }
+
+    fn by_hand(args: &Args, _: &Subject<'_>, _: &Standing) -> ByHand {
+        let hand = ByHand::new("Wait until {condition}")
+            .given("condition", args.until.to_string())
+            .given("every", humantime::format_duration(args.every).to_string());
+        let hand = if args.probes.is_empty() {
+            hand.act("Look every {every} whether {condition} holds.")
+        } else {
+            let looked: Vec<&str> = args.probes.iter().map(|probe| probe.step.as_str()).collect();
+            hand.act(
+                "Every {every}, look again as the step {probes} tells, until {condition} holds.",
+            )
+            .given("probes", looked.join(", "))
+        };
+        hand.verify("It holds.").note("time it held")
     }
 
     fn estimate(_: &Args, _: &Subject<'_>) -> Cost {

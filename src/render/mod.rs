@@ -14,6 +14,7 @@ pub mod html;
 mod machines;
 mod path;
 pub mod reference;
+pub mod runbook;
 mod steps;
 pub mod style;
 pub mod table;

@@ -18,7 +18,7 @@ const WAVES_MAX: usize = 200;
 /// Scopes deeper than this are not indented any more.
 const DEPTH_MAX: usize = 4;
 /// What stands for a machine's own name in a sentence that many machines share.
-const ANY_MACHINE: &str = "<machine>";
+pub const ANY_MACHINE: &str = "<machine>";
 
 /// The steps of the plan, wave by wave.
 pub fn by_wave(review: &Review<'_>, style: Style) -> String {

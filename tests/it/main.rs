@@ -26,6 +26,7 @@ mod plans;
 mod primitives;
 mod qemu;
 mod refusals;
+mod runbook;
 mod saved;
 mod scopes;
 mod situations;

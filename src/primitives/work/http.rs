@@ -53,6 +53,11 @@ impl Url {
         Url::of(scheme, authority, path)
     }
 
+    /// Whose it is, without port and path.
+    pub fn host(&self) -> &str {
+        self.authority.rsplit_once(':').map_or(&self.authority, |(host, _)| host)
+    }
+
     /// A path at a machine's address, in plain HTTP.
     pub fn new(authority: &str, path: &str) -> Result<Url, String> {
         Url::of(Scheme::Http, authority, path)

@@ -7,6 +7,7 @@ pub mod booting;
 pub mod commands;
 pub mod copied;
 pub mod cost;
+pub mod hands;
 pub mod http;
 pub mod keys;
 pub mod moving;

@@ -7,8 +7,9 @@ use serde::Serialize;
 use crate::base::{Json, Side};
 use crate::diagnostic::Diagnostic;
 use crate::plan::policy::Policy;
-use crate::primitives::contract::Ctx;
+use crate::primitives::contract::{ByHand, Ctx, Standing, Subject};
 use crate::primitives::spec::{Opt, OptType, Output};
+use crate::primitives::work::hands;
 use crate::primitives::work::options::Options;
 use crate::primitives::work::sides::Sides;
 use crate::run::failure::Failure;
@@ -56,6 +57,27 @@ pub fn describe(args: &Args, side: &str) -> String {
     format!(
         "shut down the {side} machine (hard after {grace}) and keep it off; its downtime begins"
     )
+}
+
+/// What both shutdowns have in common for a person.
+pub fn by_hand(
+    title: &'static str,
+    args: &Args,
+    side: Side,
+    subject: &Subject<'_>,
+    standing: &Standing,
+) -> ByHand {
+    let hand = hands::of_machine(title, subject, standing)
+        .given("grace", humantime::format_duration(args.grace).to_string())
+        .note("time it was off: its downtime begins")
+        .note("plug pulled? yes or no")
+        .danger("Off is what you have seen to be off. A machine that does not answer, or of which the site cannot say, counts as running: go no further with it.");
+    match hands::address(subject, side) {
+        Some(address) => {
+            hand.verify("Nothing answers at {address} any more.").given("address", address)
+        }
+        None => hand,
+    }
 }
 
 /// Stops one side. A side that does not exist is off for certain.
