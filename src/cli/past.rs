@@ -7,7 +7,7 @@ use crate::cli::stop::Stop;
 use crate::compile::saved::{self, Loaded};
 use crate::diagnostic::did_you_mean;
 use crate::journal::{Journal, JournalError, RunRow};
-use crate::plan::estimate::History;
+use crate::plan::estimate::{Estimates, History};
 use crate::plan::facts::Facts;
 use crate::plan::graph::Plan;
 use crate::run::event::Event;
@@ -24,8 +24,8 @@ pub struct Past {
     pub row: RunRow,
     /// Its plan, proved again from the facts it was reviewed with.
     pub plan: VerifiedPlan,
-    /// How long each of its steps will probably take, seconds.
-    pub step_s: Vec<f64>,
+    /// What it was thought to cost when it was begun.
+    pub reviewed: Estimates,
     /// Everything that happened, the chain proved.
     pub events: Vec<Event>,
     /// Where it stands.
@@ -48,7 +48,7 @@ impl Past {
                 .help(format!("the plan of run `{run}` no longer fits the inventory")));
         };
         let state = fold(plan.plan(), &events)?;
-        Ok(Past { journal, row, plan, step_s: loaded.estimates.step_s(), events, state })
+        Ok(Past { journal, row, plan, reviewed: loaded.reviewed, events, state })
     }
 }
 

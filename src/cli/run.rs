@@ -225,7 +225,7 @@ async fn go_on(
 ) -> Done {
     let past = Past::read(place, run)?;
     named::known(past.plan.plan(), &options.approve, &options.inject)?;
-    let setup = setup(past.journal, &past.plan, past.step_s, place, sites, &options);
+    let setup = setup(past.journal, &past.plan, past.reviewed.step_s(), place, sites, &options);
     let handle = execute::resume(setup, run).await.map_err(|error| refused(&error))?;
     finish(handle, &past.plan, place, options, terminal).await
 }

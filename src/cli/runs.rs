@@ -91,7 +91,7 @@ pub fn show(args: &RunAndFormat, global: &Global, terminal: Terminal) -> Done {
     }
     let header = header(&past.row);
     let seen = Seen::new(&args.run, past.plan.plan(), past.state);
-    print(&runs::show(&seen, &header, terminal.page()))
+    print(&runs::show(&seen, &header, &past.reviewed, terminal.page()))
 }
 
 /// Prints a run's events; follows them when asked to.
@@ -169,5 +169,5 @@ fn header(row: &RunRow) -> Header {
 fn data(past: Past, observed: Option<&Facts>) -> Run {
     let header = header(&past.row);
     let seen = Seen::new(&past.row.run, past.plan.plan(), past.state);
-    runs::run(&seen, &header, observed, Timestamp::now())
+    runs::run(&seen, &header, &past.reviewed, observed, Timestamp::now())
 }

@@ -2,6 +2,7 @@
 
 use crate::base::{MachineName, Timestamp};
 use crate::plan::effect::Effect;
+use crate::plan::step::Kind;
 use crate::report::Seen;
 use crate::run::state::{Status, StepState};
 use crate::schedule::window::waits_until;
@@ -35,6 +36,25 @@ pub fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
 /// How long a settled step took, seconds.
 pub fn took_s(step: &StepState) -> Option<f64> {
     Some(seconds_between(step.started_at?, step.ended_at?))
+}
+
+/// How long any step but a gate was under way, seconds: what is left of a run without people's waits.
+pub fn worked_s(seen: &Seen<'_>) -> f64 {
+    let steps = seen.plan.iter().filter(|(_, step)| step.kind != Kind::Gate);
+    let span = |(ix, _)| {
+        let state = seen.state.step(ix);
+        Some((state.started_at?, state.ended_at?))
+    };
+    let mut spans: Vec<(Timestamp, Timestamp)> = steps.filter_map(span).collect();
+    spans.sort_unstable();
+    let mut worked_s = 0.0;
+    let mut until: Option<Timestamp> = None;
+    for (from, to) in spans {
+        let from = until.map_or(from, |until| from.max(until));
+        worked_s += seconds_between(from, to.max(from));
+        until = Some(until.map_or(to, |until| until.max(to)));
+    }
+    worked_s
 }
 
 /// The downtime of a machine in this run; `None` when nothing switched it off.

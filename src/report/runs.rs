@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::base::units::show_seconds;
 use crate::base::{Json, RunId, StepId, Timestamp};
+use crate::plan::estimate::Estimates;
 use crate::plan::expr::described;
 use crate::plan::facts::Facts;
 use crate::plan::settle::Settled;
@@ -11,7 +12,7 @@ use crate::plan::step::{Kind, Step, StepIx};
 use crate::render::style::Style;
 use crate::render::table::Table;
 use crate::report::Seen;
-use crate::report::clock::took_s;
+use crate::report::clock::{took_s, worked_s};
 use crate::report::line::{line, outcome_words};
 use crate::report::standing::{Standing, standings};
 use crate::run::event::{Answer, Event};
@@ -48,6 +49,10 @@ pub struct Run {
     pub started_at: Option<Timestamp>,
     /// When its process last left it in order.
     pub ended_at: Option<Timestamp>,
+    /// How long any step but a gate was under way, seconds.
+    pub worked_s: f64,
+    /// How long that would take by the plan's estimate, seconds.
+    pub makespan_s: f64,
     /// In plan order.
     pub steps: Vec<RunStep>,
     /// In plan order.
@@ -72,6 +77,8 @@ pub struct RunStep {
     pub started_at: Option<Timestamp>,
     /// When it settled.
     pub ended_at: Option<Timestamp>,
+    /// How long it would take by the plan's estimate, seconds; `null` of one that would be left out.
+    pub estimate_s: Option<f64>,
     /// What it found or made.
     pub outputs: Option<Json>,
 }
@@ -90,9 +97,18 @@ pub struct RunGate {
 }
 
 /// A run as data.
-pub fn run(seen: &Seen<'_>, header: &Header, observed: Option<&Facts>, now: Timestamp) -> Run {
+pub fn run(
+    seen: &Seen<'_>,
+    header: &Header,
+    reviewed: &Estimates,
+    observed: Option<&Facts>,
+    now: Timestamp,
+) -> Run {
     let settled = seen.state.settled(seen.plan);
-    let step = |(ix, step): (StepIx, &Step)| run_step(step, seen.state.step(ix), settled[ix.at()]);
+    let step = |(ix, step): (StepIx, &Step)| RunStep {
+        estimate_s: estimate_s(reviewed, ix),
+        ..run_step(step, seen.state.step(ix), settled[ix.at()])
+    };
     let gates = seen.plan.iter().filter(|(_, step)| step.kind == Kind::Gate);
     Run {
         run: seen.run.clone(),
@@ -102,6 +118,8 @@ pub fn run(seen: &Seen<'_>, header: &Header, observed: Option<&Facts>, now: Time
         outcome: seen.state.outcome,
         started_at: seen.state.started_at,
         ended_at: seen.state.ended_at,
+        worked_s: worked_s(seen),
+        makespan_s: reviewed.makespan_s,
         steps: seen.plan.iter().map(step).collect(),
         gates: gates.map(|(ix, step)| run_gate(step, seen.state.step(ix))).collect(),
         machines: standings(seen, observed, now),
@@ -121,8 +139,15 @@ fn run_step(step: &Step, state: &StepState, settled: Option<Settled>) -> RunStep
         attempts: state.attempts,
         started_at: state.started_at,
         ended_at: state.ended_at,
+        estimate_s: None,
         outputs: state.outputs.as_deref().cloned(),
     }
+}
+
+/// Of a step that takes part where all goes well.
+fn estimate_s(reviewed: &Estimates, ix: StepIx) -> Option<f64> {
+    let estimate = reviewed.steps.get(ix.at())?;
+    estimate.start_s.map(|_| estimate.seconds)
 }
 
 fn word(status: Status) -> &'static str {
@@ -171,15 +196,19 @@ pub fn list(runs: &[Run], style: Style) -> String {
 }
 
 /// `homing show RUN`: its steps. Ends with a line break.
-pub fn show(seen: &Seen<'_>, header: &Header, style: Style) -> String {
+pub fn show(seen: &Seen<'_>, header: &Header, reviewed: &Estimates, style: Style) -> String {
     let settled = seen.state.settled(seen.plan);
     let rows = seen.plan.iter().map(|(ix, step)| {
         let state = seen.state.step(ix);
         let took = took_s(state).map_or("-".to_owned(), show_seconds);
         let one = run_step(step, state, settled[ix.at()]);
-        vec![step.id.to_string(), one.status.to_owned(), state.attempts.to_string(), took]
+        let estimate = estimate_s(reviewed, ix).filter(|_| step.kind != Kind::Gate);
+        let estimate = estimate.map_or("-".to_owned(), show_seconds);
+        vec![step.id.to_string(), one.status.to_owned(), state.attempts.to_string(), took, estimate]
     });
-    let header_row = vec!["step", "status", "tries", "took"];
+    let header_row = vec!["step", "status", "tries", "took", "estimate"];
+    let (worked, makespan) = (show_seconds(worked_s(seen)), show_seconds(reviewed.makespan_s));
+    let took = format!("{worked} with people's waits left out; {makespan} by the estimate");
     let stands =
         seen.state.outcome.map_or("not left in order, or still running", |o| outcome_words(o).1);
     let mut page = format!("Run {}\n", seen.run);
@@ -189,11 +218,12 @@ pub fn show(seen: &Seen<'_>, header: &Header, style: Style) -> String {
         ("Digest", header.digest.as_str()),
         ("Started", &shown(seen.state.started_at)),
         ("Stands", stands),
+        ("Took", &took),
         ("Head", header.head_hash.as_str()),
     ] {
         page.push_str(&style.field(label, text));
     }
-    let table = Table { header: header_row, rows: rows.collect(), amounts: &[2, 3] };
+    let table = Table { header: header_row, rows: rows.collect(), amounts: &[2, 3, 4] };
     format!("{page}\n{}", table.text(style))
 }
 
@@ -237,7 +267,7 @@ mod tests {
         let sample = Sample::failback(&["web-01"]);
         let (id, story) = (run_id(), until_second_gate());
         let seen = Seen::new(&id, &sample.plan, story.state(&sample.plan));
-        insta::assert_json_snapshot!(run(&seen, &header(), None, at(300)));
+        insta::assert_json_snapshot!(run(&seen, &header(), &sample.estimates, None, at(300)));
     }
 
     #[test]
@@ -245,8 +275,8 @@ mod tests {
         let sample = Sample::failback(&["web-01"]);
         let (id, story) = (run_id(), until_second_gate());
         let mut seen = Seen::new(&id, &sample.plan, story.state(&sample.plan));
-        insta::assert_snapshot!(show(&seen, &header(), Style::PLAIN));
-        let listed = list(&[run(&seen, &header(), None, at(300))], Style::PLAIN);
+        insta::assert_snapshot!(show(&seen, &header(), &sample.estimates, Style::PLAIN));
+        let listed = list(&[run(&seen, &header(), &sample.estimates, None, at(300))], Style::PLAIN);
         insta::assert_snapshot!(listed);
         let logged = logs(&mut seen, &story.events(), Style::PLAIN);
         assert!(logged.lines().count() > 15 && logged.contains("GATE   commit"), "{logged}");

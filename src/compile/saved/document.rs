@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::base::{Digest, Json, MachineName, PlanId, StepId};
 use crate::diagnostic::flat::Flat;
-use crate::plan::estimate::{Basis, MachineEstimate};
+use crate::plan::estimate::{Basis, Estimates, MachineEstimate, StepEstimate};
 use crate::plan::expr::Expr;
+use crate::plan::graph::Plan;
 use crate::plan::policy::Policy;
 use crate::plan::scope::Rules;
 use crate::plan::step::Reversibility;
@@ -69,6 +70,36 @@ pub struct Document {
     pub(super) steps: Vec<StepRecord>,
     /// What somebody should look at before it runs, and nobody has answered.
     pub(super) warnings: Vec<Flat>,
+}
+
+impl Document {
+    /// What its plan was thought to cost when it was saved; of a file that says less, as far as it does.
+    pub(super) fn estimates(&self, plan: &Plan) -> Estimates {
+        let step = |one: &StepRecord| {
+            let seconds = one.estimate_s.unwrap_or_default();
+            StepEstimate {
+                start_s: one.start_s,
+                seconds,
+                slow_s: one.slow_s.unwrap_or(seconds),
+                basis: match one.basis {
+                    Some(BasisRecord::Runs(runs)) => Basis::Runs(runs),
+                    Some(BasisRecord::Sizes) | None => Basis::Sizes,
+                },
+            }
+        };
+        let machine = |(name, one): (&MachineName, &MachineRecord)| {
+            let MachineRecord { bytes, down_from_s, downtime_s, sync_s } = *one;
+            (name.clone(), MachineEstimate { downtime_s, down_from_s, sync_s, bytes })
+        };
+        let places = plan.by_id();
+        let path = self.critical_path.iter().filter_map(|id| places.get(id)).map(|ix| ix.0);
+        Estimates {
+            steps: self.steps.iter().map(step).collect(),
+            makespan_s: self.makespan_s,
+            machines: self.machines.iter().map(machine).collect(),
+            critical_path: path.collect(),
+        }
+    }
 }
 
 /// One use of a primitive.

@@ -31,6 +31,8 @@ pub struct Loaded {
     pub plan: Option<VerifiedPlan>,
     /// What it will cost by what is known now.
     pub estimates: Estimates,
+    /// What it was thought to cost when it was saved.
+    pub reviewed: Estimates,
     /// Its id: it runs once.
     pub plan_id: Option<PlanId>,
     /// The digest that it was reviewed with.
@@ -74,6 +76,7 @@ pub fn load(text: &str, inventory: &Inventory, facts: &Facts, history: Past<'_>)
     if any_error(&loaded.diagnostics) {
         return loaded;
     }
+    loaded.reviewed = document.estimates(&plan);
     let Document { digest, answered, .. } = document;
     let (mut verdict, estimates) = prove(plan, &log, inventory, &history(&document.script));
     loaded.estimates = estimates;

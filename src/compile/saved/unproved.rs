@@ -3,12 +3,12 @@
 //! Neither the inventory nor the sites are asked: its machines may be gone since. So nothing is known of
 //! what its steps do, and nothing is proved of it.
 
-use crate::base::{Digest, MachineName, SharedTexts, StepId};
-use crate::compile::saved::document::{BasisRecord, Document, MachineRecord, StepRecord};
+use crate::base::{Digest, SharedTexts};
+use crate::compile::saved::document::Document;
 use crate::compile::saved::read::{another_digest, begun, build, open};
 use crate::diagnostic::{Diagnostic, any_error};
 use crate::plan::digest::digest;
-use crate::plan::estimate::{Basis, Estimates, MachineEstimate, StepEstimate};
+use crate::plan::estimate::Estimates;
 use crate::plan::graph::Plan;
 use crate::plan::step::StepIx;
 
@@ -40,12 +40,9 @@ impl Unproved {
         if found != document.digest {
             return Err(vec![another_digest(&document.digest, &found)]);
         }
-        let (estimates, no_return) = {
-            let places = plan.by_id();
-            let place = |id: &StepId| places.get(id).copied();
-            let path = document.critical_path.iter().filter_map(place).map(|ix| ix.0).collect();
-            (estimates(&document, path), document.point_of_no_return.as_ref().and_then(place))
-        };
+        let estimates = document.estimates(&plan);
+        let no_return = document.point_of_no_return.as_ref();
+        let no_return = no_return.and_then(|id| plan.by_id().get(id).copied());
         let Document { digest, warnings, .. } = document;
         let warnings = warnings.into_iter().map(Diagnostic::from).collect();
         Ok(Unproved { plan, digest, warnings, estimates, no_return })
@@ -74,30 +71,5 @@ impl Unproved {
     /// The first step after which there was only forward.
     pub fn no_return(&self) -> Option<StepIx> {
         self.no_return
-    }
-}
-
-fn estimates(document: &Document, critical_path: Vec<u32>) -> Estimates {
-    let step = |one: &StepRecord| {
-        let seconds = one.estimate_s.unwrap_or_default();
-        StepEstimate {
-            start_s: one.start_s,
-            seconds,
-            slow_s: one.slow_s.unwrap_or(seconds),
-            basis: match one.basis {
-                Some(BasisRecord::Runs(runs)) => Basis::Runs(runs),
-                Some(BasisRecord::Sizes) | None => Basis::Sizes,
-            },
-        }
-    };
-    let machine = |(name, one): (&MachineName, &MachineRecord)| {
-        let MachineRecord { bytes, down_from_s, downtime_s, sync_s } = *one;
-        (name.clone(), MachineEstimate { downtime_s, down_from_s, sync_s, bytes })
-    };
-    Estimates {
-        steps: document.steps.iter().map(step).collect(),
-        makespan_s: document.makespan_s,
-        machines: document.machines.iter().map(machine).collect(),
-        critical_path,
     }
 }
