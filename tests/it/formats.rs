@@ -218,8 +218,9 @@ fn a_run_and_everything_that_reads_it_back() {
         "outcome": outcome(), "started_at": "time?", "ended_at": "time?",
         "steps": [{
             "id": "text", "status": "text", "attempts": "int", "started_at": "time?",
-            "ended_at": "time?", "outputs": "any",
+            "ended_at": "time?", "estimate_s": "number?", "outputs": "any",
         }],
+        "worked_s": "number", "makespan_s": "number",
         "gates": [{ "id": "text", "message": "text", "open": "bool", "answer": "text?" }],
         "machines": [machine],
         "head_hash": "text",

@@ -11,6 +11,7 @@ mod dirty;
 mod docs;
 mod drill;
 mod dry_run;
+mod estimates;
 mod failover;
 mod failover_run;
 mod failures;
