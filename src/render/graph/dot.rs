@@ -59,7 +59,7 @@ fn write(
             writeln!(out, "  }}")?;
         }
     }
-    for link in &graph.links {
+    for link in &graph.drawn {
         let label =
             if link.edges > 1 { format!("label=\"{}\", ", link.edges) } else { String::new() };
         writeln!(out, "  n{} -> n{} [{label}style={}];", link.from, link.to, line(link.kind))?;
