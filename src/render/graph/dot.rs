@@ -69,12 +69,10 @@ fn write(
 
 fn title(review: &Review<'_>, graph: &Graph<'_>) -> Vec<String> {
     let kinds = [Edge::Needs, Edge::Waits, Edge::Follows];
-    let legend: Vec<String> =
-        kinds.iter().map(|kind| format!("{}: {}", line(*kind), meaning(*kind))).collect();
     let mut lines = vec![format!("Plan of {}", review.plan.script)];
     lines.push(format!("digest {}", review.digest));
-    lines.push(legend.join("; "));
-    lines.push("hexagon: gate; octagon: irreversible; dashed: only under a condition".into());
+    lines.extend(kinds.iter().map(|kind| format!("{} line: {}", line(*kind), meaning(*kind))));
+    lines.push("hexagon: gate; octagon: irreversible; dashed box: only under a condition".into());
     lines.extend(graph.said.iter().cloned());
     lines
 }

@@ -386,7 +386,7 @@ mod tests {
             all.sort_unstable();
             assert!(all.iter().copied().eq(review.plan.iter().map(|(ix, _)| ix)));
             assert!(graph.links.iter().all(|link| link.from < link.to));
-            assert_eq!(graph.said.is_empty(), count == 1);
+            assert_eq!(graph.said[0].contains("drawn as one"), count > 1, "{:?}", graph.said);
         }
     }
 
@@ -400,7 +400,7 @@ mod tests {
         assert_eq!(of("commit.1").shape, Shape::Irreversible);
         assert_eq!(of("commit.1").detail, "3: web-{001..003}");
         let waits = graph.links.iter().filter(|link| link.kind == Edge::Waits);
-        assert_eq!(waits.map(|link| link.edges).max(), Some(12), "the second gate waits for all");
+        assert_eq!(waits.map(|link| link.edges).max(), Some(3), "one edge for each machine");
     }
 
     #[test]

@@ -182,7 +182,8 @@ fn node(page: &Page<'_, '_>, node: &Node<'_>, place: &LayoutNode<'_>) -> Markup 
     let middle = px(left + width / 2.0);
     let href = page.links.step(page.review, node.steps[0]);
     html! {
-        a href={ "#" (href) } {
+        // The drawing is one picture; by keyboard the table below it leads to the same steps.
+        a href={ "#" (href) } tabindex="-1" {
             title { (node.title) @if !node.detail.is_empty() { ", " (node.detail) } ", wave " (node.wave + 1) }
             (outline(node.shape, left, top, width, height, CUT))
             text .title text-anchor="middle" x=(middle) y=(px(top + 16.0)) { (fitted(&node.title, CHARS_MAX)) }

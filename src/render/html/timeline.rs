@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use crate::base::units::show_seconds;
 use crate::plan::effect::Effect;
 use crate::plan::step::{Reversibility, Step, StepIx};
+use crate::render::fold::count;
 use crate::render::html::drawing::{fitted, marks, px};
 use crate::render::html::timeline::rows::{Bar, Row, Rows};
 use crate::render::html::{Page, scroll};
@@ -142,7 +143,7 @@ fn chart(page: &Page<'_, '_>, rows: &Rows<'_>) -> Markup {
         svg .timeline role="img" aria-labelledby="timeline-name timeline-text" viewBox={ "0 0 " (px(width)) " " (px(bottom + 8.0)) } {
             title id="timeline-name" { "Timeline of " (page.review.plan.script) }
             desc id="timeline-text" {
-                (rows.all.len()) " rows from 0 to " (show_seconds(rows.end_s)) "; the table below the drawing has the same."
+                (count(rows.all.len(), "row")) " from 0 to " (show_seconds(rows.end_s)) "; the table below the drawing has the same."
             }
             (hatching("down-hatch"))
             @for (at_s, _) in &marks {
