@@ -286,12 +286,7 @@ fn graphviz_draws_every_script() {
         if script == "qemu-drill" {
             args.extend(["--config", "qemu.toml"]);
         }
-        let said = ground.homing(&args);
-        if said.code != 0 {
-            // It refuses to plan against this inventory: then there is nothing to draw.
-            assert!(script == "commit" || script == "qemu-drill", "{script}: {}", said.err);
-            continue;
-        }
+        let said = ground.homing(&args).exit(0);
         drawn(&said.out, ground.path());
         args.push("--full");
         let full = ground.homing(&args).exit(0).out;
