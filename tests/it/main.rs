@@ -19,6 +19,7 @@ mod formats;
 mod front_end;
 mod gates;
 mod hostile;
+mod html;
 mod https;
 mod kill;
 mod lab;

@@ -59,7 +59,7 @@ fn write(
             writeln!(out, "  }}")?;
         }
     }
-    for link in &graph.links {
+    for link in &graph.drawn {
         let label =
             if link.edges > 1 { format!("label=\"{}\", ", link.edges) } else { String::new() };
         writeln!(out, "  n{} -> n{} [{label}style={}];", link.from, link.to, line(link.kind))?;
@@ -69,12 +69,10 @@ fn write(
 
 fn title(review: &Review<'_>, graph: &Graph<'_>) -> Vec<String> {
     let kinds = [Edge::Needs, Edge::Waits, Edge::Follows];
-    let legend: Vec<String> =
-        kinds.iter().map(|kind| format!("{}: {}", line(*kind), meaning(*kind))).collect();
     let mut lines = vec![format!("Plan of {}", review.plan.script)];
     lines.push(format!("digest {}", review.digest));
-    lines.push(legend.join("; "));
-    lines.push("hexagon: gate; octagon: irreversible; dashed: only under a condition".into());
+    lines.extend(kinds.iter().map(|kind| format!("{} line: {}", line(*kind), meaning(*kind))));
+    lines.push("hexagon: gate; octagon: irreversible; dashed box: only under a condition".into());
     lines.extend(graph.said.iter().cloned());
     lines
 }

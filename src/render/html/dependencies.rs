@@ -30,11 +30,19 @@ pub fn dependencies(page: &Page<'_, '_>) -> Markup {
     }
     html! {
         p { "Time runs downwards: what stands below a line waits for what stands above it. Every node leads to its step." }
-        @for said in &graph.said { p .folded { (said) "." } }
+        @if !graph.said.is_empty() { p .folded { (sentence(&graph.said)) } }
         (legend())
         (scroll("Dependency graph", &drawing(page, &graph)))
         (table(page, &graph))
     }
+}
+
+/// `Machines that do the same are drawn as one; 3 lines left out. The table has every line.`
+fn sentence(said: &[String]) -> String {
+    let text = said.join("; ");
+    let mut letters = text.chars();
+    let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}. The table below has every line.", letters.as_str())
 }
 
 fn legend() -> Markup {
@@ -71,20 +79,21 @@ fn drawing(page: &Page<'_, '_>, graph: &Graph<'_>) -> Markup {
         let (width, height) = NODE;
         laid.add_node(at, CustomNode { label: "", width, height, painter: None, payload: "" });
     }
-    for link in &graph.links {
+    for link in &graph.drawn {
         laid.add_edge(link.from, link.to, None);
     }
     let mut config = LayoutConfig::standard();
     (config.skip_validation, config.level_spacing, config.node_spacing) = (true, 1, 4);
     let layout = laid.compute_layout_with_config(&config);
     let (width, height) = extent(&layout);
+    let tops = tops(&layout);
     html! {
         svg .graph role="img" aria-labelledby="graph-name graph-text" width=(px(width)) height=(px(height))
             viewBox={ "0 0 " (px(width)) " " (px(height)) } {
             title id="graph-name" { "Dependency graph of " (page.review.plan.script) }
             desc id="graph-text" {
-                (count(graph.nodes.len(), "node")) " and " (count(graph.links.len(), "line"))
-                "; the table below the drawing has the same."
+                (count(graph.nodes.len(), "node")) " and " (count(graph.drawn.len(), "line"))
+                "; the table below the drawing has the same and the lines left out."
             }
             defs {
                 marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto" {
@@ -92,7 +101,7 @@ fn drawing(page: &Page<'_, '_>, graph: &Graph<'_>) -> Markup {
                 }
             }
             @for (line, link) in layout.edges().iter().zip(by_edge(&layout, graph)) {
-                path .link .(class(link.kind)) marker-end="url(#arrow)" d=(way(&layout, line)) {}
+                path .link .(class(link.kind)) marker-end="url(#arrow)" d=(way(&layout, &tops, line)) {}
             }
             @for place in layout.nodes() {
                 @if let Some(node) = graph.nodes.get(place.id) { (self::node(page, node, place)) }
@@ -105,8 +114,8 @@ fn drawing(page: &Page<'_, '_>, graph: &Graph<'_>) -> Markup {
 fn by_edge(layout: &LayoutIR<'_>, graph: &Graph<'_>) -> Vec<Link> {
     let link = |line: &LayoutEdge<'_>| {
         let ends = (line.from_id, line.to_id);
-        let at = graph.links.binary_search_by_key(&ends, |link| (link.from, link.to));
-        graph.links[at.expect("BUG: a line without a link")]
+        let at = graph.drawn.binary_search_by_key(&ends, |link| (link.from, link.to));
+        graph.drawn[at.expect("BUG: a line without a link")]
     };
     layout.edges().iter().map(link).collect()
 }
@@ -134,22 +143,27 @@ fn waypoints<'l>(line: &'l LayoutEdge<'_>) -> &'l [(usize, usize)] {
     }
 }
 
-/// The way of a line: straight past other nodes, curved between them.
-fn way(layout: &LayoutIR<'_>, line: &LayoutEdge<'_>) -> String {
-    let level = |id| layout.node_by_id(id).map_or(0, |node: &LayoutNode<'_>| node.level);
-    let (from_level, height) = (level(line.from_id), NODE.1);
-    let tops = |level| layout.nodes_at_level(level).map(|node| node.y).min();
+/// The upper edge of each level, in cells.
+fn tops(layout: &LayoutIR<'_>) -> Vec<usize> {
+    let mut tops = vec![usize::MAX; layout.level_count()];
+    layout.nodes().iter().for_each(|node| tops[node.level] = tops[node.level].min(node.y));
+    tops
+}
+
+/// The way of a line: straight past the nodes of a level, curved between levels. A waypoint says in which
+/// column it passes the levels from the one before on, and the row below the last of them.
+fn way(layout: &LayoutIR<'_>, tops: &[usize], line: &LayoutEdge<'_>) -> String {
+    let mut level = layout.node_by_id(line.from_id).map_or(0, |node| node.level) + 1;
     let mut at = (x(line.from_x), y(line.from_y + 1));
     let mut path = format!("M{} {}", px(at.0), px(at.1));
-    for (passed, (x_cells, y_cells)) in waypoints(line).iter().enumerate() {
-        let top = tops(from_level + 1 + passed).unwrap_or(*y_cells);
-        let to = (x(*x_cells), y(top));
+    for (column, below) in waypoints(line) {
+        let to = (x(*column), y(tops.get(level).copied().unwrap_or(*below)));
         path.push_str(&curve(at, to));
-        at = (to.0, y(top + height));
+        at = (to.0, y(*below).max(to.1));
         path.push_str(&format!(" L{} {}", px(at.0), px(at.1)));
+        level = tops.iter().position(|top| top >= below).unwrap_or(tops.len());
     }
-    let end = (x(line.to_x), y(line.to_y));
-    path.push_str(&curve(at, end));
+    path.push_str(&curve(at, (x(line.to_x), y(line.to_y))));
     path
 }
 
@@ -168,7 +182,8 @@ fn node(page: &Page<'_, '_>, node: &Node<'_>, place: &LayoutNode<'_>) -> Markup 
     let middle = px(left + width / 2.0);
     let href = page.links.step(page.review, node.steps[0]);
     html! {
-        a href={ "#" (href) } {
+        // The drawing is one picture; by keyboard the table below it leads to the same steps.
+        a href={ "#" (href) } tabindex="-1" {
             title { (node.title) @if !node.detail.is_empty() { ", " (node.detail) } ", wave " (node.wave + 1) }
             (outline(node.shape, left, top, width, height, CUT))
             text .title text-anchor="middle" x=(middle) y=(px(top + 16.0)) { (fitted(&node.title, CHARS_MAX)) }

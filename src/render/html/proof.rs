@@ -72,7 +72,7 @@ fn rule(page: &Page<'_, '_>, code: &str) -> Markup {
             td { (find(code).map_or("", |known| known.title)) }
             td {
                 @match (warned, answered) {
-                    (0, false) => "does not happen",
+                    (0, false) => "not found",
                     (0, true) => "answered by the script",
                     (places, _) => strong .warn { "WARNING at " (count(places, "place")) },
                 }

@@ -11,7 +11,6 @@ use crate::plan::scope::{ScopeIx, ScopeKind};
 use crate::plan::settle::Edge;
 use crate::plan::step::{Kind, Reversibility, Step, StepIx, handle_from_json};
 use crate::render::fold::{all_names, count};
-use crate::render::graph::meaning;
 use crate::render::html::summary::step as link;
 use crate::render::html::{Page, names};
 use crate::render::steps::{Group, Line, lines, nameless, short_id};
@@ -56,7 +55,7 @@ fn wave_in_words(groups: &[Group<'_>]) -> String {
 fn group(page: &Page<'_, '_>, group: &Group<'_>, id: &str, ways_back: &WaysBack) -> Markup {
     let machines: Vec<&str> = group.machines.iter().map(|machine| machine.as_str()).collect();
     let title = match machines.as_slice() {
-        [] => "No machine".to_owned(),
+        [] => alone(page.review.plan.step(group.steps()[0])).to_owned(),
         [only] => (*only).to_owned(),
         all => {
             format!("{} machines: {}", all.len(), crate::render::fold::names(all.iter().copied()))
@@ -65,11 +64,13 @@ fn group(page: &Page<'_, '_>, group: &Group<'_>, id: &str, ways_back: &WaysBack)
     html! {
         article id=(id) aria-labelledby={ (id) "-title" } {
             h4 id={ (id) "-title" } { (title) }
-            @if let [first, _, ..] = machines.as_slice() {
+            @if title.contains("{") || title.ends_with(" more") {
                 details .names open[machines.len() <= NAMES_OPEN_MAX] {
                     summary { "All " (machines.len()) " names" }
                     p { (machines.join(", ")) }
                 }
+            }
+            @if let [first, _, ..] = machines.as_slice() {
                 @if group.roughly { p .folded { "They run the same lines of the script; details (sizes, hosts, what they wait for) are those of " (first) "." } }
             }
             @for line in lines(page.review, group.steps()) {
@@ -79,6 +80,17 @@ fn group(page: &Page<'_, '_>, group: &Group<'_>, id: &str, ways_back: &WaysBack)
                 }
             }
         }
+    }
+}
+
+/// The title of a step without a machine.
+fn alone(step: &Step) -> &'static str {
+    match step.kind {
+        Kind::Gate => "Gate: a person answers",
+        Kind::Barrier => "Barrier",
+        Kind::Timer => "Wait",
+        Kind::Notify => "Notification",
+        Kind::Act | Kind::Poll => "Without a machine",
     }
 }
 
@@ -115,13 +127,17 @@ fn step(
                 @if group.chains.len() > 1 { " " span .tag { "× " (group.chains.len()) } }
             }
             dl {
-                (field("Takes", &html! { (takes(page, group, ix)) }))
-                (field("Tried", &html! { (words::policy(step)) }))
-                (field("Can be taken back", &html! { (reversible(step)) }))
+                @if step.kind == Kind::Gate {
+                    (field("Open for", &html! { (step.policy.timeout_ms.map_or("without limit".to_owned(), |ms| show_seconds(ms as f64 / 1000.0))) }))
+                } @else {
+                    (field("Takes", &html! { (takes(page, group, ix)) }))
+                    (field("Tried", &html! { (words::policy(step)) }))
+                    (field("Way back", &html! { (reversible(step)) }))
+                }
                 (way_back(page, group, ix, ways_back))
                 (guards(page, group, step))
                 (options(group, step))
-                (waits_for(page, ix))
+                (waits_for(page, group, ix))
                 (field("Script", &origin(page, step)))
             }
         }
@@ -132,13 +148,12 @@ fn field(term: &str, inner: &Markup) -> Markup {
     html! { div { dt { (term) } dd { (inner) } } }
 }
 
+/// How a step is taken back.
 fn reversible(step: &Step) -> &'static str {
     match step.reversibility {
-        Reversibility::Reversible => {
-            "yes: it changes nothing that matters, or is simply done again"
-        }
-        Reversibility::Compensable => "by another step",
-        Reversibility::Irreversible => "NO, by nothing",
+        Reversibility::Reversible => "not needed: harmless, or simply done again",
+        Reversibility::Compensable => "another step takes it back",
+        Reversibility::Irreversible => "NONE",
     }
 }
 
@@ -147,9 +162,6 @@ fn takes(page: &Page<'_, '_>, group: &Group<'_>, ix: StepIx) -> String {
     let place = group.steps().iter().position(|at| *at == ix).unwrap_or(0);
     let of = |ix: StepIx| page.review.estimates.steps.get(ix.at()).copied().unwrap_or_default();
     let all: Vec<StepEstimate> = group.chains.iter().map(|chain| of(chain[place])).collect();
-    if page.review.plan.step(ix).kind == Kind::Gate {
-        return "as long as the answer takes; not counted".to_owned();
-    }
     let bound = |value: fn(&StepEstimate) -> f64, of: fn(f64, f64) -> f64| {
         all.iter().map(value).reduce(of).unwrap_or(0.0)
     };
@@ -209,7 +221,7 @@ fn way_back(page: &Page<'_, '_>, group: &Group<'_>, ix: StepIx, ways: &WaysBack)
     }
 }
 
-/// Another step of the same group by its short id; any other in full.
+/// A step of each machine of the group by its short id; any other in full.
 fn shown(page: &Page<'_, '_>, group: &Group<'_>, ix: StepIx) -> Markup {
     let step = page.review.plan.step(ix);
     let ours =
@@ -231,7 +243,7 @@ fn guards(page: &Page<'_, '_>, group: &Group<'_>, step: &Step) -> Markup {
     });
     let mut texts: Vec<String> = around.map(|text| of_all(group, &text)).collect();
     texts.reverse();
-    html! { @if !texts.is_empty() { (field("Only", &html! { (texts.join("; ")) })) } }
+    html! { @if !texts.is_empty() { (field("Scope", &html! { (texts.join("; ")) })) } }
 }
 
 fn options(group: &Group<'_>, step: &Step) -> Markup {
@@ -250,7 +262,7 @@ fn options(group: &Group<'_>, step: &Step) -> Markup {
 }
 
 /// What it waits for, by what that is: all machines of one kind of step together.
-fn waits_for(page: &Page<'_, '_>, ix: StepIx) -> Markup {
+fn waits_for(page: &Page<'_, '_>, group: &Group<'_>, ix: StepIx) -> Markup {
     let plan = page.review.plan;
     let mut kinds: BTreeMap<(u8, StepIx), (Edge, Vec<StepIx>)> = BTreeMap::new();
     for (before, kind) in plan.step(ix).edges() {
@@ -267,9 +279,9 @@ fn waits_for(page: &Page<'_, '_>, ix: StepIx) -> Markup {
         @if kinds.is_empty() { "nothing: it may begin at once" }
         @for ((_, first), (kind, steps)) in kinds.iter().take(BEFORE_MAX) {
             div {
-                (meaning(*kind)) ": "
+                (before(*kind)) " "
                 @match steps.as_slice() {
-                    [only] => (link(page, *only)),
+                    [only] => (shown(page, group, *only)),
                     _ => (several(page, *first, steps)),
                 }
             }
@@ -277,6 +289,15 @@ fn waits_for(page: &Page<'_, '_>, ix: StepIx) -> Markup {
         @if hidden > 0 { div { "and " (hidden) " more kinds of step" } }
     };
     field("Waits for", &inner)
+}
+
+/// How it waits, before the name of what it waits for.
+fn before(kind: Edge) -> &'static str {
+    match kind {
+        Edge::Needs => "success of",
+        Edge::Waits => "end of",
+        Edge::Follows => "end, whatever came of it, of",
+    }
 }
 
 fn several(page: &Page<'_, '_>, first: StepIx, steps: &[StepIx]) -> Markup {

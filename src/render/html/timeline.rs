@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use crate::base::units::show_seconds;
 use crate::plan::effect::Effect;
 use crate::plan::step::{Reversibility, Step, StepIx};
+use crate::render::fold::count;
 use crate::render::html::drawing::{fitted, marks, px};
 use crate::render::html::timeline::rows::{Bar, Row, Rows};
 use crate::render::html::{Page, scroll};
@@ -81,7 +82,9 @@ pub fn timeline(page: &Page<'_, '_>) -> Markup {
         p {
             "From the first start to the last end " strong { (makespan) } ". "
             @if gates > 0 { "People's waits are left out: the clock stands still at a gate. " }
-            "A thin line behind a bar: nine times of ten no longer than this."
+            @if rows.all.iter().flat_map(|row| &row.bars).any(|bar| bar.slow_s > bar.end_s) {
+                "A thin line behind a bar: nine times of ten no longer than this."
+            }
         }
         @for said in &rows.said { p .folded { (said) } }
         (legend())
@@ -135,21 +138,25 @@ fn chart(page: &Page<'_, '_>, rows: &Rows<'_>) -> Markup {
     let top = 18.0 + LANE * lanes as f64;
     let bottom = top + ROW * rows.all.len() as f64;
     let width = LABELS + CHART + 30.0;
+    let marks = marks(rows.end_s);
     html! {
         svg .timeline role="img" aria-labelledby="timeline-name timeline-text" viewBox={ "0 0 " (px(width)) " " (px(bottom + 8.0)) } {
             title id="timeline-name" { "Timeline of " (page.review.plan.script) }
             desc id="timeline-text" {
-                (rows.all.len()) " rows from 0 to " (show_seconds(rows.end_s)) "; the table below the drawing has the same."
+                (count(rows.all.len(), "row")) " from 0 to " (show_seconds(rows.end_s)) "; the table below the drawing has the same."
             }
             (hatching("down-hatch"))
-            @for (at_s, text) in marks(rows.end_s) {
-                line .mark x1=(px(scale.x(at_s))) x2=(px(scale.x(at_s))) y1=(px(top)) y2=(px(bottom)) {}
-                text .axis text-anchor="middle" x=(px(scale.x(at_s))) y=(px(top - 5.0)) { (text) }
+            @for (at_s, _) in &marks {
+                line .mark x1=(px(scale.x(*at_s))) x2=(px(scale.x(*at_s))) y1=(px(top)) y2=(px(bottom)) {}
             }
             @for (at, row) in rows.all.iter().enumerate() { (lane(page, row, top + ROW * at as f64, &scale)) }
             @for (x, lane, text) in &flags {
                 line .gate x1=(px(*x)) x2=(px(*x)) y1=(px(LANE * (*lane as f64) + 4.0)) y2=(px(bottom)) {}
                 text .flag x=(px(x + 4.0)) y=(px(LANE * (*lane as f64) + 12.0)) { (text) }
+            }
+            // Last: the numbers stand on the lines of gates, not below them.
+            @for (at_s, text) in &marks {
+                text .axis text-anchor="middle" x=(px(scale.x(*at_s))) y=(px(top - 5.0)) { (text) }
             }
         }
     }

@@ -268,6 +268,28 @@ impl Ground {
     }
 }
 
+/// Whether programs are there. Without them a test has nothing to test: it says so with the line that
+/// installs them, and returns; where `CI` is set that is a failure.
+#[track_caller]
+pub fn have(programs: &[&str], install: &str) -> bool {
+    let missing: Vec<&str> =
+        programs.iter().copied().filter(|program| !is_there(program)).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let line = format!("skipped {test}: it needs {}: {install}\n", missing.join(", "));
+    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{line}");
+    // Not by the macro: what that prints is kept from whoever runs the tests.
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    false
+}
+
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
 /// Where files are in memory, and there is room: what is tested survives a kill, not a power cut, and need
 /// not wait for a disk. `TMPDIR` goes before.
 pub fn folder() -> tempfile::TempDir {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::Ground;
+use crate::support::{Ground, have};
 
 const INSTALL: &str = "apt-get install qemu-system-x86 qemu-utils libnbd-bin linux-image-cloud-amd64 busybox-static cpio kmod";
 
@@ -16,7 +16,7 @@ const INSTALL: &str = "apt-get install qemu-system-x86 qemu-utils libnbd-bin lin
 #[track_caller]
 pub fn installed() -> bool {
     let programs = ["qemu-system-x86_64", "qemu-storage-daemon", "qemu-img", "qemu-io"];
-    have(&programs)
+    have(&programs, INSTALL)
 }
 
 /// The same, with what the practice guest is made of.
@@ -26,27 +26,9 @@ pub fn guest_installed() -> bool {
     let kernel = parts.map(|entry| entry.file_name().to_string_lossy().into_owned());
     let kernel = kernel.filter(|name| name.starts_with("vmlinuz-") && name.contains("-cloud-"));
     let missing = if kernel.count() == 0 { "a cloud kernel" } else { "qemu-system-x86_64" };
-    have(&["qemu-system-x86_64", "qemu-storage-daemon", "qemu-img", "busybox", "cpio", missing])
-}
-
-#[track_caller]
-fn have(programs: &[&str]) -> bool {
-    let missing: Vec<&str> =
-        programs.iter().copied().filter(|program| !is_there(program)).collect();
-    if missing.is_empty() {
-        return true;
-    }
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    let line = format!("skipped {test}: it needs {}: {INSTALL}\n", missing.join(", "));
-    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{line}");
-    // Not by the macro: what that prints is kept from whoever runs the tests.
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
-    false
-}
-
-fn is_there(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    let programs =
+        ["qemu-system-x86_64", "qemu-storage-daemon", "qemu-img", "busybox", "cpio", missing];
+    have(&programs, INSTALL)
 }
 
 /// Runs a program to its end; what it printed.
