@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::base::{Json, StepId};
+use crate::base::{Json, MachineName, StepId};
 use crate::plan::expr::{Expr, deferred, until};
 use crate::plan::graph::Plan;
 use crate::plan::scope::{ScopeIx, ScopeKind};
@@ -90,7 +90,7 @@ impl<'a> Book<'a> {
         let mut alike: BTreeMap<(usize, usize, usize), Vec<&str>> = BTreeMap::new();
         for ix in steps {
             let machines = alike.entry(self.places[ix.at()]).or_default();
-            machines.extend(self.plan().step(ix).machine.as_ref().map(|name| name.as_str()));
+            machines.extend(self.plan().step(ix).machine.as_ref().map(MachineName::as_str));
         }
         let mut line = Line::default();
         for (at, ((wave, item, rows), mut machines)) in alike.into_iter().enumerate() {

@@ -105,6 +105,7 @@ fn about(book: &Book<'_>, observed: Option<Timestamp>) -> Vec<Block> {
 
 fn checks(book: &Book<'_>) -> Vec<Block> {
     let machines = book.plan().machines();
+    let machines: BTreeSet<&str> = machines.iter().map(|name| name.as_str()).collect();
     let mut alike: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for fact in &book.plan().facts {
         alike.entry((&fact.fact, &fact.value)).or_default().push(&fact.subject);
@@ -114,7 +115,7 @@ fn checks(book: &Book<'_>) -> Vec<Block> {
         .map(|((fact, value), subjects)| {
             let is_all = subjects.len() > 2
                 && subjects.len() == machines.len()
-                && subjects.iter().all(|name| machines.iter().any(|one| one.as_str() == *name));
+                && subjects.iter().all(|name| machines.contains(name));
             let who = if is_all {
                 format!("all {} machines", subjects.len())
             } else {
@@ -122,7 +123,7 @@ fn checks(book: &Book<'_>) -> Vec<Block> {
             };
             match subjects.as_slice() {
                 [SELECTION] => selection(fact, value),
-                _ => said(fact, value, who),
+                _ => said(fact, value, &who),
             }
         })
         .collect();
@@ -146,7 +147,7 @@ fn selection(terms: &str, found: &str) -> Line {
 }
 
 /// A fact as a person sees it.
-fn said(fact: &str, value: &str, who: String) -> Line {
+fn said(fact: &str, value: &str, who: &str) -> Line {
     let text = value.trim_matches('"');
     let sentence = match (fact, text) {
         ("where", "cloud") => "runs in the cloud, or ran there last: the live data are there",
@@ -180,7 +181,7 @@ fn said(fact: &str, value: &str, who: String) -> Line {
     Line::text(format!("{sentence}: {who}"))
 }
 
-fn otherwise(fact: &str, text: &str, value: &str, who: String) -> Line {
+fn otherwise(fact: &str, text: &str, value: &str, who: &str) -> Line {
     if fact == "host" {
         return Line::text(format!("lives on {text} at home: {who}"));
     }
@@ -244,7 +245,7 @@ fn irreversible(book: &Book<'_>) -> Vec<Block> {
     };
     let before = before(book.plan(), ix);
     let gates = book.plan().iter().filter(|(at, step)| step.kind == Kind::Gate && before[at.at()]);
-    let gate = gates.last().map(|(at, _)| at);
+    let gate = gates.map(|(at, _)| at).next_back();
     let mut line = Line::text("The point of no return is ");
     line.0.extend(book.named([ix]).0);
     line = match gate {

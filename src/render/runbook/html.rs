@@ -49,7 +49,7 @@ fn blocks(all: &[Block]) -> Markup {
                 Block::Text(text) => p { (line(text)) },
                 Block::Danger(text) => p.danger role="note" { strong { (line(text)) } },
                 Block::List(lines) => ul { @for one in lines { li { (line(one)) } } },
-                Block::Checks(lines) => ul.checks { @for one in lines { li { (check(html! { (line(one)) })) } } },
+                Block::Checks(lines) => ul.checks { @for one in lines { li { (check(&line(one))) } } },
                 Block::Heading(text) => h3 { (line(text)) },
                 Block::Task(step) => (task(step)),
                 Block::Branch(inner) => (branch(inner)),
@@ -59,7 +59,7 @@ fn blocks(all: &[Block]) -> Markup {
     }
 }
 
-fn check(label: Markup) -> Markup {
+fn check(label: &Markup) -> Markup {
     html! { label { input type="checkbox"; span { (label) } } }
 }
 
@@ -86,10 +86,10 @@ fn task(task: &Task) -> Markup {
         _ => "task",
     };
     let ticks = !task.is_in_table();
-    let ticked = |text: &Line| html! { @if ticks { (check(line(text))) } @else { (line(text)) } };
+    let ticked = |text: &Line| html! { @if ticks { (check(&line(text))) } @else { (line(text)) } };
     html! {
         article class=(class) id={ "step-" (task.number) } {
-            h4 { @if ticks && !task.decision { (check(title(task))) } @else { (title(task)) } }
+            h4 { @if ticks && !task.decision { (check(&title(task))) } @else { (title(task)) } }
             @for text in &task.when { p.when { (line(text)) } }
             @for text in &task.danger { p.danger { strong { "Danger. " } (line(text)) } }
             @if !task.first.is_empty() {
@@ -139,7 +139,7 @@ fn notes(task: &Task, ticks: bool) -> Markup {
 fn ends(task: &Task) -> Markup {
     html! {
         @if task.decision {
-            p.answer { (check(html! { "YES" })) (check(html! { "NO" })) }
+            p.answer { (check(&html! { "YES" })) (check(&html! { "NO" })) }
             p.sign { "Name " span.blank {} " Time " span.blank {} " Signature " span.blank {} }
         } @else {
             p.sign { "Done at " span.blank {} " by " span.blank {} }

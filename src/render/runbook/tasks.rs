@@ -8,6 +8,7 @@ use crate::base::units::show_seconds;
 use crate::base::{MachineName, StepId};
 use crate::plan::scope::ScopeIx;
 use crate::plan::step::{Kind, Reversibility, StepIx};
+use crate::primitives::contract::AnyPrimitive;
 use crate::primitives::find;
 use crate::render::fold::counted;
 use crate::render::path::down_at_gates;
@@ -90,7 +91,7 @@ impl Writer<'_, '_> {
             return Line::default().code(machine.as_str());
         }
         let all = self.sheet.rows.iter().filter_map(|row| row.machine);
-        let all: Vec<&str> = all.map(|name| name.as_str()).collect();
+        let all: Vec<&str> = all.map(MachineName::as_str).collect();
         Line::text(format!("Each of these {}", counted(&all)))
             .and(". Each row of the table below is one of them; ")
             .code(ANY_MACHINE)
@@ -308,7 +309,7 @@ fn others_first(book: &Book<'_>, ix: StepIx) -> Line {
 
 /// What later steps ask of a step: to be written down.
 fn asked(book: &Book<'_>, ix: StepIx) -> Vec<Line> {
-    let spec = find(book.plan().step(ix).primitive).map(|known| known.spec());
+    let spec = find(book.plan().step(ix).primitive).map(<dyn AnyPrimitive>::spec);
     let asked = book.asked_of(ix).map(|(output, readers)| {
         let outputs = spec.map_or(&[][..], |spec| spec.outputs);
         let doc =
