@@ -18,7 +18,8 @@ fn what_steps_took_is_what_the_next_plan_expects() {
     let ground = Ground::new();
     let before = plan(&ground);
     assert_eq!(step(&before, "web-01.start_onprem_vm.1")["basis"], "sizes");
-    ground.homing(&["plan", "failback.rhai"]).exit(0).says(&["not from earlier runs"]);
+    let page = |command: &[&str]| ground.homing(command).exit(0).out;
+    assert!(page(&["plan", "failback.rhai"]).contains("not from earlier runs"));
 
     ground.homing(&["run", "failback.rhai", "--approve", "all"]).exit(0);
     let run = ground.newest_run();
@@ -27,7 +28,7 @@ fn what_steps_took_is_what_the_next_plan_expects() {
     assert_eq!(start["estimate_s"], 30.0, "a round number, for nobody knew better");
     assert!(shown["worked_s"].as_f64().unwrap() < shown["makespan_s"].as_f64().unwrap(), "{shown}");
     assert_eq!(step(&shown, "web-01.start_azure_vm.1")["estimate_s"], Value::Null, "left out");
-    ground.homing(&["show", &run]).exit(0).says(&["estimate", "by the estimate"]);
+    assert!(page(&["show", &run]).contains("by the estimate"));
 
     ground.homing(&["lab", "reset", "--yes"]).exit(0);
     let after = plan(&ground);
@@ -37,5 +38,5 @@ fn what_steps_took_is_what_the_next_plan_expects() {
     assert!(expected < 30.0, "{expected}");
     assert!(after["makespan_s"].as_f64() < before["makespan_s"].as_f64());
     assert_eq!(after["digest"], before["digest"], "an estimate means nothing");
-    ground.homing(&["plan", "failback.rhai"]).exit(0).says(&["from earlier runs"]);
+    assert!(!page(&["plan", "failback.rhai"]).contains("not from earlier runs"));
 }
