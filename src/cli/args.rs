@@ -96,6 +96,7 @@ pub enum Command {
     #[command(after_help = "\
 Examples: homing plan scripts/failback.rhai --out plan.json
           homing plan scripts/failback.rhai --format html > plan.html
+          homing plan plan.json --by timeline     (what was saved; no site is asked)
           homing plan scripts/failback.rhai --diff plan.json     (exit 5 when it means something else now)")]
     Plan(PlanArgs),
     /// Show what one saved plan does differently than another; exit 5 when it means something else.
@@ -182,7 +183,7 @@ Examples: homing run scripts/failback.rhai
 /// A script and its parameters.
 #[derive(Debug, Clone, Args)]
 pub struct CompileArgs {
-    /// A script, a module of the standard library (`std/failback`), or for `run` and `runbook` a saved plan.
+    /// A script, a module of the standard library (`std/failback`), or a saved plan to show or run.
     #[arg(value_name = "SCRIPT")]
     pub script: Utf8PathBuf,
     /// A parameter of the script; `homing check --params` lists them.

@@ -6,12 +6,12 @@ use camino::Utf8Path;
 
 use crate::base::PlanId;
 use crate::cli::args::{self, Format, Global, PlanArgs, PlanFormat};
-use crate::cli::compiled::{Planned, compile, is_module};
+use crate::cli::compiled::{Planned, compile, is_module, is_saved};
 use crate::cli::diff::since;
 use crate::cli::draw::draw;
 use crate::cli::exit::Exit;
 use crate::cli::place::Place;
-use crate::cli::saved::{unproved, write};
+use crate::cli::saved::{proved, unproved, write};
 use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
 use crate::cli::{Done, print, print_json, say, wait_for};
@@ -26,6 +26,7 @@ use crate::render::change::Edition;
 use crate::render::graph::dot::dot;
 use crate::render::html::html;
 use crate::render::text::{By, text};
+use crate::source::Texts;
 use crate::verify::VerifiedPlan;
 
 /// Compiles, shows, and saves when asked to; with `--diff` shows what changed since.
@@ -34,6 +35,9 @@ use crate::verify::VerifiedPlan;
 /// Exit 2 or 3 when there is no plan; 2 when it cannot be saved.
 pub fn plan(args: &PlanArgs, global: &Global, terminal: Terminal) -> Done {
     let script = &args.compile.script;
+    if is_saved(script) {
+        return shown_again(args, global, terminal);
+    }
     // What cannot be compared is said before anything is observed.
     let reviewed = args.diff.as_deref().map(|path| reviewed(path, args.format)).transpose()?;
     let place = Place::find(global, (!is_module(script)).then_some(script.as_path()))?;
@@ -53,20 +57,40 @@ pub fn plan(args: &PlanArgs, global: &Global, terminal: Terminal) -> Done {
         return print_json(&saved);
     }
     warn(&warnings, &texts, terminal);
-    let review = review(&plan, &estimates, &place, &facts);
-    print(&match args.format {
-        PlanFormat::Html => html(&review, &texts),
-        PlanFormat::Dot => dot(&review, args.full),
-        PlanFormat::Json | PlanFormat::Text => {
-            text(&review.in_full(args.full), by(args.by), terminal.page())
-        }
-    })?;
+    show(args, review(&plan, &estimates, &place, &facts), &texts, terminal)?;
     if let Some(path) = &args.out
         && !terminal.quiet
     {
         say(&format!("saved `{path}`; run exactly this, once, with: homing run {path}\n"));
     }
     Ok(Exit::Success)
+}
+
+/// A saved plan, for who has to sign it: no site is asked, and its script need not be there.
+fn shown_again(args: &PlanArgs, global: &Global, terminal: Terminal) -> Done {
+    let path = &args.compile.script;
+    if args.out.is_some() || args.diff.is_some() {
+        let message = format!("`{path}` is a saved plan: `--out` and `--diff` are for scripts");
+        return Err(Stop::new(Exit::Usage, message).help("homing diff compares two saved plans"));
+    }
+    let place = Place::find(global, Some(path))?;
+    let saved = proved(&args.compile, &place)?;
+    if args.format == PlanFormat::Json {
+        return print(&saved.text);
+    }
+    let review = review(&saved.plan, &saved.estimates, &place, &Facts::default());
+    show(args, review, &Texts::default(), terminal)
+}
+
+/// The page, for people.
+fn show(args: &PlanArgs, review: Review<'_>, texts: &Texts, terminal: Terminal) -> Done {
+    print(&match args.format {
+        PlanFormat::Html => html(&review, texts),
+        PlanFormat::Dot => dot(&review, args.full),
+        PlanFormat::Json | PlanFormat::Text => {
+            text(&review.in_full(args.full), by(args.by), terminal.page())
+        }
+    })
 }
 
 fn by(by: args::By) -> By {
@@ -104,7 +128,7 @@ fn reviewed(path: &Utf8Path, format: PlanFormat) -> Result<(&Utf8Path, Unproved,
 }
 
 /// Draws warnings; the page lists them too, but not with their places.
-pub fn warn(warnings: &[Diagnostic], texts: &crate::source::Texts, terminal: Terminal) {
+pub fn warn(warnings: &[Diagnostic], texts: &Texts, terminal: Terminal) {
     if !terminal.quiet {
         say(&draw(warnings, texts, terminal.colour, terminal.width));
     }

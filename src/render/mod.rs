@@ -86,7 +86,8 @@ impl<'a> Review<'a> {
 
     /// One sentence per step, in step order: what each primitive says of itself.
     pub fn sentences(plan: &Plan, inventory: &Inventory, facts: &Facts) -> Vec<String> {
-        let log = FactLog::new(facts);
+        // Of a saved plan nothing was observed: it says itself what it rests on.
+        let log = FactLog::resting_on(facts, &plan.facts);
         let sentence = |step: &Step| {
             let machine = step.machine.as_ref();
             let known =

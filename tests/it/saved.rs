@@ -201,3 +201,18 @@ fn what_is_saved_fits_the_schema() {
     }
     fits("of before", &serde_json::from_str(include_str!("../saved/version_2.json")).unwrap());
 }
+
+#[test]
+fn it_is_shown_again_without_its_script_or_any_site() {
+    let ground = Ground::new();
+    let shown = ground.homing(&["plan", "failback.rhai", "--out", "plan.json"]).exit(0).out;
+    std::fs::remove_file(ground.path().join("failback.rhai")).unwrap();
+    assert_eq!(ground.homing(&["plan", "plan.json"]).exit(0).out, shown);
+    assert_eq!(
+        ground.homing(&["plan", "plan.json", "--format", "json"]).exit(0).out,
+        ground.read("plan.json")
+    );
+    let html = ground.homing(&["plan", "plan.json", "--format", "html"]).exit(0).out;
+    assert!(html.contains("Its text is not at hand"), "{html}");
+    ground.homing(&["plan", "plan.json", "--out", "again.json"]).exit(2).says(&["for scripts"]);
+}

@@ -68,7 +68,9 @@ fn irreversible(page: &Page<'_, '_>) -> Markup {
         @for (primitive, steps) in &kinds {
             @let machines: Vec<&MachineName> = steps.iter().filter_map(|step| step.machine.as_ref()).collect();
             div {
-                strong .danger { (primitive) } " of " (machines_in_words(&machines)) " "
+                strong .danger { (primitive) }
+                @if !machines.is_empty() { " of " (machines_in_words(&machines)) }
+                ": " (told::deed(page.review, primitive)) " "
                 (page.links.place(&steps[0].origin.at))
             }
         }
@@ -82,7 +84,7 @@ fn no_return(page: &Page<'_, '_>) -> Markup {
             "from " (step(page, ix)) " on, in " a href={ "#wave-" (told.wave) } { "wave " (told.wave) } ", "
             (page.links.place(&told.step.origin.at)) "; "
             @match told.gate {
-                Some(gate) => { "gate " code { (gate.id.as_str()) } " stands before it" },
+                Some(gate) => { "only after yes at gate " code { (gate.id.as_str()) } },
                 None => strong .danger { "no gate stands before it" },
             }
         },
