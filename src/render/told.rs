@@ -13,13 +13,16 @@ use crate::plan::step::{Reversibility, Step, StepIx};
 use crate::render::steps::nameless;
 use crate::render::{Review, path};
 
+/// The site that machines leave, and the one that they start at.
+type Sites<'a> = Option<(&'a SiteName, &'a SiteName)>;
+
 /// Machines that change sides from one site to another.
 #[derive(Debug, PartialEq)]
 pub struct Direction<'a> {
     /// `home` or `to the cloud`.
     pub way: &'static str,
     /// The site that they leave, and the one that they start at.
-    pub sites: Option<(&'a SiteName, &'a SiteName)>,
+    pub sites: Sites<'a>,
     /// Which machines.
     pub machines: BTreeSet<&'a MachineName>,
 }
@@ -27,8 +30,7 @@ pub struct Direction<'a> {
 /// Which machines change sides. What a failure would start again is no direction of the plan.
 pub fn directions<'a>(review: &Review<'a>) -> Vec<Direction<'a>> {
     let plan = review.plan;
-    let mut found: BTreeMap<(bool, Option<(&SiteName, &SiteName)>), BTreeSet<&MachineName>> =
-        BTreeMap::new();
+    let mut found: BTreeMap<(bool, Sites<'a>), BTreeSet<&MachineName>> = BTreeMap::new();
     for step in &plan.steps {
         let (Effect::Start(side), Some(machine)) = (step.effect, &step.machine) else { continue };
         let guards = plan.guards(step);

@@ -1,10 +1,10 @@
 //! The page for a review board, as a browser shows it; and the graph, as Graphviz draws it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -57,25 +57,26 @@ fn browse(ground: &Ground, args: &[&str]) -> (String, String) {
         .arg(format!("--user-data-dir={}", profile.display()))
         .args(args)
         .arg(format!("file://{}", ground.path().join("page.html").display()));
-    let out = std::fs::File::create(ground.path().join("browser.out")).unwrap();
     let err = std::fs::File::create(ground.path().join("browser.err")).unwrap();
-    let mut child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().unwrap();
-    let begun = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break Some(status);
-        }
-        if begun.elapsed() > LIMIT {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            break None;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    };
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(err).spawn().unwrap();
+    let mut pipe = child.stdout.take().unwrap();
+    let (sender, said) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).unwrap();
+        // Nobody listens any more where it took too long.
+        let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    let said = said.recv_timeout(LIMIT);
+    if said.is_err() {
+        child.kill().unwrap();
+    }
+    let status = child.wait().unwrap();
     std::fs::remove_dir_all(&profile).ok();
-    let (out, err) = (ground.read_lossy("browser.out"), ground.read_lossy("browser.err"));
-    assert!(status.is_some_and(|status| status.success()), "{status:?}: {err}");
-    (out, err)
+    let err = ground.read_lossy("browser.err");
+    assert!(status.success(), "{status:?}: {err}");
+    (said.expect("it took too long"), err)
 }
 
 /// The values of an attribute, in order.

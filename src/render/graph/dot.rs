@@ -45,7 +45,7 @@ fn write(
         let inside = !label.is_empty();
         if inside {
             writeln!(out, "  subgraph cluster_{at} {{")?;
-            writeln!(out, "    label={}; style=dotted;", quoted(&[label.clone()]))?;
+            writeln!(out, "    label={}; style=dotted;", quoted(std::slice::from_ref(label)))?;
         }
         for at in nodes {
             let node = &graph.nodes[*at];

@@ -93,6 +93,9 @@ struct Draft<'a> {
     wave: usize,
 }
 
+/// How the groups of the waves become nodes.
+type Way<'a> = fn(&[Vec<Group<'a>>]) -> Vec<Draft<'a>>;
+
 /// The plan, folded as little as lets a person look at it. `waves` are its groups, wave by wave.
 pub fn folded<'a>(review: &Review<'a>, waves: &[Vec<Group<'a>>]) -> Graph<'a> {
     let fits = |graph: &Graph<'_>| graph.nodes.len() <= NODES_MAX && graph.links.len() <= LINKS_MAX;
@@ -105,7 +108,7 @@ pub fn folded<'a>(review: &Review<'a>, waves: &[Vec<Group<'a>>]) -> Graph<'a> {
     }
     let rough: Vec<Vec<Group<'a>>> =
         review.waves.iter().map(|wave| groups(review, wave, 0)).collect();
-    let ways: [(fn(&[Vec<Group<'a>>]) -> Vec<Draft<'a>>, &str); 3] = [
+    let ways: [(Way<'a>, &str); 3] = [
         (
             by_step,
             "machines that run the same lines of the script are drawn as one; details differ",

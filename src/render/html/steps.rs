@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
+use crate::base::MachineName;
 use crate::base::units::show_seconds;
 use crate::plan::estimate::StepEstimate;
 use crate::plan::expr::described;
@@ -302,7 +303,7 @@ fn before(kind: Edge) -> &'static str {
 
 fn several(page: &Page<'_, '_>, first: StepIx, steps: &[StepIx]) -> Markup {
     let machines = steps.iter().filter_map(|ix| page.review.plan.step(*ix).machine.as_ref());
-    let machines: Vec<&str> = machines.map(|machine| machine.as_str()).collect();
+    let machines: Vec<&str> = machines.map(MachineName::as_str).collect();
     html! {
         a href={ "#" (page.links.step(page.review, first)) } { code { (short_id(page.review, first)) } }
         " of " (steps.len()) ": " (names(&machines))

@@ -155,7 +155,7 @@ fn together<'a, K: std::hash::Hash + Eq>(
                 known.take(row);
             }
             None => {
-                all.push(Row { names: row.names.clone(), bars: row.bars.clone(), down: row.down })
+                all.push(Row { names: row.names.clone(), bars: row.bars.clone(), down: row.down });
             }
         }
     }
