@@ -38,12 +38,18 @@ pub fn plan(args: &PlanArgs, global: &Global, terminal: Terminal) -> Done {
     let texts = compiled.compiled.texts.clone();
     let (plan, facts, warnings) = compiled.plan()?;
     let estimates = estimate(&plan, &place.inventory, &facts, &History::default());
-    let saved = save(&plan, &estimates, &new_plan_id());
-    if let Some(path) = &args.out {
-        write(path, &saved)?;
-    }
-    if args.format == PlanFormat::Json {
-        return print_json(&saved);
+    // A large plan is larger still as data: only where somebody asks for it.
+    let saved = || save(&plan, &estimates, &new_plan_id());
+    match (&args.out, args.format) {
+        (Some(path), format) => {
+            let saved = saved();
+            write(path, &saved)?;
+            if format == PlanFormat::Json {
+                return print_json(&saved);
+            }
+        }
+        (None, PlanFormat::Json) => return print_json(&saved()),
+        (None, _) => {}
     }
     warn(&warnings, &texts, terminal);
     let review = review(&plan, &estimates, &place, &facts);
