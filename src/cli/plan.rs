@@ -44,8 +44,10 @@ pub fn plan(args: &PlanArgs, global: &Global, terminal: Terminal) -> Done {
     let sites = place.sites()?;
     let compiled = wait_for(compile(&args.compile, &place, &sites))??;
     let Planned { plan, estimates, facts, warnings, texts } = compiled.plan()?;
-    let saved = save(&plan, &estimates, &new_plan_id());
-    if let Some(path) = &args.out {
+    // A large plan is larger still as data: only where somebody asks for it.
+    let as_data = args.out.is_some() || args.format == PlanFormat::Json;
+    let saved = as_data.then(|| save(&plan, &estimates, &new_plan_id()));
+    if let (Some(path), Some(saved)) = (&args.out, &saved) {
         write(path, &saved.pretty())?;
     }
     if let Some((path, old, format)) = &reviewed {
@@ -53,8 +55,8 @@ pub fn plan(args: &PlanArgs, global: &Global, terminal: Terminal) -> Done {
         let new = Edition::new(&plan, &estimates, point_of_no_return(plan.plan()));
         return since((path.as_str(), old), (script.as_str(), &new), *format, terminal);
     }
-    if args.format == PlanFormat::Json {
-        return print_json(&saved);
+    if let (PlanFormat::Json, Some(saved)) = (args.format, &saved) {
+        return print_json(saved);
     }
     warn(&warnings, &texts, terminal);
     show(args, review(&plan, &estimates, &place, &facts), &texts, terminal)?;

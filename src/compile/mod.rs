@@ -101,8 +101,7 @@ fn prove(
 ) -> (Verdict, Estimates) {
     let verdict = verify(plan, facts, inventory);
     let Some(proved) = &verdict.plan else { return (verdict, Estimates::default()) };
-    let known = FactLog::resting_on(facts.peek(), &proved.plan().facts);
-    let Estimated { estimates, downtimes } = estimate(proved.plan(), inventory, &known, history);
+    let Estimated { estimates, downtimes } = estimate(proved.plan(), inventory, facts, history);
     (verdict.with_downtimes(&downtimes, inventory), estimates)
 }
 
@@ -112,8 +111,10 @@ fn homes_unseen(plan: &Plan, facts: &FactLog<'_>, inventory: &Inventory) -> BTre
     let observed = facts.peek();
     let sites: BTreeSet<_> = observed.hosts.keys().map(|(site, _)| site).collect();
     let home = |name: &MachineName| {
-        let site = &inventory.machines.get(name)?.onprem;
-        let host = &observed.machines.get(name)?.host;
+        let entry = inventory.machines.get(name)?;
+        let site = &entry.onprem;
+        // Of a machine that was not observed either, so that both are asked for at once.
+        let host = observed.machines.get(name).map_or(&entry.host, |facts| &facts.host);
         (!sites.contains(site)).then(|| (site.clone(), host.clone()))
     };
     plan.changed_machines().into_iter().filter_map(home).collect()

@@ -86,8 +86,11 @@ impl<'a> Review<'a> {
 
     /// One sentence per step, in step order: what each primitive says of itself.
     pub fn sentences(plan: &Plan, inventory: &Inventory, facts: &Facts) -> Vec<String> {
-        // Of a saved plan nothing was observed: it says itself what it rests on.
-        let log = FactLog::resting_on(facts, &plan.facts);
+        let log = match facts.machines.is_empty() {
+            // Of a saved plan nothing was observed: it says itself what it rests on.
+            true => FactLog::resting_on(facts, &plan.facts),
+            false => FactLog::new(facts),
+        };
         let sentence = |step: &Step| {
             let machine = step.machine.as_ref();
             let known =

@@ -34,9 +34,11 @@ mod tests {
     use super::*;
     use crate::base::MachineName;
     use crate::diagnostic::Diagnostic;
+    use crate::plan::estimate::StepEstimate;
     use crate::plan::expr::Expr;
     use crate::plan::graph::index;
     use crate::plan::scope::{Acknowledgement, ScopeIx, ScopeKind};
+    use crate::plan::step::Step;
     use crate::render::tests::{Sample, many};
     use crate::source::Span;
 
@@ -130,6 +132,50 @@ mod tests {
         let page = shown(&sample);
         assert!(page.lines().count() < 90, "{} lines", page.lines().count());
         insta::assert_snapshot!(page);
+    }
+
+    /// Machines that each begin a second after the one before.
+    fn staggered(machines: usize) -> Sample {
+        let names = many(machines);
+        let mut sample = Sample::failback(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut at = std::collections::BTreeMap::new();
+        for step in &sample.plan.steps {
+            let start_s: &mut f64 = at.entry(&step.machine).or_insert(at_first(step));
+            let estimate =
+                StepEstimate { start_s: Some(*start_s), seconds: 5.0, ..StepEstimate::default() };
+            *start_s += 5.0;
+            sample.estimates.steps.push(estimate);
+        }
+        sample
+    }
+
+    fn at_first(step: &Step) -> f64 {
+        let name = step.machine.as_ref().map_or("0", |machine| &machine.as_str()["web-".len()..]);
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn the_same_steps_by_machine_and_by_time() {
+        let sample = staggered(300);
+        for by in [By::Machine, By::Timeline] {
+            let page = text(&sample.review(), by, Style::PLAIN);
+            assert!(page.lines().all(|line| line.chars().count() <= 80), "80 columns");
+            let steps = page.find("By machine").or(page.find("Timeline")).unwrap();
+            insta::assert_snapshot!(format!("{by:?}"), &page[steps..]);
+        }
+    }
+
+    #[test]
+    fn in_full_every_machine_and_step_has_its_line() {
+        let sample = staggered(300);
+        for by in [By::Wave, By::Machine, By::Timeline] {
+            let page = text(&sample.review().in_full(true), by, Style::PLAIN);
+            let lines = |part: &str| page.lines().filter(|line| line.contains(part)).count();
+            // Each machine's own line, and the table's.
+            assert!(lines("web-237") >= 2, "{by:?}");
+            assert!(lines("start_onprem_vm.1") >= 300, "{by:?}");
+            assert_eq!(lines(" more"), 0, "{by:?}");
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The fold of a run's events: the only state machine. Live run, resume, `status` and reports all use it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Json, MachineName, StepId, Timestamp};

@@ -19,6 +19,11 @@ const LINKS_MAX: usize = 600;
 /// Primitives that are named in the title of a node of many steps.
 const NAMED_MAX: usize = 4;
 
+/// How machines were folded.
+const SAME: &str = "machines that do the same are drawn as one";
+const SAME_LINES: &str =
+    "machines that run the same lines of the script are drawn as one, their details may differ";
+
 /// What is drawn.
 #[derive(Debug, Default)]
 pub struct Graph<'a> {
@@ -101,7 +106,8 @@ pub fn folded<'a>(review: &Review<'a>, waves: &[Vec<Group<'a>>]) -> Graph<'a> {
     let fits = |graph: &Graph<'_>| graph.nodes.len() <= NODES_MAX && graph.links.len() <= LINKS_MAX;
     let nodes: usize = waves.iter().flatten().map(|group| group.steps().len()).sum();
     if nodes <= NODES_MAX {
-        let graph = Graph::of(review, by_step(waves), "machines that do the same are drawn as one");
+        let rough = waves.iter().flatten().any(|group| group.roughly);
+        let graph = Graph::of(review, by_step(waves), if rough { SAME_LINES } else { SAME });
         if fits(&graph) {
             return graph;
         }
@@ -109,10 +115,7 @@ pub fn folded<'a>(review: &Review<'a>, waves: &[Vec<Group<'a>>]) -> Graph<'a> {
     let rough: Vec<Vec<Group<'a>>> =
         review.waves.iter().map(|wave| groups(review, wave, 0)).collect();
     let ways: [(Way<'a>, &str); 3] = [
-        (
-            by_step,
-            "machines that run the same lines of the script are drawn as one; details differ",
-        ),
+        (by_step, SAME_LINES),
         (
             by_group,
             "all steps of a machine in one wave are drawn as one, machines of the same lines too",

@@ -11,9 +11,9 @@ use crate::plan::expr::described;
 use crate::plan::scope::{ScopeIx, ScopeKind};
 use crate::plan::settle::Edge;
 use crate::plan::step::{Kind, Reversibility, Step, StepIx, handle_from_json};
-use crate::render::fold::{all_names, count};
+use crate::render::fold::{all_names, count, counted};
+use crate::render::html::Page;
 use crate::render::html::summary::step as link;
-use crate::render::html::{Page, names};
 use crate::render::steps::{Group, Line, lines, nameless, short_id};
 use crate::render::{told, words};
 
@@ -306,7 +306,7 @@ fn several(page: &Page<'_, '_>, first: StepIx, steps: &[StepIx]) -> Markup {
     let machines: Vec<&str> = machines.map(MachineName::as_str).collect();
     html! {
         a href={ "#" (page.links.step(page.review, first)) } { code { (short_id(page.review, first)) } }
-        " of " (steps.len()) ": " (names(&machines))
+        " of " (counted(&machines))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::base::MachineName;
 use crate::base::units::{show_bytes, show_seconds};
 use crate::diagnostic::Diagnostic;
 use crate::plan::step::StepIx;
-use crate::render::fold::{all_names, count, counted};
+use crate::render::fold::{count, counted};
 use crate::render::html::{Page, scroll};
 use crate::render::{guarded, told};
 
@@ -32,14 +32,9 @@ fn entry(term: &str, inner: &Markup) -> Markup {
     html! { div { dt { (term) } dd { (inner) } } }
 }
 
-/// `3: web-{01..03}`, every name of it.
-pub fn machines_in_words(machines: &[&MachineName]) -> String {
-    let names: Vec<&str> = machines.iter().map(|machine| machine.as_str()).collect();
-    match names.as_slice() {
-        [] => "no machine".to_owned(),
-        [only] => (*only).to_owned(),
-        all => format!("{}: {}", all.len(), all_names(all.iter().copied())),
-    }
+/// `3: web-{01..03}`; of many names that do not count up only the first.
+fn machines_in_words(machines: &[&MachineName]) -> String {
+    counted(&machines.iter().map(|machine| machine.as_str()).collect::<Vec<_>>())
 }
 
 fn directions(page: &Page<'_, '_>) -> Markup {
@@ -166,7 +161,7 @@ fn gates(page: &Page<'_, '_>) -> Markup {
                 td { @if gate.approvers.is_empty() { "whoever may write the state folder" } @else { (gate.approvers.join(", ")) } }
                 td { (gate.limit_s.map_or("without limit".to_owned(), show_seconds)) }
                 td { @if gate.silence_is_yes { strong .danger { "counts as YES" } } @else { "counts as no" } }
-                td { @if gate.down.is_empty() { "no machine" } @else { (fewer(&gate.down)) } }
+                td { @if gate.down.is_empty() { "no machine" } @else { (machines_in_words(&gate.down)) } }
                 td { (page.links.place(&gate.step.origin.at)) }
             }
         }
@@ -186,10 +181,6 @@ fn gates(page: &Page<'_, '_>) -> Markup {
         h3 { "Gates" } (scroll("Gates", &table))
         @if let Some(more) = more(gates.len()) { p .folded { (more) } }
     }
-}
-
-fn fewer(machines: &[&MachineName]) -> String {
-    counted(&machines.iter().map(|machine| machine.as_str()).collect::<Vec<_>>())
 }
 
 fn more(all: usize) -> Option<String> {
