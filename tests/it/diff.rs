@@ -136,7 +136,7 @@ fn edited(lines: &[Line], edit: u8, at: usize, other: Line) -> Vec<Line> {
 #[test]
 fn something_is_told_exactly_where_the_digests_differ() {
     let (compared, equal, unexplained) = (Cell::new(0), Cell::new(0), Cell::new(0));
-    let config = ProptestConfig { cases: 128, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: 128, max_shrink_iters: 64, ..ProptestConfig::default() };
     let judged = TestRunner::new(config).run(&edits(), |(lines, edit, at, other)| {
         let after = edited(&lines, edit, at, other);
         let both = (made(script(&lines)), made(script(&after)));
