@@ -97,13 +97,13 @@ pub enum Command {
 Examples: homing plan scripts/failback.rhai --out plan.json
           homing plan scripts/failback.rhai --format html > plan.html
           homing plan plan.json --by timeline     (what was saved; no site is asked)
-          homing plan scripts/failback.rhai --diff plan.json     (exit 5 when it means something else now)")]
+          homing plan scripts/failback.rhai --diff plan.json     (exit 5: it means something else)")]
     Plan(PlanArgs),
     /// Show what one saved plan does differently than another; exit 5 when it means something else.
     #[command(after_help = "\
 Examples: homing diff reviewed.json plan.json
           homing diff reviewed.json plan.json --format json
-          homing plan scripts/failback.rhai --diff reviewed.json     (with what the script means now)
+          homing plan scripts/failback.rhai --diff reviewed.json     (the script as it is now)
 
 Exit codes: 0 both mean the same (their digests are equal; estimates may differ), 5 they do not,
 2 a file cannot be read, 3 it is no saved plan as it was written. Needs no inventory.")]

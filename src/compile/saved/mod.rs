@@ -277,6 +277,7 @@ pub(crate) mod tests {
         for edited in [
             text.replacen("  ", " ", 1),
             text.replacen("\n  ", "\n   ", 1),
+            text.replacen("\n  ", "\n \t", 1),
             text.replacen(": ", ":", 1),
             text.replacen("{}", "{ }", 1),
             text.replacen(",\n", ", \n", 1),

@@ -4,11 +4,13 @@
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 
+use crate::base::units::show_seconds;
 use crate::base::{Json, StepId};
 use crate::plan::expr::{Expr, described, steps_read, until};
 use crate::plan::graph::Plan;
 use crate::plan::scope::{ScopeIx, ScopeKind};
-use crate::plan::step::{StepIx, handle_from_json};
+use crate::plan::step::{Step, StepIx, handle_from_json};
+use crate::primitives::find;
 use crate::render::steps::nameless;
 use crate::render::words;
 
@@ -72,7 +74,7 @@ impl<'a> Words<'a> {
         let step = self.plan.step(ix);
         let optional = step.optional.then(|| "may fail".to_owned());
         let own = self.values(&step.args.json(), name);
-        let told = own.into_iter().chain(optional).chain(words::tries(step));
+        let told = own.into_iter().chain(optional).chain(words::tries(step)).chain(pauses(step));
         nameless(&told.collect::<Vec<_>>().join(", "), step.machine.as_ref())
     }
 
@@ -82,7 +84,7 @@ impl<'a> Words<'a> {
         let shown = described(&named);
         let value = |(key, value): (&String, &Json)| {
             if let Some(handle) = handle_from_json(value) {
-                return Some(format!("{key}: {}", self.handle(handle, name)));
+                return Some(self.handle(handle, name));
             }
             if let Some(condition) = until(&named[key]) {
                 return Some(format!("{key}: {}", words::condition(&condition)));
@@ -144,6 +146,14 @@ impl<'a> Words<'a> {
         let said = named.map_or_else(|_| words::condition(cond), |cond| words::condition(&cond));
         Some(format!("{} {said}", if *is { "when" } else { "unless" }))
     }
+}
+
+/// How long it waits between its tries, where the script says otherwise than its primitive.
+fn pauses(step: &Step) -> Option<String> {
+    let (own, usual) = (&*step.policy, &find(step.primitive)?.spec().policy);
+    let same = (own.first_ms, own.max_ms) == (usual.first_ms, usual.max_ms);
+    let seconds = |ms: u64| show_seconds(ms as f64 / 1000.0);
+    (!same).then(|| format!("{} to {} between tries", seconds(own.first_ms), seconds(own.max_ms)))
 }
 
 /// Whether an id was given by hand: the others are a step's machine, its primitive and a number.

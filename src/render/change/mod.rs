@@ -215,7 +215,7 @@ fn otherwise(old: &Plan, new: &Plan) -> Change {
         .collect();
     let what = match &differing[..] {
         [] => "something else than steps means something else".to_owned(),
-        some => format!("numbers, edges or scopes of {}", order::some(some)),
+        some => format!("limits, scopes, numbers or edges of {}", order::some(some)),
     };
     let machines: BTreeMap<&MachineName, ()> = differing
         .iter()
