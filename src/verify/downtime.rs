@@ -32,8 +32,7 @@ impl Verdict {
         let Some(proved) = &mut self.plan else { return self };
         let plan = &proved.plan;
         let mut findings = Findings::default();
-        for (worst, others) in over(downtimes, plan, inventory) {
-            let (down, rto_s) = worst;
+        for Over { down, rto_s, others } in over(downtimes, plan, inventory) {
             let gates: Vec<String> =
                 down.gates.iter().map(|at| format!("`{}`", plan.step(*at).id)).collect();
             let people = match &gates[..] {
@@ -62,28 +61,31 @@ impl Verdict {
     }
 }
 
-/// The machines that are down for longer than they may: of those that one line stops the worst, with its
-/// limit and how many more there are. What answers a warning answers it for a scope: each is told by itself.
-fn over<'a>(
-    downtimes: &'a [Downtime],
-    plan: &Plan,
-    inventory: &Inventory,
-) -> Vec<((&'a Downtime, f64), usize)> {
-    let mut lines: BTreeMap<(&Span, ScopeIx), ((&Downtime, f64), usize)> = BTreeMap::new();
+/// A machine that is down for longer than it may, the worst of those that one line stops.
+#[derive(Clone, Copy)]
+struct Over<'a> {
+    down: &'a Downtime,
+    rto_s: f64,
+    /// How many more that line stops which exceed theirs by less.
+    others: usize,
+}
+
+/// By the line that stops them, and by its scope: an answer to a warning counts for a scope.
+fn over<'a>(downtimes: &'a [Downtime], plan: &Plan, inventory: &Inventory) -> Vec<Over<'a>> {
+    let mut lines: BTreeMap<(&Span, ScopeIx), Over<'_>> = BTreeMap::new();
     for down in downtimes {
         let rto_s = inventory.machines.get(&down.machine).and_then(|entry| entry.rto_s);
         let Some(rto_s) = rto_s.filter(|rto_s| down.seconds > *rto_s) else { continue };
         let stop = plan.step(down.stop);
-        let excess = |(down, rto_s): (&Downtime, f64)| down.seconds - rto_s;
-        lines
-            .entry((&stop.origin.at, stop.scope))
-            .and_modify(|(worst, others)| {
-                *others += 1;
-                if excess((down, rto_s)) > excess(*worst) {
-                    *worst = (down, rto_s);
-                }
+        let one = Over { down, rto_s, others: 0 };
+        let worst = lines.entry((&stop.origin.at, stop.scope));
+        worst
+            .and_modify(|worst| {
+                let is_worse = down.seconds - rto_s > worst.down.seconds - worst.rto_s;
+                let others = worst.others + 1;
+                *worst = Over { others, ..if is_worse { one } else { *worst } };
             })
-            .or_insert(((down, rto_s), 0));
+            .or_insert(one);
     }
     lines.into_values().collect()
 }

@@ -221,14 +221,14 @@ impl<'a> Play<'a> {
         let now_s = seconds(self.now);
         match body {
             EventBody::AttemptStarted { .. } | EventBody::GateOpened { .. } => {
-                self.begins(ix, now_s)
+                self.begins(ix, now_s);
             }
             EventBody::StepSucceeded { attempt: 0, .. } | EventBody::StepSkipped { .. } => {
                 self.begins(ix, now_s);
                 self.ends(ix, now_s);
             }
             EventBody::StepSucceeded { .. } | EventBody::GateAnswered { .. } => {
-                self.ends(ix, now_s)
+                self.ends(ix, now_s);
             }
             _ => {}
         }
