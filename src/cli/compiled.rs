@@ -129,6 +129,10 @@ fn split(path: &Utf8Path) -> Result<(Utf8PathBuf, Utf8PathBuf), Stop> {
         let stop = Stop::new(Exit::Usage, format!("`{path}` is a saved plan, not a script"));
         return Err(stop.code("H150").help(format!("homing run {path}")));
     }
+    if path.is_dir() {
+        let stop = Stop::new(Exit::Usage, format!("`{path}` is a folder, not a script"));
+        return Err(stop.code("H150").help("give the path of a `.rhai` file in it"));
+    }
     let Some(name) = path.file_name().filter(|_| path.is_file()) else {
         let stop = Stop::new(Exit::Usage, format!("there is no script `{path}`")).code("H150");
         return Err(stop.help("give the path of a `.rhai` file; `homing init` writes a first one"));

@@ -63,7 +63,12 @@ pub fn plan(args: &PlanArgs, global: &Global, terminal: Terminal) -> Done {
     if let Some(path) = &args.out
         && !terminal.quiet
     {
-        say(&format!("saved `{path}`; run exactly this, once, with: homing run {path}\n"));
+        // What lies elsewhere does not find the inventory by itself.
+        let config = match (Place::find(global, Some(path)), place.texts.keys().next()) {
+            (Err(_), Some(file)) => format!(" --config {file}"),
+            _ => String::new(),
+        };
+        say(&format!("saved `{path}`; run exactly this, once, with: homing run {path}{config}\n"));
     }
     Ok(Exit::Success)
 }

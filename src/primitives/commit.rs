@@ -59,7 +59,7 @@ impl Primitive for Commit {
     }
 
     fn describe((): &(), _: &Subject<'_>) -> String {
-        "DELETE the cloud machine, its disks and snapshots for good; keep the base for protection"
+        "DELETE the cloud machine for good, with its snapshots and its disks but for the base that protection builds on"
             .to_owned()
     }
 

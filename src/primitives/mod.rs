@@ -179,7 +179,7 @@ mod tests {
         check: check that 10.0.0.4:22 answers
         check: check that https://10.0.0.4:443/up answers 204
         check: check that http://10.0.0.4:80/up answers
-        commit: DELETE the cloud machine, its disks and snapshots for good; keep the base for protection
+        commit: DELETE the cloud machine for good, with its snapshots and its disks but for the base that protection builds on
         commit_failover: commit the failover: on-prem becomes the replica; nothing is deleted
         create_onprem_vm: create the on-prem machine on hv-01, if it does not exist
         create_onprem_vm: create the on-prem machine on hv-02, switch prod, 4 processors, 8.0 GiB of memory, in /vm, and give up its replica on hv-01

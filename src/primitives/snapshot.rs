@@ -50,11 +50,11 @@ impl Primitive for Snapshot {
     }
 
     fn describe((): &(), subject: &Subject<'_>) -> String {
-        let facts = subject.machine.and_then(|name| subject.facts.peek().machines.get(name));
-        let side = match facts.map(|facts| facts.active) {
-            Some(Side::Cloud) => "cloud",
-            Some(Side::Onprem) => "on-prem",
-            None => "active",
+        let told = subject.machine.and_then(|name| subject.facts.told(name, "where"));
+        let side = match told.as_ref().and_then(Json::as_str) {
+            Some("cloud") => "cloud",
+            Some("home") => "on-prem",
+            _ => "active",
         };
         format!("take a snapshot of the {side} disks; the machine keeps running")
     }

@@ -93,9 +93,9 @@ impl Primitive for StartCopy {
     }
 
     fn describe(new: &NewCopy, subject: &Subject<'_>) -> String {
-        let home = subject.machine.and_then(|name| subject.facts.peek().machines.get(name));
-        let host = new.host.as_ref().or(home.map(|facts| &facts.host));
-        let host = host.map_or("its host", HostName::as_str);
+        let home = subject.machine.and_then(|name| subject.facts.told(name, "host"));
+        let home = home.as_ref().and_then(Json::as_str);
+        let host = new.host.as_ref().map(HostName::as_str).or(home).unwrap_or("its host");
         let network = match &new.network {
             Some(name) => format!("on switch {name}"),
             None => "apart from every network".to_owned(),

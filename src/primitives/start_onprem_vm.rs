@@ -58,8 +58,9 @@ impl Primitive for StartOnpremVm {
     }
 
     fn describe(args: &Args, subject: &Subject<'_>) -> String {
-        let facts = subject.machine.and_then(|name| subject.facts.peek().machines.get(name));
-        match args.host.as_ref().or(facts.map(|facts| &facts.host)) {
+        let home = subject.machine.and_then(|name| subject.facts.told(name, "host"));
+        let home = home.as_ref().and_then(Json::as_str);
+        match args.host.as_ref().map(HostName::as_str).or(home) {
             Some(host) => format!("boot the on-prem machine on {host}; its downtime ends"),
             None => "boot the on-prem machine; its downtime ends".to_owned(),
         }

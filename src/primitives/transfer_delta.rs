@@ -215,7 +215,7 @@ fn from_cloud(hand: ByHand, args: &Args) -> ByHand {
 
 /// A fact for a sentence: read, not recorded.
 fn peek(subject: &Subject<'_>, fact: &str) -> Option<Json> {
-    subject.facts.peek().get(subject.machine?, fact)
+    subject.facts.told(subject.machine?, fact)
 }
 
 /// The rule of `auto`, with its reason. Plan and run both ask it, of the facts they see; only a replica

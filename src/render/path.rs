@@ -24,6 +24,12 @@ pub fn before(plan: &Plan, ix: StepIx) -> Vec<bool> {
     found
 }
 
+/// The last gate that must be settled before a step.
+pub fn last_gate(plan: &Plan, ix: StepIx) -> Option<StepIx> {
+    let before = before(plan, ix);
+    gates(plan).into_iter().rev().find(|gate| before[gate.at()])
+}
+
 /// All gates, in order.
 pub fn gates(plan: &Plan) -> Vec<StepIx> {
     plan.iter().filter(|(_, step)| step.kind == Kind::Gate).map(|(ix, _)| ix).collect()

@@ -41,10 +41,18 @@ pub fn timeline(review: &Review<'_>, style: Style) -> String {
     page
 }
 
+/// More of them, and only what kind of step it is decides what is alike.
+const SPANS_MAX: usize = 60;
+
 /// By their beginning; and how many steps have none.
 fn spans<'a>(review: &Review<'a>) -> (Vec<Span<'a>>, usize) {
+    let exact = alike(review, false);
+    if exact.0.len() <= SPANS_MAX || review.full { exact } else { alike(review, true) }
+}
+
+fn alike<'a>(review: &Review<'a>, roughly: bool) -> (Vec<Span<'a>>, usize) {
     let mut spans: Vec<Span<'a>> = Vec::new();
-    let mut places: HashMap<(String, String, &str), usize> = HashMap::new();
+    let mut places: HashMap<(String, String, String), usize> = HashMap::new();
     let mut left_out = 0;
     for (ix, step) in review.plan.iter() {
         let estimate = review.estimates.steps.get(ix.at()).copied().unwrap_or_default();
@@ -54,7 +62,8 @@ fn spans<'a>(review: &Review<'a>) -> (Vec<Span<'a>>, usize) {
         };
         let end_s = start_s + estimate.seconds;
         let sentence = nameless(review.sentence(ix), step.machine.as_ref());
-        let key = (short_id(review, ix), place(step), step.primitive);
+        let details = if roughly { String::new() } else { sentence.clone() };
+        let key = (short_id(review, ix), place(step), details);
         let known = places.get(&key).copied().filter(|_| step.machine.is_some() && !review.full);
         match known {
             Some(at) => {

@@ -85,13 +85,11 @@ pub struct NoReturn<'a> {
 pub fn no_return<'a>(review: &Review<'a>) -> Option<NoReturn<'a>> {
     let ix = review.no_return?;
     let wave = review.waves.iter().position(|wave| wave.contains(&ix)).map_or(0, |at| at + 1);
-    let before = path::before(review.plan, ix);
-    let gates = path::gates(review.plan);
-    let gate = gates.iter().rev().find(|gate| before[gate.at()]);
+    let gate = path::last_gate(review.plan, ix);
     Some(NoReturn {
         step: review.plan.step(ix),
         wave,
-        gate: gate.map(|gate| review.plan.step(*gate)),
+        gate: gate.map(|gate| review.plan.step(gate)),
     })
 }
 

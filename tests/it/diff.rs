@@ -138,7 +138,7 @@ fn edited(lines: &[Line], edit: u8, at: usize, other: Line) -> Vec<Line> {
 fn something_is_told_exactly_where_the_digests_differ() {
     let (compared, equal, unexplained) = (Cell::new(0), Cell::new(0), Cell::new(0));
     let config = ProptestConfig {
-        cases: 128,
+        cases: 64,
         max_shrink_iters: 64,
         rng_seed: RngSeed::Fixed(3),
         failure_persistence: None,

@@ -6,7 +6,7 @@ use crate::base::{Json, MachineName};
 use crate::plan::facts::SELECTION;
 use crate::plan::graph::Plan;
 use crate::render::change::Edition;
-use crate::render::change::told::{Change, Kind, Told};
+use crate::render::change::entries::{Change, Kind, Told};
 
 /// Facts that have another value, or that only one of the plans rests on. Those of a machine that only one
 /// of them has steps for go with its steps.

@@ -4,12 +4,12 @@
 //! Steps are aligned per machine by primitive and arguments, since ordinals shift when a step is added.
 //! Where the digests are equal nothing of meaning differs; where they differ something is told.
 
+mod entries;
 mod facts;
 mod ids;
 mod order;
 mod page;
 mod steps;
-mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,13 +21,13 @@ use crate::plan::estimate::Estimates;
 use crate::plan::graph::Plan;
 use crate::plan::scope::{Acknowledgement, ScopeIx};
 use crate::plan::step::{Step, StepIx};
+use crate::render::change::entries::Told;
 use crate::render::change::steps::Same;
-use crate::render::change::told::Told;
-use crate::render::words;
+use crate::render::{path, words};
 use crate::verify::VerifiedPlan;
 
+pub use entries::{Change, Kind, Place};
 pub use page::page;
-pub use told::{Change, Kind, Place};
 
 /// A differing estimate is told from this share on: estimates jitter with every observation.
 const ESTIMATE_SHARE: f64 = 0.05;
@@ -158,12 +158,20 @@ fn no_return(old: &Edition<'_>, new: &Edition<'_>, same: &Same<'_>) -> Option<Ch
         (Some(before), Some(after)) => same.to_new.get(&before) == Some(&after),
         (before, after) => before.is_none() && after.is_none(),
     };
-    let id = |edition: &Edition<'_>| {
-        edition.no_return.map(|ix| edition.plan.step(ix).id.to_string().into())
+    let gate = |edition: &Edition<'_>| {
+        let gate = edition.no_return.and_then(|ix| path::last_gate(edition.plan, ix));
+        gate.map(|ix| edition.plan.step(ix).id.to_string())
+    };
+    let (before, after) = (gate(old), gate(new));
+    // Its step may be the same, and another yes, or none, stand before it.
+    let is_same = is_same && before == after;
+    let id = |edition: &Edition<'_>, gate: Option<String>| {
+        let gate = gate.map_or("behind no gate".to_owned(), |gate| format!("behind gate `{gate}`"));
+        edition.no_return.map(|ix| format!("{} {gate}", edition.plan.step(ix).id).into())
     };
     let change = Change {
-        before: id(old),
-        after: id(new),
+        before: id(old, before),
+        after: id(new, after),
         ..Change::new(Kind::PointOfNoReturn, "point of no return")
     };
     (!is_same).then_some(change)

@@ -6,8 +6,8 @@ use crate::base::{MachineName, StepId};
 use crate::plan::graph::Plan;
 use crate::plan::step::{Kind, Step, StepIx};
 use crate::render::change::Edition;
+use crate::render::change::entries::{self, Change, Told};
 use crate::render::change::steps::Same;
-use crate::render::change::told::{self, Change, Told};
 
 /// Differences of order between machines, and between machines and gates. Of one machine's own steps
 /// those are told that moved; where no step came, went or moved, every edge is.
@@ -27,7 +27,7 @@ pub(super) fn order(old: &Edition<'_>, new: &Edition<'_>, same: &Same<'_>) -> Ve
         if other_gate {
             let shown = |at: Option<StepIx>| at.map(|at| format!("`{}`", new.plan.step(at).id));
             let (was, is) = (shown(barrier), shown(after[ix.at()]));
-            tell(told::Kind::Gate, &|change| Change {
+            tell(entries::Kind::Gate, &|change| Change {
                 before: was.clone().map(Into::into),
                 after: is.clone().map(Into::into),
                 ..change
@@ -44,10 +44,10 @@ pub(super) fn order(old: &Edition<'_>, new: &Edition<'_>, same: &Same<'_>) -> Ve
         let (gone, come) =
             (difference(new.plan, &others, &now), difference(new.plan, &now, &others));
         if !gone.is_empty() {
-            tell(told::Kind::Order, &|change| change.removed(some(&gone)));
+            tell(entries::Kind::Order, &|change| change.removed(some(&gone)));
         }
         if !come.is_empty() {
-            tell(told::Kind::Order, &|change| change.added(some(&come)));
+            tell(entries::Kind::Order, &|change| change.added(some(&come)));
         }
     }
     told.changes()

@@ -1,7 +1,7 @@
 //! The differences as a page: what means something else, then what was only estimated otherwise.
 
 use crate::render::change::Edition;
-use crate::render::change::told::{Change, Kind};
+use crate::render::change::entries::{Change, Kind};
 use crate::render::fold::count;
 use crate::render::style::{Ink, Style};
 

@@ -7,8 +7,8 @@ use similar::{Algorithm, DiffTag, capture_diff_slices};
 use crate::base::MachineName;
 use crate::plan::step::StepIx;
 use crate::render::change::Edition;
+use crate::render::change::entries::{Change, Kind, Told};
 use crate::render::change::ids::{Naming, Words, by_hand, nameless_id};
-use crate::render::change::told::{Change, Kind, Told};
 
 /// Which step of the new plan is which of the old one, and back.
 #[derive(Default)]
