@@ -452,10 +452,9 @@ impl<'a> FactLog<'a> {
         self.stored.get(subject)?.get(fact)
     }
 
-    /// A machine's fact for a sentence: what the plan rests on, else what was observed. Not recorded.
+    /// A machine's fact for a sentence: as the plan has it, else as observed. Not recorded.
     pub fn told(&self, machine: &MachineName, fact: &str) -> Option<Json> {
-        let stored = self.stored(machine.as_str(), fact).cloned();
-        stored.or_else(|| self.facts.get(machine, fact))
+        self.stored(machine.as_str(), fact).cloned().or_else(|| self.facts.get(machine, fact))
     }
 
     /// Everything observed, for sentences and estimates: what is read here is not recorded.

@@ -150,7 +150,11 @@ mod tests {
         let machine = MachineName::new("web-01").unwrap();
         let inventory =
             Inventory { machines: [(machine.clone(), entry())].into(), ..Inventory::default() };
-        let observed = Facts { machines: [(machine.clone(), away())].into(), ..Facts::default() };
+        let observed = Facts {
+            now: Some("2026-11-22T00:00:00Z".parse().unwrap()),
+            machines: [(machine.clone(), away())].into(),
+            ..Facts::default()
+        };
         let facts = FactLog::new(&observed);
         let subject = Subject { machine: Some(&machine), inventory: &inventory, facts: &facts };
         let args: Json = serde_json::from_str(args).unwrap();
