@@ -334,6 +334,19 @@ mod tests {
     }
 
     #[test]
+    fn the_yes_before_the_point_of_no_return_is_part_of_it() {
+        let old = Sample::failback(&["web-01"]);
+        let mut new = old.clone();
+        let at = |primitive: &str| old.plan.steps.iter().position(|s| s.primitive == primitive);
+        // The deletion waits for the check alone, and so for the gate before the downtime.
+        new.plan.steps[at("commit").unwrap()].needs = vec![index(at("check").unwrap())];
+        let told = lines(&old, &new);
+        let expected = "~ point of no return: web-01.commit.1 behind gate `commit` -> \
+                        web-01.commit.1 behind gate `complete`";
+        assert!(told.iter().any(|line| line.replace('"', "").contains(expected)), "{told:#?}");
+    }
+
+    #[test]
     fn a_step_that_moved_is_neither_gone_nor_new() {
         let old = Sample::failback(&["web-01"]);
         let mut new = old.clone();
