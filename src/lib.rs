@@ -11,7 +11,7 @@
 //! # Floors
 //! A room may import only rooms to its right; `tests/tidy.rs` reads the imports and fails otherwise:
 //!
-//! `cli config watch report render execute observe compile schedule verify trace journal primitives sites
+//! `cli config watch report render rehearse execute observe compile schedule verify trace journal primitives sites
 //! transfer run plan diagnostic source base`
 //!
 //! # Invariants
@@ -36,6 +36,7 @@ pub mod journal;
 pub mod observe;
 pub mod plan;
 pub mod primitives;
+pub mod rehearse;
 pub mod render;
 pub mod report;
 pub mod run;

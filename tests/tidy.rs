@@ -14,6 +14,7 @@ const FLOORS: &[&str] = &[
     "watch",
     "report",
     "render",
+    "rehearse",
     "execute",
     "observe",
     "compile",
@@ -50,7 +51,7 @@ const BANNED: &[(&str, &[&str], &str)] = &[
     ),
     (
         "tokio",
-        &["cli", "watch", "execute", "observe", "journal", "sites", "primitives"],
+        &["cli", "watch", "rehearse", "execute", "observe", "journal", "sites", "primitives"],
         "no waiting on this floor",
     ),
     ("println", &["cli", "report"], "only the entrance and the reporters speak"),

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use camino::Utf8Path;
 use tokio_util::sync::CancellationToken;
 
@@ -25,16 +24,14 @@ use crate::cli::terminal::Terminal;
 use crate::cli::told::{Attendance, attend};
 use crate::cli::{Done, say, wait_for};
 use crate::compile::saved::save;
-use crate::compile::stale::ChangedFact;
-use crate::execute::{self, Injection, Recheck, RunError, RunHandle, Saved, Setup};
+use crate::execute::{self, Injection, Observing, RunError, RunHandle, Saved, Setup};
 use crate::journal::Journal;
-use crate::observe::{Unseen, changed_since};
+use crate::observe::changed_since;
 use crate::plan::graph::Plan;
-use crate::plan::inventory::Inventory;
 use crate::report::summary::summary;
 use crate::report::{Seen, given_up};
 use crate::run::outcome::Outcome;
-use crate::schedule::{self, Changes};
+use crate::schedule;
 use crate::verify::VerifiedPlan;
 
 /// Runs a script, or a saved plan.
@@ -155,7 +152,7 @@ async fn saved_plan(args: &RunArgs, place: &Place, sites: &Opened) -> Result<Rea
     let open = |name: &_| sites.site(name);
     let changed = changed_since(&open, &place.inventory, &facts, &BTreeSet::new()).await;
     // Machines that the plan leaves out for such a change are left out by the run itself.
-    let changed = sorted_out(changed, &plan.plan().droppable()).hold;
+    let changed = execute::sorted_out(changed, &plan.plan().droppable()).hold;
     if !changed.is_empty() {
         let message = format!("`{path}` is stale: these facts changed since it was reviewed");
         return Err(Stop::new(Exit::Stale, message).code("H342").help(format!(
@@ -278,7 +275,7 @@ fn setup(
         step_s,
         inventory: inventory.clone(),
         sites: sites.for_engine(),
-        recheck: Arc::new(Observing { sites: sites.clone(), inventory }),
+        recheck: Arc::new(Observing { sites: sites.for_engine(), inventory }),
         workers: None,
         approve: options.approve.clone(),
         on_gate: match options.on_gate {
@@ -320,48 +317,6 @@ async fn finish(
         }
     }
     Ok(outcome.into())
-}
-
-/// Observes a plan's facts again while its run goes on.
-struct Observing {
-    sites: Opened,
-    inventory: Arc<Inventory>,
-}
-
-#[async_trait]
-impl Recheck for Observing {
-    async fn changed(
-        &self,
-        plan: &Plan,
-        apart: &BTreeSet<MachineName>,
-        may_drop: &BTreeSet<MachineName>,
-    ) -> Changes {
-        let open = |name: &_| self.sites.site(name);
-        let changed = changed_since(&open, &self.inventory, &plan.facts, apart).await;
-        sorted_out(changed, may_drop)
-    }
-}
-
-/// What holds the run, and which machines are left out instead.
-fn sorted_out(
-    changed: Result<Vec<ChangedFact>, Vec<Unseen>>,
-    may_drop: &BTreeSet<MachineName>,
-) -> Changes {
-    let mut changes = Changes::default();
-    let changed = changed.unwrap_or_else(|unseen| {
-        changes.hold = unseen.iter().map(|one| one.diagnostic().message).collect();
-        Vec::new()
-    });
-    for one in changed {
-        if one.machines.is_empty() || !one.machines.is_subset(may_drop) {
-            changes.hold.push(one.to_string());
-            continue;
-        }
-        for machine in &one.machines {
-            changes.drop.entry(machine.clone()).or_insert_with(|| one.to_string());
-        }
-    }
-    changes
 }
 
 fn refused(error: &RunError) -> Stop {

@@ -63,7 +63,10 @@ pub fn compile(request: &Request<'_>, history: &History) -> Compiled {
     let unseen = traced.machines.iter().filter(known).filter(|name| !observed.contains_key(*name));
     missing_machines.extend(unseen.cloned());
     let mut missing_hosts = traced.missing_hosts;
-    missing_hosts.extend(homes_unseen(&traced.plan, facts, inventory));
+    // Tracing stops at a fact that nobody observed: which of those machines it will change is not known yet.
+    let mut changed = traced.plan.changed_machines();
+    changed.extend(&missing_machines);
+    missing_hosts.extend(homes_unseen(changed, facts, inventory));
     let (mut diagnostics, acknowledged) = answered::part(&traced.plan, traced.diagnostics);
     let (mut plan, mut estimates) = (None, Estimates::default());
     if !any_error(&diagnostics) && missing_machines.is_empty() {
@@ -105,9 +108,13 @@ fn prove(
     (verdict.with_downtimes(&downtimes, inventory), estimates)
 }
 
-/// The homes of the machines that a plan changes, as far as nothing at all is known of their sites'
-/// hosts. A host that is missing at a site whose hosts are known is simply not there.
-fn homes_unseen(plan: &Plan, facts: &FactLog<'_>, inventory: &Inventory) -> BTreeSet<HostKey> {
+/// The homes of these machines, as far as nothing at all is known of their sites' hosts. A host that is
+/// missing at a site whose hosts are known is simply not there.
+fn homes_unseen(
+    machines: BTreeSet<&MachineName>,
+    facts: &FactLog<'_>,
+    inventory: &Inventory,
+) -> BTreeSet<HostKey> {
     let observed = facts.peek();
     let sites: BTreeSet<_> = observed.hosts.keys().map(|(site, _)| site).collect();
     let home = |name: &MachineName| {
@@ -117,7 +124,7 @@ fn homes_unseen(plan: &Plan, facts: &FactLog<'_>, inventory: &Inventory) -> BTre
         let host = observed.machines.get(name).map_or(&entry.host, |facts| &facts.host);
         (!sites.contains(site)).then(|| (site.clone(), host.clone()))
     };
-    plan.changed_machines().into_iter().filter_map(home).collect()
+    machines.into_iter().filter_map(home).collect()
 }
 
 /// The first step after which there is only forward.

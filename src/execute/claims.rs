@@ -7,11 +7,11 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::base::{MachineName, RunId, Side};
+use crate::base::{MachineName, RunId, Side, SnapshotId, StepId, StepKey};
 use crate::execute::context::Sites;
 use crate::plan::inventory::{Inventory, MachineEntry};
 use crate::run::failure::Failure;
-use crate::sites::{At, SideView, Site};
+use crate::sites::{At, Fence, SideView, Site};
 
 /// Sites asked at once.
 const AT_ONCE: usize = 16;
@@ -71,6 +71,39 @@ pub async fn take(
     }
     Err(refused)
 }
+
+/// Ends what a run has at the sites: the snapshots that it took go, then its machines are given back.
+pub async fn leave(sites: &Sites, inventory: &Inventory, tokens: &Tokens, run: &RunId) {
+    let release = |ask: Ask| {
+        let token = tokens.get(&ask.machine).and_then(|sides| sides.get(&ask.side)).copied();
+        let run = run.clone();
+        async move { release_snapshots(&ask, run, token?).await.err() }
+    };
+    for (machine, side, failed) in each(sites, inventory, tokens.keys(), release).await {
+        if let Some(failure) = failed {
+            tracing::warn!(
+                "snapshots of {machine} may be left at its {side} side: {failure}; delete them there"
+            );
+        }
+    }
+    give_back(sites, inventory, tokens.keys(), run).await;
+}
+
+async fn release_snapshots(ask: &Ask, run: RunId, token: u64) -> Result<(), Failure> {
+    let Some(disks) = ask.site.disks() else { return Ok(()) };
+    let own = disks.snapshots(ask.at()).await?.into_iter().filter(|(_, taker)| *taker == run);
+    let own: Vec<SnapshotId> = own.map(|(snapshot, _)| snapshot.id).collect();
+    let step = StepId::new(LAST_STEP).expect("BUG: a legal id");
+    let key = StepKey::of(&run, &step);
+    let fence = Fence { run, token, step, key };
+    for id in own {
+        disks.release(ask.at(), &id, &fence).await?;
+    }
+    Ok(())
+}
+
+/// What the end of a run does at sites is done under this name.
+const LAST_STEP: &str = "end";
 
 /// Gives machines back. A site that cannot be asked keeps its claim until it is asked again.
 pub async fn give_back<'a>(

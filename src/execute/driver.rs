@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::base::{MachineName, StepId, Timestamp};
 use crate::execute::claims::{self, Tokens};
 use crate::execute::context::{Announcement, Line, Sites};
+use crate::execute::recheck::Recheck;
 use crate::execute::workers::Workers;
 use crate::journal::{JournalError, OwnedRun, Watch};
 use crate::plan::graph::Plan;
@@ -22,20 +22,6 @@ use crate::run::state::RunState;
 use crate::schedule::{
     Action, Changes, Core, Input, Order, Report, danger, no_longer_held, touched,
 };
-
-/// Observes again what a plan rests on.
-#[async_trait]
-pub trait Recheck: Send + Sync {
-    /// What differs from the plan's facts. Machines in `apart` are not compared: this very run has begun
-    /// to change them, or they take no further step. A fact that cannot be observed differs. Machines in
-    /// `may_drop` are to be left out when theirs differ.
-    async fn changed(
-        &self,
-        plan: &Plan,
-        apart: &BTreeSet<MachineName>,
-        may_drop: &BTreeSet<MachineName>,
-    ) -> Changes;
-}
 
 /// How often other processes' requests are looked for.
 const POLL: Duration = Duration::from_millis(150);
@@ -219,12 +205,9 @@ impl Driver {
             }
             Action::Release => {
                 let (sites, inventory) = (self.around.sites.clone(), self.around.inventory.clone());
-                let claimed: Vec<_> = self.around.tokens.keys().cloned().collect();
-                let run = self.owned.id().clone();
+                let (tokens, run) = (self.around.tokens.clone(), self.owned.id().clone());
                 self.answer_later(
-                    async move {
-                        claims::give_back(&sites, &inventory, claimed.iter(), &run).await;
-                    },
+                    async move { claims::leave(&sites, &inventory, &tokens, &run).await },
                     |_| (),
                     |()| Input::Released,
                 );
@@ -353,7 +336,7 @@ async fn alarm(at: Option<Timestamp>) {
 
 /// What a person is needed for among the machines that the run was begun on; `tokens` are the claims that
 /// it holds.
-pub(super) async fn dangers(
+pub async fn dangers(
     sites: &Sites,
     inventory: &Inventory,
     touched: &BTreeSet<MachineName>,

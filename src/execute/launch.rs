@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use crate::base::{PlanId, RunId};
 use crate::execute::claims::{self, Refused, Tokens};
 use crate::execute::context::Sites;
-use crate::execute::driver::{self, Driver, Ended, Recheck, Surroundings};
+use crate::execute::driver::{self, Driver, Ended, Surroundings};
 use crate::execute::inject::Injection;
+use crate::execute::recheck::Recheck;
 use crate::execute::workers::{LocalWorkers, Workers};
 use crate::journal::{Journal, JournalError, NewRun, OwnedRun, Repeat};
 use crate::plan::effect::Effect;
@@ -331,7 +332,8 @@ fn advance(history: &[Event], approve: &[String], by: &Asker) -> Vec<(String, As
     before.chain(now).map(|(name, by)| (name.clone(), by.clone())).collect()
 }
 
-fn is_stall(step: &Step) -> bool {
+/// Whether a step's timeout counts from its last progress.
+pub fn is_stall(step: &Step) -> bool {
     primitives::find(step.primitive).is_some_and(|known| known.spec().timeout_is_stall)
 }
 

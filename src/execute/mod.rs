@@ -9,11 +9,15 @@ mod context;
 mod driver;
 mod inject;
 mod launch;
+mod recheck;
 mod workers;
 
-pub use claims::{give_back, look};
+pub use claims::{Tokens, give_back, leave, look, take};
 pub use context::{Announcement, Line, Sites};
-pub use driver::{Ended, Recheck};
+pub use driver::{Ended, dangers};
 pub use inject::{Injection, InvalidInjection};
-pub use launch::{Listener, RunError, RunHandle, Saved, Setup, Speaker, repeatable, resume, start};
+pub use launch::{
+    Listener, RunError, RunHandle, Saved, Setup, Speaker, is_stall, repeatable, resume, start,
+};
+pub use recheck::{Observing, Recheck, sorted_out};
 pub use workers::{Attempt, LocalWorkers, Workers};

@@ -67,7 +67,13 @@ pub async fn compile_observed(asked: &Asked<'_>, open: Open<'_>) -> (Compiled, F
             return (compiled, facts);
         }
         let mut unseen = observe_machines(open, asked.inventory, &machines, &mut facts).await;
-        unseen.extend(observe_hosts(open, &sites, &mut facts).await);
+        let hosts_unseen = observe_hosts(open, &sites, &mut facts).await;
+        // Beside machines, hosts are asked for in advance: whether the plan needs them the next round tells.
+        if machines.is_empty() {
+            unseen.extend(hosts_unseen);
+        } else {
+            sites.retain(|site| !hosts_unseen.iter().any(|one| one.subject == site.as_str()));
+        }
         asked_sites.append(&mut sites);
         if !unseen.is_empty() {
             compiled.diagnostics.extend(unseen.iter().map(Unseen::diagnostic));

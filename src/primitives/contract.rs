@@ -64,6 +64,12 @@ pub trait Primitive: Send + Sync + 'static {
     /// How long it will take and how much it moves at most, from sizes and rates.
     fn estimate(args: &Self::Args, subject: &Subject<'_>) -> Cost;
 
+    /// What a rehearsal takes for its outputs where it would reach beyond the sites (a network, a process,
+    /// a person); `None`: it is really done, at the rehearsal's own sites.
+    fn rehearsed(_: &Self::Args) -> Option<Self::Out> {
+        None
+    }
+
     /// The work.
     fn run<'a>(
         args: &'a Self::Args,
@@ -313,6 +319,9 @@ pub trait AnyPrimitive: Send + Sync {
     /// See [`Primitive::estimate`]; `args` were checked.
     fn estimate(&self, args: &Json, subject: &Subject<'_>) -> Cost;
 
+    /// See [`Primitive::rehearsed`]; `args` as the plan has them.
+    fn rehearsed(&self, args: &Json) -> Option<Json>;
+
     /// See [`Primitive::run`].
     fn run<'a>(
         &'a self,
@@ -369,6 +378,11 @@ impl<P: Primitive> AnyPrimitive for Erased<P> {
 
     fn estimate(&self, args: &Json, subject: &Subject<'_>) -> Cost {
         P::estimate(&Self::args(args), subject)
+    }
+
+    fn rehearsed(&self, args: &Json) -> Option<Json> {
+        let out = P::rehearsed(&Self::args(args))?;
+        Some(serde_json::to_value(out).expect("BUG: outputs are plain data"))
     }
 
     fn run<'a>(

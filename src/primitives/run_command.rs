@@ -194,6 +194,10 @@ impl Primitive for RunCommand {
         cost::CALL
     }
 
+    fn rehearsed(_: &Args) -> Option<Done> {
+        Some(Done { status: 0, stdout: String::new() })
+    }
+
     async fn run(args: &Args, ctx: &dyn Ctx) -> Result<Done, Failure> {
         commands::allowed(ctx.inventory(), &args.argv)?;
         match begun(ctx)? {

@@ -20,6 +20,7 @@ mod guarded;
 mod lab;
 pub mod look;
 mod manifests;
+pub mod model;
 pub mod narrow;
 pub mod practice;
 pub mod process;

@@ -36,6 +36,35 @@ impl Lease {
         let token = self.token;
         self.run.map(|run| Claim { run, token })
     }
+
+    /// As a run has it that takes the side `here`, unless another one holds it.
+    pub(in crate::sites) fn taken(&self, here: &str, run: &RunId) -> Result<Lease, Failure> {
+        match &self.run {
+            Some(holder) if holder != run => {
+                let message = format!("{here} is held by run {holder}");
+                let help = format!("`homing resume {holder}` or `homing cancel {holder}` first");
+                Err(Failure::refused("H301", message).help(help))
+            }
+            _ => Ok(Lease { run: Some(run.clone()), token: self.token + 1 }),
+        }
+    }
+
+    /// Refuses unless the claim of the side `here` is this run's, with this token.
+    pub(in crate::sites) fn check(&self, here: &str, fence: &Fence) -> Result<(), Failure> {
+        if self.run.as_ref() == Some(&fence.run) && self.token == fence.token {
+            return Ok(());
+        }
+        let holder = match &self.run {
+            Some(run) if *run == fence.run => "a newer process of the same run".to_owned(),
+            Some(run) => format!("run {run}"),
+            None => "nobody".to_owned(),
+        };
+        let message = format!(
+            "{here} is held by {holder}, not by this process (token {}, now {})",
+            fence.token, self.token
+        );
+        Err(Failure::refused("H302", message).help("see `homing runs`: another process took over"))
+    }
 }
 
 /// Where one side of one machine is recorded.
@@ -130,22 +159,7 @@ impl Records {
 
     /// Refuses unless the claim is this run's, with this token.
     pub(in crate::sites) fn check(&self, fence: &Fence) -> Result<(), Failure> {
-        let lease = self.lease()?;
-        if lease.run.as_ref() == Some(&fence.run) && lease.token == fence.token {
-            return Ok(());
-        }
-        let holder = match &lease.run {
-            Some(run) if *run == fence.run => "a newer process of the same run".to_owned(),
-            Some(run) => format!("run {run}"),
-            None => "nobody".to_owned(),
-        };
-        let message = format!(
-            "{} is held by {holder}, not by this process (token {}, now {})",
-            self.here(),
-            fence.token,
-            lease.token
-        );
-        Err(Failure::refused("H302", message).help("see `homing runs`: another process took over"))
+        self.lease()?.check(&self.here(), fence)
     }
 
     /// Asked before every write to the replica: this fence still holds, and the mark is this sync's.
@@ -163,24 +177,11 @@ impl Records {
     /// See `Claims::claim`.
     pub(in crate::sites) fn claim(&self, run: &RunId) -> Result<Claim, Failure> {
         // A step of another run may hold the lock for a while: say so at once instead of waiting.
-        self.refuse_other(&self.lease()?, run)?;
+        self.lease()?.taken(&self.here(), run)?;
         let _lock = self.lock()?;
-        let lease = self.lease()?;
-        self.refuse_other(&lease, run)?;
-        let lease = Lease { run: Some(run.clone()), token: lease.token + 1 };
+        let lease = self.lease()?.taken(&self.here(), run)?;
         io(files::save(&self.claim_path(), &lease))?;
         Ok(Claim { run: run.clone(), token: lease.token })
-    }
-
-    fn refuse_other(&self, lease: &Lease, run: &RunId) -> Result<(), Failure> {
-        match &lease.run {
-            Some(holder) if holder != run => {
-                let message = format!("{} is held by run {holder}", self.here());
-                let help = format!("`homing resume {holder}` or `homing cancel {holder}` first");
-                Err(Failure::refused("H301", message).help(help))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// See `Claims::unclaim`.

@@ -127,6 +127,26 @@ impl State {
         }
     }
 
+    /// As its site showed it, with disks of these sizes.
+    pub(in crate::sites) fn of_view(view: &SideView, disks: &[u64]) -> State {
+        State {
+            exists: view.exists,
+            disks: disks.to_vec(),
+            generation: view.generation.clone(),
+            turn: view.turn,
+            booted: view.booted.clone(),
+            replica: view.replica.clone(),
+            committed: view.committed,
+            protection: view.protection,
+            host: view.host.clone(),
+            key_check: view.encrypted.then(|| "seen encrypted".to_owned()),
+            failed_over_at: view.failed_over_at,
+            fenced: view.fenced,
+            lost_twin: view.lost_twin.clone(),
+            ..State::absent()
+        }
+    }
+
     /// Refuses when this machine never was here in any way.
     pub(in crate::sites) fn known(&self, here: &str) -> Result<(), Failure> {
         if *self != State::absent() {

@@ -28,6 +28,7 @@ mod plans;
 mod primitives;
 mod qemu;
 mod refusals;
+mod rehearse;
 mod runbook;
 mod saved;
 mod scopes;

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::base::{Json, PlanId, RunId, Timestamp};
 use crate::compile::estimate::links::Links;
 use crate::compile::estimate::ways::Way;
+use crate::plan::args::Args;
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
 use crate::plan::policy::Policy;
@@ -38,17 +39,16 @@ pub(super) fn play(plan: &Plan, inventory: &Inventory, costs: &[Cost], way: &Way
 
 /// The same plan with nothing in it that waits for people, windows or outputs.
 fn bare(plan: &Plan, costs: &[Cost], way: &Way) -> Plan {
+    // Only a timer's arguments tell the scheduler anything; a gate's message may want outputs that nobody has.
+    let (nothing, policy) = (Args::from(json!({})), Arc::new(Policy::ONCE));
     let step = |(ix, step): (StepIx, &Step)| {
-        let args = match step.kind {
-            // A gate's message may want outputs that nobody has.
-            Kind::Gate => json!({}).into(),
-            Kind::Timer => {
-                let seconds = if way.takes(ix) { costs[ix.at()].seconds } else { 0.0 };
-                json!({ "duration": format!("{}ns", nanos(seconds)) }).into()
-            }
-            _ => step.args.clone(),
+        let args = if step.kind == Kind::Timer {
+            let seconds = if way.takes(ix) { costs[ix.at()].seconds } else { 0.0 };
+            json!({ "duration": format!("{}ns", nanos(seconds)) }).into()
+        } else {
+            nothing.clone()
         };
-        Step { args, policy: Arc::new(Policy::ONCE), optional: false, ..step.clone() }
+        Step { args, policy: policy.clone(), optional: false, ..step.clone() }
     };
     let scope = |scope: &Scope| {
         let Rules { halt, at_most, at_most_per_host, .. } = scope.rules;

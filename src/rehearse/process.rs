@@ -1,0 +1,368 @@
+//! One process that works on a run, from its beginning to its end or its death: what
+//! [`crate::execute`] does on real sites and with a real journal, over a core of its own.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::base::{MachineName, PlanId, RunId, StepId, StepKey, Timestamp};
+use crate::execute::{
+    Announcement, Observing, Recheck, Sites, Tokens, dangers, is_stall, leave, take,
+};
+use crate::journal::Waiting;
+use crate::rehearse::attempt::{Attempt, Cursors};
+use crate::rehearse::clock::Clock;
+use crate::rehearse::dice::Dice;
+use crate::rehearse::operator::{self, Operator};
+use crate::rehearse::stage::Stage;
+use crate::rehearse::trouble::Trouble;
+use crate::run::event::{Event, EventBody};
+use crate::run::outcome::Outcome;
+use crate::run::state::RunState;
+use crate::schedule::{Action, Changes, Core, Input, Manner, OnGate, Order, Report, touched};
+
+/// A run, as its journal has it.
+pub(super) struct Run {
+    pub id: RunId,
+    pub events: Vec<Event>,
+    pub cursors: Cursors,
+}
+
+impl Run {
+    pub fn new() -> Run {
+        let id = RunId::new("rehearsal").expect("BUG: a name");
+        Run { id, events: Vec::new(), cursors: Cursors::default() }
+    }
+
+    /// The fold of its events.
+    pub fn state(&self, stage: &Stage) -> RunState {
+        let mut state = RunState::new(&stage.plan);
+        for event in &self.events {
+            state.apply(event).unwrap_or_else(|illegal| panic!("BUG: {illegal}"));
+        }
+        state
+    }
+}
+
+/// How a process left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// In order.
+    Ended(Outcome),
+    /// A site did not give its machines.
+    Refused,
+    /// Nobody knows but the journal.
+    Died,
+}
+
+/// What a process works with.
+pub(super) struct Process<'a> {
+    pub stage: &'a Stage,
+    pub sites: Sites,
+    pub trouble: Arc<Trouble>,
+    pub clock: Arc<Clock>,
+    pub seed: u64,
+    pub operator: &'a Operator,
+}
+
+/// One that lives.
+struct Alive<'a> {
+    process: &'a Process<'a>,
+    run: &'a mut Run,
+    core: Core,
+    tokens: Tokens,
+    touched: BTreeSet<MachineName>,
+    may_drop: BTreeSet<MachineName>,
+    running: HashMap<StepId, CancellationToken>,
+    announced: HashMap<StepId, oneshot::Sender<()>>,
+    attempts: JoinSet<Report>,
+    asking: JoinSet<Input>,
+    progress: mpsc::UnboundedSender<StepId>,
+    announcements: mpsc::UnboundedSender<Announcement>,
+    inputs: VecDeque<Input>,
+    /// What people will ask, and when.
+    people: BTreeMap<(Duration, u64), Input>,
+    asked: u64,
+    ended: Option<Outcome>,
+    dead: bool,
+}
+
+impl Process<'_> {
+    /// Works on the run; `asked`: what people asked while nobody was there.
+    pub async fn live(&self, run: &mut Run, asked: Vec<Waiting>) -> Left {
+        let death = self.trouble.death();
+        tokio::select! {
+            biased;
+            () = death.cancelled() => Left::Died,
+            left = self.work(run, asked) => left,
+        }
+    }
+
+    async fn work(&self, run: &mut Run, asked: Vec<Waiting>) -> Left {
+        let plan = &self.stage.plan;
+        let machines = plan.changed_machines();
+        let begun = !run.events.is_empty();
+        let taken = take(&self.sites, &self.stage.inventory, &machines, &run.id, !begun).await;
+        let Ok(tokens) = taken else { return Left::Refused };
+        let begins = if begun {
+            EventBody::RunResumed { epoch: run.state(self.stage).epoch + 1 }
+        } else {
+            EventBody::RunStarted {
+                plan_id: PlanId::new("rehearsed").expect("BUG: a name"),
+                digest: String::new(),
+                script: plan.script.clone(),
+                approved: Vec::new(),
+                by: operator::asker(),
+            }
+        };
+        let (progress, mut heard) = mpsc::unbounded_channel();
+        let (announcements, mut announced) = mpsc::unbounded_channel();
+        let mut alive = Alive::new(self, run, begins, tokens, progress, announcements);
+        if alive.dead {
+            return Left::Died;
+        }
+        alive.inputs.extend(asked.into_iter().map(Input::Command));
+        alive.inputs.push_back(Input::Begin);
+        loop {
+            alive.feed_all();
+            if alive.dead {
+                return Left::Died;
+            }
+            if let Some(outcome) = alive.ended {
+                return Left::Ended(outcome);
+            }
+            let input = alive.next(&mut heard, &mut announced).await;
+            alive.inputs.push_back(input);
+        }
+    }
+
+    fn at(&self) -> Timestamp {
+        self.stage.at.checked_add(self.clock.now()).unwrap_or(Timestamp::MAX)
+    }
+}
+
+impl<'a> Alive<'a> {
+    fn new(
+        process: &'a Process<'a>,
+        run: &'a mut Run,
+        begins: EventBody,
+        tokens: Tokens,
+        progress: mpsc::UnboundedSender<StepId>,
+        announcements: mpsc::UnboundedSender<Announcement>,
+    ) -> Alive<'a> {
+        let stage = process.stage;
+        let seq = run.events.len() as u64 + 1;
+        run.events.push(Event { run: run.id.clone(), seq, at: process.at(), body: begins });
+        let dead = process.trouble.after_record();
+        let state = run.state(stage);
+        let manner = Manner {
+            on_gate: OnGate::Ask,
+            advance: process.operator.advance(),
+            is_stall: Box::new(is_stall),
+            step_s: stage.step_s.iter().map(|(half_s, _)| *half_s).collect(),
+        };
+        let touched = touched(&stage.plan, &state).into_iter().cloned().collect();
+        let core =
+            Core::new(stage.plan.clone(), run.id.clone(), state, &stage.inventory, manner);
+        Alive {
+            process,
+            run,
+            core,
+            tokens,
+            touched,
+            may_drop: stage.plan.droppable(),
+            running: HashMap::new(),
+            announced: HashMap::new(),
+            attempts: JoinSet::new(),
+            asking: JoinSet::new(),
+            progress,
+            announcements,
+            inputs: VecDeque::new(),
+            people: BTreeMap::new(),
+            asked: 0,
+            ended: None,
+            dead,
+        }
+    }
+
+    /// What happens next.
+    async fn next(
+        &mut self,
+        heard: &mut mpsc::UnboundedReceiver<StepId>,
+        announced: &mut mpsc::UnboundedReceiver<Announcement>,
+    ) -> Input {
+        let until = |at: Option<Timestamp>| {
+            at.map(|at| Duration::try_from(at.duration_since(self.process.at())).unwrap_or_default())
+        };
+        let alarm = until(self.core.wakes_at());
+        let person = self.people.keys().next();
+        let person = person.map(|(at, _)| at.saturating_sub(self.process.clock.now()));
+        tokio::select! {
+            biased;
+            Some(report) = self.attempts.join_next(), if !self.attempts.is_empty() => {
+                let report = joined(report);
+                self.running.remove(&report.step);
+                Input::Report(report)
+            }
+            Some(input) = self.asking.join_next(), if !self.asking.is_empty() => joined(input),
+            Some(step) = heard.recv() => Input::Progressed(step),
+            Some(news) = announced.recv() => {
+                self.announced.insert(news.step.clone(), news.durable);
+                Input::Intent { step: news.step, deletes: news.deletes }
+            }
+            () = sleep(alarm) => Input::Tick,
+            () = sleep(person) => {
+                self.people.pop_first().map_or(Input::Tick, |(_, input)| input)
+            }
+        }
+    }
+
+    fn feed_all(&mut self) {
+        while let Some(input) = self.inputs.pop_front() {
+            for action in self.core.handle(input, self.process.at()) {
+                if self.process.trouble.before_action() {
+                    self.dead = true;
+                    return;
+                }
+                self.perform(action);
+                if self.dead {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Append { body, .. } => self.append(body),
+            Action::Dismiss(_) => {}
+            Action::Start(order) => self.begin(*order),
+            Action::Cancel(step) => {
+                if let Some(token) = self.running.get(&step) {
+                    token.cancel();
+                }
+            }
+            Action::Recheck(why) => {
+                let (sites, inventory) = self.surroundings();
+                let plan = self.process.stage.plan.clone();
+                let mut apart = self.touched.clone();
+                apart.extend(self.core.state().excluded.iter().cloned());
+                let may_drop = self.may_drop.clone();
+                self.asking.spawn(async move {
+                    let observing = Observing { sites, inventory };
+                    let changes: Changes = observing.changed(&plan, &apart, &may_drop).await;
+                    Input::Rechecked { why, changes }
+                });
+            }
+            Action::Look => {
+                let (sites, inventory) = self.surroundings();
+                let (touched, tokens) = (self.touched.clone(), self.tokens.clone());
+                self.asking.spawn(async move {
+                    let dangers = dangers(&sites, &inventory, &touched, &tokens).await;
+                    Input::Looked { dangers }
+                });
+            }
+            Action::Release => {
+                let (sites, inventory) = self.surroundings();
+                let (tokens, run) = (self.tokens.clone(), self.run.id.clone());
+                self.asking.spawn(async move {
+                    leave(&sites, &inventory, &tokens, &run).await;
+                    Input::Released
+                });
+            }
+            Action::Done(outcome) => self.ended = Some(outcome),
+        }
+    }
+
+    fn surroundings(&self) -> (Sites, Arc<crate::plan::inventory::Inventory>) {
+        (self.process.sites.clone(), self.process.stage.inventory.clone())
+    }
+
+    /// Durable at once; the process may die before it does anything about it.
+    fn append(&mut self, body: EventBody) {
+        let seq = self.run.events.len() as u64 + 1;
+        let event = Event { run: self.run.id.clone(), seq, at: self.process.at(), body };
+        self.run.events.push(event.clone());
+        if self.process.trouble.after_record() {
+            self.dead = true;
+            return;
+        }
+        self.note(&event);
+        self.inputs.push_back(Input::Appended(event));
+    }
+
+    fn note(&mut self, event: &Event) {
+        let plan = self.process.stage.plan.clone();
+        match &event.body {
+            EventBody::AttemptStarted { step, .. } => {
+                let step = self.core.state().place(step).map(|ix| plan.step(ix));
+                let changing = step.filter(|step| step.effect.changes_machine());
+                self.touched.extend(changing.and_then(|step| step.machine.clone()));
+            }
+            EventBody::Intent { step, .. } => {
+                if let Some(durable) = self.announced.remove(step) {
+                    let _ = durable.send(());
+                }
+            }
+            _ => {}
+        }
+        for (wait, command) in self.process.operator.hears(event) {
+            self.asked += 1;
+            let at = self.process.clock.now() + wait;
+            let answered_at = self.process.at().checked_add(wait).unwrap_or(Timestamp::MAX);
+            let asked = operator::waiting(command, answered_at, self.asked);
+            self.people.insert((at, self.asked), asked);
+        }
+    }
+
+    fn begin(&mut self, mut order: Order) {
+        let stage = self.process.stage;
+        if order.attempt > 1 || order.epoch > 1 {
+            order.cursor = self.run.cursors.of(&order.step);
+        }
+        if let Some(tokens) = order.machine.as_ref().and_then(|machine| self.tokens.get(machine)) {
+            order.tokens.clone_from(tokens);
+        }
+        let cancelled = CancellationToken::new();
+        self.running.insert(order.step.clone(), cancelled.clone());
+        let (step, attempt) = (order.step.clone(), order.attempt);
+        let ix = self.core.state().place(&step).expect("BUG: the core orders its own steps");
+        let (half_s, slow_s) = stage.step_s.get(ix.at()).copied().unwrap_or_default();
+        let matter = (u64::from(ix.0) << 20) | (u64::from(order.epoch) << 8) | u64::from(attempt);
+        let takes_s = Dice::of(self.process.seed, matter).duration_s(half_s, slow_s);
+        let attempt_made = Attempt {
+            key: StepKey::of(&order.run, &order.step),
+            order,
+            cancelled,
+            inventory: stage.inventory.clone(),
+            sites: self.process.sites.clone(),
+            cursors: self.run.cursors.clone(),
+            trouble: self.process.trouble.clone(),
+            progress: self.progress.clone(),
+            announcements: self.announcements.clone(),
+        };
+        self.attempts.spawn(async move {
+            let result = attempt_made.make(Duration::from_secs_f64(takes_s)).await;
+            Report { step, attempt, result }
+        });
+    }
+}
+
+async fn sleep(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What a task came to; a task that broke is a bug that must be seen.
+fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> T {
+    match ended {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

@@ -1,0 +1,291 @@
+//! One rehearsal after the other, and what they come to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::MachineName;
+use crate::journal::Waiting;
+use crate::rehearse::clock::Clock;
+use crate::rehearse::dice::Dice;
+use crate::rehearse::judge;
+use crate::rehearse::operator::Operator;
+use crate::rehearse::process::{Left, Process, Run};
+use crate::rehearse::stage::Stage;
+use crate::rehearse::trouble::{Counts, Moment, Struck, Trouble, Troubles};
+use crate::run::event::Event;
+use crate::run::outcome::Outcome;
+use crate::sites::model::World;
+
+/// Processes of one run: more are a run without end.
+const PROCESSES_MAX: u32 = 40;
+/// After so many of them nothing goes wrong any more: what is left must come to an end.
+const TROUBLED_MAX: u32 = 12;
+/// How often a run that failed is tried again by people.
+const FAILURES_MAX: u32 = 6;
+
+/// One rehearsal.
+#[derive(Clone, Debug)]
+pub struct Played {
+    /// How the run ended; `None`: it never did.
+    pub outcome: Option<Outcome>,
+    /// Promises that were broken.
+    pub broken: Vec<String>,
+    /// What went wrong at the sites.
+    pub struck: Vec<Struck>,
+    /// How often each kind of moment came.
+    pub counts: Counts,
+    /// From the first process's beginning to the last one's end.
+    pub took: Duration,
+    /// By machine, seconds.
+    pub downtimes_s: BTreeMap<MachineName, f64>,
+    /// What its journal would hold.
+    pub events: Vec<Event>,
+}
+
+/// Plays a plan once.
+pub fn play(stage: &Stage, troubles: Troubles, operator: Operator) -> Played {
+    let clock = Arc::new(Clock::default());
+    let seed = troubles.seed;
+    let trouble = Trouble::new(troubles, clock.clone());
+    let time = clock.clone();
+    let world = World::new(
+        &stage.beginning,
+        &stage.inventory,
+        trouble.clone(),
+        Box::new(move || time.now()),
+    );
+    trouble.meddles_with(&world);
+    let known: BTreeSet<_> = stage.inventory.sites.keys().cloned().collect();
+    let sites = {
+        let world = world.clone();
+        Arc::new(move |name: &_| known.contains(name).then(|| world.site(name)))
+    };
+    let (trouble, clock) = (&trouble, &clock);
+    let process = Process {
+        stage,
+        sites,
+        trouble: trouble.clone(),
+        clock: clock.clone(),
+        seed,
+        operator: &operator,
+    };
+    let mut run = Run::new();
+    let outcome = to_the_end(&process, &mut run);
+    let struck = trouble.struck();
+    Played {
+        outcome,
+        broken: judge::broken(&stage.plan, &run.events, &world, outcome, &struck),
+        struck,
+        counts: trouble.counts(),
+        took: clock.now(),
+        downtimes_s: world.downtimes_s(),
+        events: run.events,
+    }
+}
+
+/// One process after the other until the run is over, or people give up; `None`: it never ends.
+fn to_the_end(process: &Process<'_>, run: &mut Run) -> Option<Outcome> {
+    let mut dice = Dice::of(process.seed, 1 << 50);
+    let mut failures = 0;
+    let mut asked = Vec::new();
+    for number in 0..PROCESSES_MAX {
+        if number == TROUBLED_MAX {
+            process.trouble.calm();
+        }
+        let later = dice.wait(Duration::from_secs(1800));
+        match life(process, run, std::mem::take(&mut asked), later) {
+            Left::Ended(outcome) if outcome.is_over() => return Some(outcome),
+            Left::Ended(outcome @ (Outcome::Failed | Outcome::FailedUnsafe | Outcome::Stale)) => {
+                failures += 1;
+                asked = again(process, run);
+                if failures > FAILURES_MAX || (outcome != Outcome::Stale && asked.is_empty()) {
+                    return Some(outcome);
+                }
+            }
+            // It may have died between its last record and its end.
+            Left::Died => {
+                let outcome = run.state(process.stage).outcome;
+                if let Some(outcome) = outcome.filter(|outcome| outcome.is_over()) {
+                    return Some(outcome);
+                }
+            }
+            Left::Ended(_) | Left::Refused => {}
+        }
+    }
+    None
+}
+
+fn again(process: &Process<'_>, run: &Run) -> Vec<Waiting> {
+    let at = process.stage.at.checked_add(process.clock.now());
+    let at = at.unwrap_or(crate::base::Timestamp::MAX);
+    Operator::after_failures(&process.stage.plan, &run.state(process.stage), at)
+}
+
+/// One process on a runtime of its own: when that is gone, so is everything that it began.
+fn life(process: &Process<'_>, run: &mut Run, asked: Vec<Waiting>, later: Duration) -> Left {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("BUG: a runtime without I/O needs nothing of the system");
+    let left = runtime.block_on(async {
+        process.clock.begin();
+        let left = process.live(run, asked).await;
+        process.clock.end(later);
+        left
+    });
+    // Waits for the threads of the data plane.
+    drop(runtime);
+    process.trouble.revive();
+    left
+}
+
+/// What to rehearse.
+#[derive(Clone, Copy, Debug)]
+pub struct Show {
+    /// The first seed.
+    pub seed: u64,
+    /// How many rehearsals, each with a seed of its own.
+    pub runs: u32,
+    /// Of a thousand calls, how many go wrong.
+    pub per_mille: u64,
+    /// The process dies now and then.
+    pub kills: bool,
+    /// People take their time, say no, stop it.
+    pub people: bool,
+}
+
+/// What rehearsals came to.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// How many there were.
+    pub runs: u32,
+    /// By outcome, how many.
+    pub outcomes: BTreeMap<String, u32>,
+    /// How long each took, seconds, sorted.
+    pub took_s: Vec<f64>,
+    /// How long each machine was down, seconds, sorted.
+    pub downtimes_s: BTreeMap<MachineName, Vec<f64>>,
+    /// The rehearsal in which a machine was down for longest: its seed, the machine, seconds.
+    pub worst: Option<(u64, MachineName, f64)>,
+    /// Calls that went wrong, all together.
+    pub faults: u64,
+    /// Deaths of the process, all together.
+    pub deaths: u64,
+    /// Rehearsals that broke a promise.
+    pub broken: Vec<Broken>,
+}
+
+/// A rehearsal that broke a promise.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    /// Its seed.
+    pub seed: u64,
+    /// What was broken.
+    pub promises: Vec<String>,
+    /// The fewest troubles found that break it.
+    pub troubles: Vec<String>,
+    /// The numbers of those calls, for `--only`.
+    pub only: BTreeSet<u64>,
+}
+
+/// Rehearses a plan over many seeds.
+pub fn rehearse(stage: &Stage, show: &Show) -> Report {
+    let counts = play(stage, Troubles::default(), Operator::Prompt).counts;
+    let mut report = Report { runs: show.runs, ..Report::default() };
+    for seed in (show.seed..).take(show.runs as usize) {
+        let troubles = troubles(show, seed, counts);
+        let operator = operator(show, seed);
+        let played = play(stage, troubles.clone(), operator);
+        report.add(seed, &troubles, &played);
+        if !played.broken.is_empty() {
+            report.broken.push(shrunk(stage, seed, troubles, operator, played));
+        }
+    }
+    report.took_s.sort_by(f64::total_cmp);
+    report.downtimes_s.values_mut().for_each(|all| all.sort_by(f64::total_cmp));
+    report
+}
+
+fn operator(show: &Show, seed: u64) -> Operator {
+    if show.people { Operator::Human { seed } } else { Operator::Prompt }
+}
+
+/// What goes wrong in the rehearsal of a seed; `counts`: of one where all went well.
+fn troubles(show: &Show, seed: u64, counts: Counts) -> Troubles {
+    let mut dice = Dice::of(seed, 1 << 51);
+    let many = if show.kills { 1 + dice.below(4) } else { 0 };
+    let deaths = (0..many).map(|_| match dice.below(5) {
+        0 => Moment::Record(1 + dice.below(counts.records.max(1))),
+        1 => Moment::Action(1 + dice.below(counts.actions.max(1))),
+        2 => Moment::Asked(1 + dice.below(counts.calls.max(1))),
+        3 => Moment::Done(1 + dice.below(counts.calls.max(1))),
+        _ => Moment::Block(1 + dice.below(counts.blocks.max(1))),
+    });
+    Troubles { seed, per_mille: show.per_mille, only: None, deaths: deaths.collect() }
+}
+
+impl Report {
+    fn add(&mut self, seed: u64, troubles: &Troubles, played: &Played) {
+        let outcome = played.outcome.map_or("never ended".to_owned(), |outcome| outcome.to_string());
+        *self.outcomes.entry(outcome).or_default() += 1;
+        self.took_s.push(played.took.as_secs_f64());
+        self.faults += played.struck.len() as u64;
+        self.deaths += troubles.deaths.len() as u64;
+        for (machine, down_s) in &played.downtimes_s {
+            self.downtimes_s.entry(machine.clone()).or_default().push(*down_s);
+            if self.worst.as_ref().is_none_or(|(_, _, worst_s)| down_s > worst_s) {
+                self.worst = Some((seed, machine.clone(), *down_s));
+            }
+        }
+    }
+}
+
+/// Rehearsals that shrinking may take.
+const SHRINKS_MAX: u32 = 80;
+
+/// Leaves troubles out, for as long as some promise is broken without them.
+fn shrunk(
+    stage: &Stage,
+    seed: u64,
+    mut troubles: Troubles,
+    operator: Operator,
+    played: Played,
+) -> Broken {
+    let mut least = played;
+    let mut left = SHRINKS_MAX;
+    let mut size = least.struck.len().max(troubles.deaths.len()).max(1);
+    while size > 0 && left > 0 {
+        let mut at = 0;
+        while at < least.struck.len() && left > 0 {
+            let calls = least.struck.iter().map(|one| one.call).enumerate();
+            let only = calls.filter(|(n, _)| *n < at || *n >= at + size).map(|(_, call)| call);
+            let fewer = Troubles { only: Some(only.collect()), ..troubles.clone() };
+            left -= 1;
+            let again = play(stage, fewer.clone(), operator);
+            if again.broken.is_empty() {
+                at += size;
+            } else {
+                (least, troubles) = (again, fewer);
+            }
+        }
+        size /= 2;
+    }
+    for death in troubles.deaths.clone() {
+        let mut fewer = troubles.clone();
+        fewer.deaths.remove(&death);
+        let again = play(stage, fewer.clone(), operator);
+        if !again.broken.is_empty() {
+            (least, troubles) = (again, fewer);
+        }
+    }
+    let struck = least.struck.iter().map(|one| one.what.clone());
+    let deaths = troubles.deaths.iter().map(|death| format!("the process dies: {death:?}"));
+    Broken {
+        seed,
+        promises: least.broken,
+        troubles: struck.chain(deaths).collect(),
+        only: least.struck.iter().map(|one| one.call).collect(),
+    }
+}
