@@ -19,6 +19,10 @@ const AT_ONCE: usize = 16;
 /// The fencing tokens of a run, by machine and side.
 pub type Tokens = BTreeMap<MachineName, BTreeMap<Side, u64>>;
 
+/// Whether a run is over, as far as anybody here knows: what it left behind at a site that could not be asked
+/// then is nobody's.
+pub type Over = Arc<dyn Fn(&RunId) -> bool + Send + Sync>;
+
 /// A claim that was not given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
@@ -29,7 +33,7 @@ pub struct Refused {
 }
 
 /// Claims both sides of every machine for a run; none are kept when one is refused and `fresh` says
-/// that the run has held nothing before.
+/// that the run has held nothing before. What a run left claimed that is over is taken from it.
 ///
 /// # Errors
 /// The first refusal.
@@ -39,18 +43,24 @@ pub async fn take(
     machines: &BTreeSet<&MachineName>,
     run: &RunId,
     fresh: bool,
+    over: &Over,
 ) -> Result<Tokens, Refused> {
     let claim = |ask: Ask| {
-        let run = run.clone();
+        let (run, over) = (run.clone(), over.clone());
         async move {
             let Some(claims) = ask.site.claims() else { return Ok(None) };
-            match claims.claim(ask.at(), &run).await {
-                Ok(claim) => Ok(Some(claim.token)),
-                Err(failure) => {
-                    let view = ask.site.look(ask.at()).await.ok();
-                    let holder = view.and_then(|view| view.claim).map(|claim| claim.run);
-                    Err(Refused { failure, holder: holder.filter(|other| *other != run) })
-                }
+            let failure = match claims.claim(ask.at(), &run).await {
+                Ok(claim) => return Ok(Some(claim.token)),
+                Err(failure) => failure,
+            };
+            let view = ask.site.look(ask.at()).await.ok();
+            let holder = view.and_then(|view| view.claim).map(|claim| claim.run);
+            match holder.filter(|other| *other != run) {
+                Some(gone) if over(&gone) => match taken_over(&ask, &gone, &run).await {
+                    Ok(token) => Ok(Some(token)),
+                    Err(failure) => Err(Refused { failure, holder: Some(gone) }),
+                },
+                holder => Err(Refused { failure, holder }),
             }
         }
     };
@@ -72,31 +82,50 @@ pub async fn take(
     Err(refused)
 }
 
-/// Ends what a run has at the sites: the snapshots that it took go, then its machines are given back.
-pub async fn leave(sites: &Sites, inventory: &Inventory, tokens: &Tokens, run: &RunId) {
+async fn taken_over(ask: &Ask, gone: &RunId, run: &RunId) -> Result<u64, Failure> {
+    let claims = ask.site.claims().ok_or_else(|| Failure::permanent("it cannot be claimed"))?;
+    claims.unclaim(ask.at(), gone).await?;
+    Ok(claims.claim(ask.at(), run).await?.token)
+}
+
+/// Ends what a run has at the sites: the snapshots that it took go, and those that runs left there which
+/// are over; then its machines are given back. What a site does not do now is left to the next run.
+pub async fn leave(
+    sites: &Sites,
+    inventory: &Inventory,
+    tokens: &Tokens,
+    run: &RunId,
+    over: &Over,
+) {
     let release = |ask: Ask| {
         let token = tokens.get(&ask.machine).and_then(|sides| sides.get(&ask.side)).copied();
-        let run = run.clone();
-        async move { release_snapshots(&ask, run, token?).await.err() }
+        let (run, over) = (run.clone(), over.clone());
+        async move { release_snapshots(&ask, run, token?, &over).await.err() }
     };
     for (machine, side, failed) in each(sites, inventory, tokens.keys(), release).await {
         if let Some(failure) = failed {
             tracing::warn!(
-                "snapshots of {machine} may be left at its {side} side: {failure}; delete them there"
+                "snapshots of {machine} may be left at its {side} side: {failure}; the next run deletes them"
             );
         }
     }
     give_back(sites, inventory, tokens.keys(), run).await;
 }
 
-async fn release_snapshots(ask: &Ask, run: RunId, token: u64) -> Result<(), Failure> {
+async fn release_snapshots(
+    ask: &Ask,
+    run: RunId,
+    token: u64,
+    over: &Over,
+) -> Result<(), Failure> {
     let Some(disks) = ask.site.disks() else { return Ok(()) };
-    let own = disks.snapshots(ask.at()).await?.into_iter().filter(|(_, taker)| *taker == run);
-    let own: Vec<SnapshotId> = own.map(|(snapshot, _)| snapshot.id).collect();
+    let all = disks.snapshots(ask.at()).await?.into_iter();
+    let unused = all.filter(|(_, taker)| *taker == run || over(taker));
+    let unused: Vec<SnapshotId> = unused.map(|(snapshot, _)| snapshot.id).collect();
     let step = StepId::new(LAST_STEP).expect("BUG: a legal id");
     let key = StepKey::of(&run, &step);
     let fence = Fence { run, token, step, key };
-    for id in own {
+    for id in unused {
         disks.release(ask.at(), &id, &fence).await?;
     }
     Ok(())
@@ -195,6 +224,7 @@ mod tests {
     use crate::base::{HostName, SiteName};
     use crate::plan::facts::HostFacts;
     use crate::plan::inventory::Addresses;
+    use crate::sites::look::tests::view;
     use crate::sites::{Claim, Claims, Disks, Machines, PowerSwitch};
 
     /// A site that can only be claimed.
@@ -208,8 +238,10 @@ mod tests {
         fn name(&self) -> &SiteName {
             &self.name
         }
-        async fn look(&self, _: At<'_>) -> Result<SideView, Failure> {
-            Err(Failure::transient("it does not look"))
+        async fn look(&self, at: At<'_>) -> Result<SideView, Failure> {
+            let holder = self.held.lock().unwrap().get(at.machine).cloned();
+            let claim = holder.map(|run| Claim { run, token: 7 });
+            Ok(SideView { claim, ..view("g1") })
         }
         async fn hosts(&self) -> Result<BTreeMap<HostName, HostFacts>, Failure> {
             Ok(BTreeMap::new())
@@ -278,19 +310,24 @@ mod tests {
         });
         let machines: BTreeSet<_> = names.iter().collect();
         let (mine, other) = (RunId::new("r1").unwrap(), RunId::new("r2").unwrap());
+        let over: Over = Arc::new(|run| run.as_str() == "r0");
         let held = || (azure.held.lock().unwrap().len(), dc1.held.lock().unwrap().len());
 
-        let tokens = take(&sites, &inventory, &machines, &mine, true).await.unwrap();
+        let tokens = take(&sites, &inventory, &machines, &mine, true, &over).await.unwrap();
         assert_eq!(held(), (40, 40));
         assert!(tokens.values().all(|sides| sides.len() == 2 && sides[&Side::Cloud] == 7));
         give_back(&sites, &inventory, names.iter(), &mine).await;
         assert_eq!(held(), (0, 0));
 
         dc1.held.lock().unwrap().insert(names[3].clone(), other.clone());
-        let refused = take(&sites, &inventory, &machines, &mine, true).await.unwrap_err();
+        let refused = take(&sites, &inventory, &machines, &mine, true, &over).await.unwrap_err();
         assert!(refused.failure.message.contains("r2"), "{refused:?}");
         assert_eq!(held(), (0, 1), "what was taken is given back, what is another's is left");
-        take(&sites, &inventory, &machines, &mine, false).await.unwrap_err();
+        take(&sites, &inventory, &machines, &mine, false, &over).await.unwrap_err();
         assert_eq!(held(), (40, 40), "a run that held them before keeps them");
+
+        dc1.held.lock().unwrap().insert(names[3].clone(), RunId::new("r0").unwrap());
+        take(&sites, &inventory, &machines, &mine, false, &over).await.unwrap();
+        assert_eq!(dc1.held.lock().unwrap()[&names[3]], mine, "taken from a run that is over");
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::base::{MachineName, StepId, Timestamp};
-use crate::execute::claims::{self, Tokens};
+use crate::execute::claims::{self, Over, Tokens};
 use crate::execute::context::{Announcement, Line, Sites};
 use crate::execute::recheck::Recheck;
 use crate::execute::workers::Workers;
@@ -51,6 +51,7 @@ pub(super) struct Surroundings {
     pub(super) recheck: Arc<dyn Recheck>,
     pub(super) workers: Arc<dyn Workers>,
     pub(super) tokens: Tokens,
+    pub(super) over: Over,
     pub(super) interrupt: CancellationToken,
     /// Somebody in this process posted a request.
     pub(super) nudge: Arc<Notify>,
@@ -205,9 +206,10 @@ impl Driver {
             }
             Action::Release => {
                 let (sites, inventory) = (self.around.sites.clone(), self.around.inventory.clone());
-                let (tokens, run) = (self.around.tokens.clone(), self.owned.id().clone());
+                let (tokens, over) = (self.around.tokens.clone(), self.around.over.clone());
+                let run = self.owned.id().clone();
                 self.answer_later(
-                    async move { claims::leave(&sites, &inventory, &tokens, &run).await },
+                    async move { claims::leave(&sites, &inventory, &tokens, &run, &over).await },
                     |_| (),
                     |()| Input::Released,
                 );

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::{PlanId, RunId};
-use crate::execute::claims::{self, Refused, Tokens};
+use crate::execute::claims::{self, Over, Refused, Tokens};
 use crate::execute::context::Sites;
 use crate::execute::driver::{self, Driver, Ended, Surroundings};
 use crate::execute::inject::Injection;
@@ -202,7 +202,8 @@ pub async fn start(setup: Setup, saved: Saved) -> Result<RunHandle, RunError> {
         machines: machines.iter().map(|machine| (*machine).clone()).collect(),
         repeat: repeat(plan, saved.again),
     })?;
-    match claims::take(&setup.sites, &setup.inventory, &machines, owned.id(), true).await {
+    let over = over(&setup.journal);
+    match claims::take(&setup.sites, &setup.inventory, &machines, owned.id(), true, &over).await {
         Ok(tokens) => launch(setup, owned, tokens),
         Err(refused) => {
             owned.discard()?;
@@ -224,10 +225,20 @@ pub async fn resume(setup: Setup, run: &RunId) -> Result<RunHandle, RunError> {
     }
     let owned = setup.journal.take(run)?;
     let machines = setup.plan.plan().changed_machines();
-    match claims::take(&setup.sites, &setup.inventory, &machines, run, false).await {
+    let over = over(&setup.journal);
+    match claims::take(&setup.sites, &setup.inventory, &machines, run, false, &over).await {
         Ok(tokens) => launch(setup, owned, tokens),
         Err(refused) => Err(leave_unclaimed(&setup, owned, refused.into()).await?),
     }
+}
+
+/// Asks the journal of this state folder: a run of another one may well go on.
+fn over(journal: &Journal) -> Over {
+    let journal = journal.clone();
+    Arc::new(move |run| {
+        let row = journal.run(run).ok();
+        row.and_then(|row| row.outcome).is_some_and(Outcome::is_over)
+    })
 }
 
 /// Nothing can be done for now; but a machine that the run had begun on may need a person all the same.
@@ -310,6 +321,7 @@ fn launch(setup: Setup, mut owned: OwnedRun, tokens: Tokens) -> Result<RunHandle
         recheck: setup.recheck,
         workers: setup.workers.unwrap_or_else(local),
         tokens,
+        over: over(&setup.journal),
         interrupt: setup.interrupt,
         nudge: nudge.clone(),
         told,

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use crate::base::StepId;
 use crate::plan::effect::Effect;
 use crate::plan::graph::Plan;
-use crate::rehearse::trouble::Struck;
 use crate::run::event::{Event, EventBody};
 use crate::run::outcome::Outcome;
 use crate::sites::model::World;
@@ -16,7 +15,6 @@ pub(super) fn broken(
     events: &[Event],
     world: &World,
     outcome: Option<Outcome>,
-    struck: &[Struck],
 ) -> Vec<String> {
     let mut broken = world.broken();
     broken.extend(repeated(events));
@@ -25,10 +23,6 @@ pub(super) fn broken(
         return broken;
     };
     broken.extend(dishonest(plan, world, outcome));
-    let was_kept_from = struck.iter().any(|one| one.what.starts_with("unclaim"));
-    if outcome.is_over() && !was_kept_from {
-        broken.extend(world.leftovers().into_iter().map(|left| format!("left behind: {left}")));
-    }
     broken
 }
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::{MachineName, PlanId, RunId, StepId, StepKey, Timestamp};
 use crate::execute::{
-    Announcement, Observing, Recheck, Sites, Tokens, dangers, is_stall, leave, take,
+    Announcement, Observing, Over, Recheck, Sites, Tokens, dangers, is_stall, leave, take,
 };
 use crate::journal::Waiting;
 use crate::rehearse::attempt::{Attempt, Cursors};
@@ -25,6 +25,9 @@ use crate::run::outcome::Outcome;
 use crate::run::state::RunState;
 use crate::schedule::{Action, Changes, Core, Input, Manner, OnGate, Order, Report, touched};
 
+/// What the run of a rehearsal is called.
+const RUN: &str = "rehearsal";
+
 /// A run, as its journal has it.
 pub(super) struct Run {
     pub id: RunId,
@@ -34,7 +37,7 @@ pub(super) struct Run {
 
 impl Run {
     pub fn new() -> Run {
-        let id = RunId::new("rehearsal").expect("BUG: a name");
+        let id = RunId::new(RUN).expect("BUG: a name");
         Run { id, events: Vec::new(), cursors: Cursors::default() }
     }
 
@@ -92,6 +95,17 @@ struct Alive<'a> {
 }
 
 impl Process<'_> {
+    /// The next run on the same machines: it finds nothing in its way, and leaves nothing behind.
+    pub async fn next_run(&self) -> Result<(), String> {
+        let next = RunId::new("next").expect("BUG: a name");
+        let over: Over = Arc::new(|run| run.as_str() == RUN);
+        let (inventory, machines) = (&self.stage.inventory, self.stage.plan.changed_machines());
+        let taken = take(&self.sites, inventory, &machines, &next, true, &over).await;
+        let tokens = taken.map_err(|refused| refused.failure.message)?;
+        leave(&self.sites, inventory, &tokens, &next, &over).await;
+        Ok(())
+    }
+
     /// Works on the run; `asked`: what people asked while nobody was there.
     pub async fn live(&self, run: &mut Run, asked: Vec<Waiting>) -> Left {
         let death = self.trouble.death();
@@ -106,7 +120,15 @@ impl Process<'_> {
         let plan = &self.stage.plan;
         let machines = plan.changed_machines();
         let begun = !run.events.is_empty();
-        let taken = take(&self.sites, &self.stage.inventory, &machines, &run.id, !begun).await;
+        let taken = take(
+            &self.sites,
+            &self.stage.inventory,
+            &machines,
+            &run.id,
+            !begun,
+            &none_is_over(),
+        )
+        .await;
         let Ok(tokens) = taken else { return Left::Refused };
         let begins = if begun {
             EventBody::RunResumed { epoch: run.state(self.stage).epoch + 1 }
@@ -270,7 +292,7 @@ impl<'a> Alive<'a> {
                 let (sites, inventory) = self.surroundings();
                 let (tokens, run) = (self.tokens.clone(), self.run.id.clone());
                 self.asking.spawn(async move {
-                    leave(&sites, &inventory, &tokens, &run).await;
+                    leave(&sites, &inventory, &tokens, &run, &none_is_over()).await;
                     Input::Released
                 });
             }
@@ -350,6 +372,11 @@ impl<'a> Alive<'a> {
             Report { step, attempt, result }
         });
     }
+}
+
+/// There was no run before this one.
+fn none_is_over() -> Over {
+    Arc::new(|_| false)
 }
 
 async fn sleep(wait: Option<Duration>) {

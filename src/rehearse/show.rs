@@ -73,9 +73,16 @@ pub fn play(stage: &Stage, troubles: Troubles, operator: Operator) -> Played {
     let mut run = Run::new();
     let outcome = to_the_end(&process, &mut run);
     let struck = trouble.struck();
+    let mut broken = judge::broken(&stage.plan, &run.events, &world, outcome);
+    if outcome.is_some_and(Outcome::is_over) {
+        trouble.calm();
+        let blocked = runtime().block_on(process.next_run()).err();
+        broken.extend(blocked.map(|why| format!("the next run is kept out: {why}")));
+        broken.extend(world.leftovers().into_iter().map(|left| format!("left behind: {left}")));
+    }
     Played {
         outcome,
-        broken: judge::broken(&stage.plan, &run.events, &world, outcome, &struck),
+        broken,
         struck,
         counts: trouble.counts(),
         took: clock.now(),
@@ -124,11 +131,7 @@ fn again(process: &Process<'_>, run: &Run) -> Vec<Waiting> {
 
 /// One process on a runtime of its own: when that is gone, so is everything that it began.
 fn life(process: &Process<'_>, run: &mut Run, asked: Vec<Waiting>, later: Duration) -> Left {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("BUG: a runtime without I/O needs nothing of the system");
+    let runtime = runtime();
     let left = runtime.block_on(async {
         process.clock.begin();
         let left = process.live(run, asked).await;
@@ -139,6 +142,15 @@ fn life(process: &Process<'_>, run: &mut Run, asked: Vec<Waiting>, later: Durati
     drop(runtime);
     process.trouble.revive();
     left
+}
+
+/// Time passes on it only while nobody has anything to do.
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("BUG: a runtime without I/O needs nothing of the system")
 }
 
 /// What to rehearse.

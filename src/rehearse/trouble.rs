@@ -172,7 +172,7 @@ impl Trouble {
     }
 
     fn dies(&self, now: &mut Now, moment: Moment) -> bool {
-        if self.troubles.deaths.contains(&moment) {
+        if !now.calm && self.troubles.deaths.contains(&moment) {
             now.death.cancel();
         }
         now.death.is_cancelled()

@@ -5,10 +5,12 @@
 //! finished synchronization that the next attempt recognises.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
+use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::base::{MachineName, SnapshotId, SyncId, Timestamp};
@@ -295,7 +297,7 @@ pub async fn still_kept(disks: &dyn Disks, at: At<'_>, id: &SnapshotId) -> Resul
 /// What the copying threads tell the task that waits for them.
 enum Word {
     Progress { done: u64, total: u64, sent: u64, note: String },
-    Save { cursor: Vec<u8>, reply: oneshot::Sender<Result<(), Failure>> },
+    Save { cursor: Vec<u8>, reply: SyncSender<Result<(), Failure>> },
 }
 
 /// Lives on the copying threads; ends them when nobody waits any more.
@@ -316,15 +318,24 @@ impl Watcher for Bridge {
     }
 
     fn save(&self, cursor: &[u8]) -> Result<(), Failure> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, answer) = sync_channel(1);
         let cursor = [self.header.as_slice(), b"\n", cursor].concat();
-        // Nobody waits for this transfer any more: end it.
-        let given_up = |()| Failure::cancelled();
         let sent = self.words.blocking_send(Word::Save { cursor, reply });
-        sent.map_err(|_| given_up(()))?;
-        answer.blocking_recv().map_err(|_| given_up(()))?
+        sent.map_err(|_| Failure::cancelled())?;
+        loop {
+            match answer.recv_timeout(GIVEN_UP_CHECK) {
+                Ok(saved) => return saved,
+                // A word that was under way while its hearer went is neither heard nor dropped.
+                Err(RecvTimeoutError::Timeout) if !self.words.is_closed() => {}
+                // Nobody waits for this transfer any more: end it.
+                Err(_) => return Err(Failure::cancelled()),
+            }
+        }
     }
 }
+
+/// How often a thread that waits for an answer looks whether anybody is left to give it.
+const GIVEN_UP_CHECK: Duration = Duration::from_millis(100);
 
 /// Words on their way: progress is dropped beyond that, a save waits.
 const WORDS_MAX: usize = 16;

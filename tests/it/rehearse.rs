@@ -76,7 +76,7 @@ fn seeds() -> u32 {
 fn many_seeds() {
     for script in ["failback.rhai", "failback-one.rhai", "full-download.rhai", "alternate-host.rhai"] {
         let stage = stage(script);
-        let show = Show { seed: 1, runs: seeds(), per_mille: 30, kills: true, people: true };
+        let show = Show { seed: std::env::var("SEED").map_or(1, |n| n.parse().unwrap()), runs: seeds(), per_mille: 30, kills: true, people: true };
         let report = rehearse(&stage, &show);
         println!("{script}: {:?} faults {} deaths {}", report.outcomes, report.faults, report.deaths);
         for broken in &report.broken {
