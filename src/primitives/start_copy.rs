@@ -147,7 +147,8 @@ impl Primitive for StartCopy {
         if let Some(sinks) = made.disks {
             let limiters = limiters(&sides, None, ctx);
             let cursor = ctx.checkpoint();
-            fill(&made.copy, &source, sinks, &limiters, cursor, &Through(ctx)).await?;
+            let site = sides.site(Side::Onprem);
+            fill(site, &made.copy, &source, sinks, &limiters, cursor, &Through(ctx)).await?;
             still_kept(disks, sides.at(taken.side), &taken.id).await?;
         }
         ctx.progress(0, 0, 0, "booting");

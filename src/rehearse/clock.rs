@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::base::Timestamp;
+
 /// Time since the beginning of a rehearsal.
 #[derive(Debug, Default)]
 pub(super) struct Clock(Mutex<Times>);
@@ -25,6 +27,11 @@ impl Clock {
     pub fn now(&self) -> Duration {
         let times = self.times();
         times.past + times.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// What the time is in a rehearsal that began at `began`.
+    pub fn at(&self, began: Timestamp) -> Timestamp {
+        began.checked_add(self.now()).unwrap_or(Timestamp::MAX)
     }
 
     /// A process begins on a runtime whose time is paused.

@@ -17,6 +17,7 @@ mod judge;
 mod operator;
 mod process;
 mod show;
+mod shrink;
 mod stage;
 mod trouble;
 

@@ -163,7 +163,7 @@ impl Process<'_> {
     }
 
     fn at(&self) -> Timestamp {
-        self.stage.at.checked_add(self.clock.now()).unwrap_or(Timestamp::MAX)
+        self.clock.at(self.stage.at)
     }
 }
 

@@ -1,6 +1,6 @@
 //! One rehearsal after the other, and what they come to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +11,12 @@ use crate::rehearse::dice::Dice;
 use crate::rehearse::judge;
 use crate::rehearse::operator::Operator;
 use crate::rehearse::process::{Left, Process, Run};
+use crate::rehearse::shrink::fewest;
 use crate::rehearse::stage::Stage;
 use crate::rehearse::trouble::{Counts, Moment, Struck, Trouble, Troubles};
 use crate::run::event::Event;
 use crate::run::outcome::Outcome;
-use crate::sites::model::World;
+use crate::sites::model::{Beginning, World};
 
 /// Processes of one run: more are a run without end.
 const PROCESSES_MAX: u32 = 40;
@@ -41,6 +42,8 @@ pub struct Played {
     pub downtimes_s: BTreeMap<MachineName, f64>,
     /// What its journal would hold.
     pub events: Vec<Event>,
+    /// How its machines are then.
+    pub after: Beginning,
 }
 
 /// Plays a plan once.
@@ -48,19 +51,17 @@ pub fn play(stage: &Stage, troubles: Troubles, operator: Operator) -> Played {
     let clock = Arc::new(Clock::default());
     let seed = troubles.seed;
     let trouble = Trouble::new(troubles, clock.clone());
-    let time = clock.clone();
+    let (time, began) = (clock.clone(), stage.at);
     let world = World::new(
         &stage.beginning,
         &stage.inventory,
         trouble.clone(),
-        Box::new(move || time.now()),
+        Box::new(move || time.at(began)),
     );
     trouble.meddles_with(&world);
-    let known: BTreeSet<_> = stage.inventory.sites.keys().cloned().collect();
-    let sites = {
-        let world = world.clone();
-        Arc::new(move |name: &_| known.contains(name).then(|| world.site(name)))
-    };
+    let names = stage.inventory.sites.keys();
+    let opened: BTreeMap<_, _> = names.map(|name| (name.clone(), world.site(name))).collect();
+    let sites = Arc::new(move |name: &_| opened.get(name).cloned());
     let (trouble, clock) = (&trouble, &clock);
     let process = Process {
         stage,
@@ -88,6 +89,7 @@ pub fn play(stage: &Stage, troubles: Troubles, operator: Operator) -> Played {
         took: clock.now(),
         downtimes_s: world.downtimes_s(),
         events: run.events,
+        after: world.seen(),
     }
 }
 
@@ -198,8 +200,6 @@ pub struct Broken {
     pub promises: Vec<String>,
     /// The fewest troubles found that break it.
     pub troubles: Vec<String>,
-    /// The numbers of those calls, for `--only`.
-    pub only: BTreeSet<u64>,
 }
 
 /// Rehearses a plan over many seeds.
@@ -212,7 +212,7 @@ pub fn rehearse(stage: &Stage, show: &Show) -> Report {
         let played = play(stage, troubles.clone(), operator);
         report.add(seed, &troubles, &played);
         if !played.broken.is_empty() {
-            report.broken.push(shrunk(stage, seed, troubles, operator, played));
+            report.broken.push(shrunk(stage, &troubles, operator, played));
         }
     }
     report.took_s.sort_by(f64::total_cmp);
@@ -257,47 +257,48 @@ impl Report {
 /// Rehearsals that shrinking may take.
 const SHRINKS_MAX: u32 = 80;
 
-/// Leaves troubles out, for as long as some promise is broken without them.
+#[derive(Clone, Copy)]
+enum Part {
+    Call(u64),
+    Death(Moment),
+}
+
+/// The same rehearsal with as little trouble as breaks a promise.
 fn shrunk(
     stage: &Stage,
-    seed: u64,
-    mut troubles: Troubles,
+    troubles: &Troubles,
     operator: Operator,
     played: Played,
 ) -> Broken {
-    let mut least = played;
-    let mut left = SHRINKS_MAX;
-    let mut size = least.struck.len().max(troubles.deaths.len()).max(1);
-    while size > 0 && left > 0 {
-        let mut at = 0;
-        while at < least.struck.len() && left > 0 {
-            let calls = least.struck.iter().map(|one| one.call).enumerate();
-            let only = calls.filter(|(n, _)| *n < at || *n >= at + size).map(|(_, call)| call);
-            let fewer = Troubles { only: Some(only.collect()), ..troubles.clone() };
-            left -= 1;
-            let again = play(stage, fewer.clone(), operator);
-            if again.broken.is_empty() {
-                at += size;
-            } else {
-                (least, troubles) = (again, fewer);
-            }
-        }
-        size /= 2;
-    }
-    for death in troubles.deaths.clone() {
-        let mut fewer = troubles.clone();
-        fewer.deaths.remove(&death);
+    let with = |parts: &[Part]| {
+        let calls = parts.iter().filter_map(|part| match part {
+            Part::Call(number) => Some(*number),
+            Part::Death(_) => None,
+        });
+        let deaths = parts.iter().filter_map(|part| match part {
+            Part::Death(moment) => Some(*moment),
+            Part::Call(_) => None,
+        });
+        let (only, deaths) = (Some(calls.collect()), deaths.collect());
+        Troubles { only, deaths, ..troubles.clone() }
+    };
+    let calls = played.struck.iter().map(|one| Part::Call(one.call));
+    let parts = calls.chain(troubles.deaths.iter().copied().map(Part::Death)).collect();
+    let mut least = (played, troubles.clone());
+    fewest(parts, SHRINKS_MAX, |parts| {
+        let fewer = with(parts);
         let again = play(stage, fewer.clone(), operator);
-        if !again.broken.is_empty() {
-            (least, troubles) = (again, fewer);
+        let breaks = !again.broken.is_empty();
+        if breaks {
+            least = (again, fewer);
         }
-    }
-    let struck = least.struck.iter().map(|one| one.what.clone());
+        breaks
+    });
+    let (played, troubles) = least;
     let deaths = troubles.deaths.iter().map(|death| format!("the process dies: {death:?}"));
     Broken {
-        seed,
-        promises: least.broken,
-        troubles: struck.chain(deaths).collect(),
-        only: least.struck.iter().map(|one| one.call).collect(),
+        seed: troubles.seed,
+        promises: played.broken,
+        troubles: played.struck.into_iter().map(|one| one.what).chain(deaths).collect(),
     }
 }

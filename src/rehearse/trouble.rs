@@ -109,7 +109,7 @@ enum Fault {
 /// A call that may go wrong with the power has something to lose.
 const WRITES: [&str; 3] = ["sink", "end_sync", "start"];
 /// The last calls of a run, after which nobody looks at the machines again.
-const LAST: [&str; 2] = ["unclaim", "look"];
+const LAST: [&str; 4] = ["look", "release", "snapshots", "unclaim"];
 
 impl Trouble {
     pub fn new(troubles: Troubles, clock: Arc<Clock>) -> Arc<Trouble> {

@@ -18,7 +18,7 @@ use crate::base::{CopyId, HostName, MachineName, RunId, Timestamp};
 use crate::run::failure::Failure;
 use crate::sites::narrow::narrow;
 use crate::sites::sync::{Report, move_blocks, turn_of};
-use crate::sites::{At, Fence, Source};
+use crate::sites::{At, Fence, Site, Source};
 use crate::transfer::blocks::BlockSink;
 use crate::transfer::limiter::Limiter;
 use crate::transfer::{Disk, Mode, Moved, Request};
@@ -109,12 +109,13 @@ pub trait Copies: Send + Sync {
     async fn delete(&self, at: At<'_>, id: &CopyId, fence: &Fence) -> Result<(), Failure>;
 }
 
-/// Fills a copy's disks from a snapshot, verified. `limiters` all hold; `cursor` is what `report` was
+/// Fills the disks of a copy at `site` from a snapshot, verified. `limiters` all hold; `cursor` is what `report` was
 /// last given by an earlier attempt.
 ///
 /// # Errors
 /// What a transfer can meet; the same step tried again goes on from its checkpoint.
 pub async fn fill(
+    site: &dyn Site,
     copy: &CopyView,
     source: &Source,
     sinks: Vec<Arc<dyn BlockSink>>,
@@ -123,7 +124,7 @@ pub async fn fill(
     report: &dyn Report,
 ) -> Result<Moved, Failure> {
     // An attempt that was given up may still have its thread at a write: never two at one copy.
-    let turn = Arc::new(turn_of(&copy.machine).lock_owned().await);
+    let turn = Arc::new(turn_of(site, &copy.machine).lock_owned().await);
     let shared = limiters.get(1..).unwrap_or_default();
     let disks = source.disks.iter().zip(sinks).map(|(source, sink)| Disk {
         source: source.clone(),

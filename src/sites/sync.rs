@@ -99,7 +99,7 @@ pub fn is_done(view: &SideView, sync: &SyncId) -> bool {
 pub async fn synchronize(order: &Order<'_>, report: &dyn Report) -> Result<Synced, Failure> {
     let Order { from, to, mark, .. } = order;
     // An attempt that was given up may still have its thread at a write: never two at one replica.
-    let turn = Arc::new(turn_of(to.at.machine).lock_owned().await);
+    let turn = Arc::new(turn_of(to.site, to.at.machine).lock_owned().await);
     unlock(order).await?;
     let source = from.disks.source(from.at, order.snapshot).await?;
     if let Some(done) = finished_before(order, &source) {
@@ -132,15 +132,17 @@ pub async fn synchronize(order: &Order<'_>, report: &dyn Report) -> Result<Synce
 }
 
 pub(super) type Turn = OwnedMutexGuard<()>;
-type Turns = BTreeMap<MachineName, Arc<tokio::sync::Mutex<()>>>;
+/// By site, as the one that this process opened, and machine.
+type Turns = BTreeMap<(usize, MachineName), Arc<tokio::sync::Mutex<()>>>;
 
 static TURNS: Mutex<Turns> = Mutex::new(BTreeMap::new());
 
-/// Held by whoever writes to this machine's disks.
-pub(super) fn turn_of(machine: &MachineName) -> Arc<tokio::sync::Mutex<()>> {
+/// Held by whoever writes to this machine's disks at a site.
+pub(super) fn turn_of(site: &dyn Site, machine: &MachineName) -> Arc<tokio::sync::Mutex<()>> {
+    let site = std::ptr::from_ref(site).cast::<()>().addr();
     let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
     turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-    turns.entry(machine.clone()).or_default().clone()
+    turns.entry((site, machine.clone())).or_default().clone()
 }
 
 /// The right key or none, on both ends, before the first byte.

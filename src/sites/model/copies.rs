@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::base::{CopyId, Timestamp};
+use crate::base::CopyId;
 use crate::run::failure::Failure;
 use crate::sites::copies::{Copies, CopyView, Made, NewCopy};
 use crate::sites::model::disk::{Disk, Written};
@@ -28,7 +28,7 @@ impl Copies for ModelSite {
         self.act(at, "make_copy", |here| {
             here.check(fence)?;
             let id = CopyId::of(&fence.key);
-            let (machine, _) = here.whose.clone();
+            let ((machine, _), begun) = (here.whose.clone(), here.inner.at);
             let seat = here.seat();
             seat.copies.retain(|copy| copy.view.run == fence.run);
             if !seat.copies.iter().any(|copy| copy.view.id == id) {
@@ -37,7 +37,7 @@ impl Copies for ModelSite {
                     id: id.clone(),
                     machine,
                     run: fence.run.clone(),
-                    at: Timestamp::now(),
+                    at: begun,
                     host,
                     network: new.network.clone(),
                     bytes: disks.iter().sum(),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use crate::base::{MachineName, RunId, Side, SnapshotId, SyncId, Timestamp};
+use crate::base::{MachineName, RunId, Side, SnapshotId, SyncId};
 use crate::plan::facts::DirtyMark;
 use crate::run::failure::Failure;
 use crate::sites::model::disk::{BLOCKS, Disk, Gatekeeper, Still, Written};
@@ -200,7 +200,7 @@ fn find<'a>(here: &'a mut Here<'_>, id: &SnapshotId) -> Result<&'a Kept, Failure
 fn snapshot(here: &mut Here<'_>, fence: &Fence) -> Result<Snapshot, Failure> {
     let id = SnapshotId::new(fence.key.as_str());
     let id = id.map_err(|error| Failure::permanent(error.to_string()))?;
-    let name = here.name.clone();
+    let (name, at) = (here.name.clone(), here.inner.at);
     let seat = here.seat();
     if let Some(taken) = seat.snapshots.iter().find(|kept| kept.snapshot.id == id) {
         return Ok(taken.snapshot.clone());
@@ -214,7 +214,7 @@ fn snapshot(here: &mut Here<'_>, fence: &Fence) -> Result<Snapshot, Failure> {
     }
     let generation = seat.state.generation.clone();
     let bytes = seat.state.disks.iter().sum();
-    let snapshot = Snapshot { id, generation, at: Timestamp::now(), bytes };
+    let snapshot = Snapshot { id, generation, at, bytes };
     let (content, tracking) = (seat.content(), seat.next_epoch());
     let run = fence.run.clone();
     seat.snapshots.push(Kept { snapshot: snapshot.clone(), run, content, tracking });

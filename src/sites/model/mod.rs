@@ -19,4 +19,4 @@ mod world;
 
 pub use ledger::Effect;
 pub use site::ModelSite;
-pub use world::{Beginning, Call, Honest, Meddler, Sides, World};
+pub use world::{Beginning, Call, Clock, Honest, Meddler, Sides, World};

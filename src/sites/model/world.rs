@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -211,6 +210,9 @@ pub(super) struct Inner {
     pub seats: BTreeMap<(MachineName, Side), Seat>,
     pub hosts: BTreeMap<SiteName, BTreeMap<HostName, HostFacts>>,
     pub ledger: Ledger,
+    began: Timestamp,
+    /// What the time is.
+    pub at: Timestamp,
     /// How far the machines have written, seconds.
     written_s: f64,
     /// Names given so far.
@@ -229,19 +231,24 @@ struct Down {
 pub struct World {
     inner: Mutex<Inner>,
     pub(super) meddler: Arc<dyn Meddler>,
-    /// Time since the beginning.
-    clock: Box<dyn Fn() -> Duration + Send + Sync>,
+    clock: Clock,
 }
 
+/// Tells the time.
+pub type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
+
 impl World {
-    /// A world that begins as it was seen. `clock` tells how long ago that was.
+    /// A world that begins as it was seen, at what `clock` tells now.
     pub fn new(
         beginning: &Beginning,
         inventory: &Inventory,
         meddler: Arc<dyn Meddler>,
-        clock: Box<dyn Fn() -> Duration + Send + Sync>,
+        clock: Clock,
     ) -> Arc<World> {
+        let began = clock();
         let mut inner = Inner {
+            began,
+            at: began,
             seats: BTreeMap::new(),
             hosts: beginning.hosts.clone(),
             ledger: Ledger::default(),
@@ -260,6 +267,18 @@ impl World {
     /// One site of it.
     pub fn site(self: &Arc<World>, name: &SiteName) -> Arc<dyn Site> {
         Arc::new(ModelSite { name: name.clone(), world: self.clone() })
+    }
+
+    /// As its sites would show it now.
+    pub fn seen(&self) -> Beginning {
+        let inner = self.now();
+        let names = inner.ledger.told.keys();
+        let sides = names.filter_map(|name| {
+            let view = |side| Some(inner.seats.get(&(name.clone(), side))?.view());
+            let sides = Sides { cloud: view(Side::Cloud)?, onprem: view(Side::Onprem)? };
+            Some((name.clone(), sides))
+        });
+        Beginning { machines: sides.collect(), hosts: inner.hosts.clone() }
     }
 
     /// The promises that were broken so far.
@@ -330,7 +349,10 @@ impl World {
     /// The world as it is by now.
     pub(super) fn now(&self) -> MutexGuard<'_, Inner> {
         let mut inner = lock(&self.inner);
-        inner.pass((self.clock)().as_secs_f64());
+        let at = (self.clock)();
+        let passed_s = at.duration_since(inner.began).as_secs_f64();
+        inner.at = at;
+        inner.pass(passed_s);
         inner
     }
 }

@@ -31,7 +31,8 @@ pub async fn start(
     let made = within("make", copies(hand, side).make(at, &new, &sizes, &fence)).await?;
     if let Some(disks) = made.disks {
         let notes = Notes::default();
-        within("filling", fill(&made.copy, &source, disks, &[], None, &notes)).await?;
+        let filling = fill(hand.site(side), &made.copy, &source, disks, &[], None, &notes);
+        within("filling", filling).await?;
     }
     within("start of a copy", copies(hand, side).start(at, &made.copy.id, &fence)).await
 }
