@@ -156,7 +156,9 @@ fn files_and_functions_stay_small() {
 #[test]
 fn nothing_outside_the_catalogue_names_a_primitive_or_a_provider() {
     let primitives = primitives();
-    let providers: BTreeSet<String> = folders("sites");
+    let mut providers: BTreeSet<String> = folders("sites");
+    // Sites in memory are in no inventory: whoever rehearses has to know them.
+    providers.remove("model");
     let mut wrong = Vec::new();
     for source in sources() {
         let code = flat(&source.tokens);

@@ -4,6 +4,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::base::RunId;
+use crate::cli::rehearse::RehearseArgs;
 
 /// Brings virtual machines home after a disaster: recovery plans as code, proved, reviewed, run, resumable.
 #[derive(Debug, Parser)]
@@ -116,6 +117,19 @@ looks at the sites, which may not answer on the day. A saved plan needs no site 
 Examples: homing runbook scripts/failback.rhai --out failback.html
           homing runbook plan.json > failback.md")]
     Runbook(RunbookArgs),
+    /// Rehearse a plan: the failback drill. Nothing real is touched.
+    #[command(after_help = "\
+The plan is played as `run` would, with every primitive, at sites in memory that begin as the real ones are
+seen now. Those fail as sites do: they lose contact, answer late or not at all, throttle, lose power, break
+disks; with `--kill` the process dies in the middle and is resumed. Every boot, deletion and outcome is judged.
+What reaches beyond the sites (webhooks, commands, network checks) is taken as good.
+
+Examples: homing rehearse scripts/failback.rhai
+          homing rehearse plan.json --runs 1000 --kill --people
+          homing rehearse scripts/failback.rhai --runs 1 --seed 17     (what that seed does)
+
+Exit codes: 0 no promise was broken, 1 one was, 2 and 3 there is no plan, 5 a saved plan is stale.")]
+    Rehearse(RehearseArgs),
     /// Run a script, or a saved plan exactly as it was reviewed.
     #[command(after_help = "\
 Examples: homing run scripts/failback.rhai

@@ -22,6 +22,7 @@ mod named;
 mod past;
 mod place;
 mod plan;
+mod rehearse;
 mod run;
 mod runbook;
 mod runs;
@@ -122,6 +123,7 @@ fn dispatch(command: Command, global: &Global, terminal: Terminal) -> Done {
         Command::Plan(args) => plan::plan(&args, global, terminal),
         Command::Diff(args) => diff::diff(&args, terminal),
         Command::Runbook(args) => runbook::runbook(&args, global, terminal),
+        Command::Rehearse(args) => rehearse::rehearse(&args, global, terminal),
         Command::Run(args) => run::run(&args, global, terminal),
         Command::Resume(args) => run::resume(&args, global, terminal),
         Command::Approve(args) => answer::approve(&args, global),

@@ -27,6 +27,7 @@ use crate::compile::saved::save;
 use crate::execute::{self, Injection, Observing, RunError, RunHandle, Saved, Setup};
 use crate::journal::Journal;
 use crate::observe::changed_since;
+use crate::plan::facts::Fact;
 use crate::plan::graph::Plan;
 use crate::report::summary::summary;
 use crate::report::{Seen, given_up};
@@ -149,20 +150,32 @@ async fn saved_plan(args: &RunArgs, place: &Place, sites: &Opened) -> Result<Rea
             format!("that run is not over: homing resume {}", row.run)
         }));
     }
-    let open = |name: &_| sites.site(name);
-    let changed = changed_since(&open, &place.inventory, &facts, &BTreeSet::new()).await;
-    // Machines that the plan leaves out for such a change are left out by the run itself.
-    let changed = execute::sorted_out(changed, &plan.plan().droppable()).hold;
-    if !changed.is_empty() {
-        let message = format!("`{path}` is stale: these facts changed since it was reviewed");
-        return Err(Stop::new(Exit::Stale, message).code("H342").help(format!(
-            "{}\nplan again: homing plan {}",
-            changed.join("\n"),
-            plan.plan().script
-        )));
-    }
+    not_stale(path, &plan, &facts, place, sites).await?;
     let step_s = estimates.step_s();
     Ok(Ready { plan, saved: Saved { plan_id, text, again: args.again }, step_s })
+}
+
+/// Refuses a saved plan whose facts are no longer so.
+pub async fn not_stale(
+    path: &Utf8Path,
+    plan: &VerifiedPlan,
+    facts: &BTreeSet<Fact>,
+    place: &Place,
+    sites: &Opened,
+) -> Result<(), Stop> {
+    let open = |name: &_| sites.site(name);
+    let changed = changed_since(&open, &place.inventory, facts, &BTreeSet::new()).await;
+    // Machines that the plan leaves out for such a change are left out by the run itself.
+    let changed = execute::sorted_out(changed, &plan.plan().droppable()).hold;
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let message = format!("`{path}` is stale: these facts changed since it was reviewed");
+    Err(Stop::new(Exit::Stale, message).code("H342").help(format!(
+        "{}\nplan again: homing plan {}",
+        changed.join("\n"),
+        plan.plan().script
+    )))
 }
 
 /// A plan without a shutdown or a commit may run as often as it likes, once its last run is over.

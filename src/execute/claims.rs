@@ -112,12 +112,7 @@ pub async fn leave(
     give_back(sites, inventory, tokens.keys(), run).await;
 }
 
-async fn release_snapshots(
-    ask: &Ask,
-    run: RunId,
-    token: u64,
-    over: &Over,
-) -> Result<(), Failure> {
+async fn release_snapshots(ask: &Ask, run: RunId, token: u64, over: &Over) -> Result<(), Failure> {
     let Some(disks) = ask.site.disks() else { return Ok(()) };
     let all = disks.snapshots(ask.at()).await?.into_iter();
     let unused = all.filter(|(_, taker)| *taker == run || over(taker));

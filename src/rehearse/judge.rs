@@ -54,7 +54,8 @@ fn dishonest(plan: &Plan, world: &World, outcome: Outcome) -> Vec<String> {
     };
     // A run that has no doubts does not look once more at what it started and checked.
     let unseen = matches!(outcome, Outcome::Succeeded | Outcome::SucceededWithExceptions);
-    let down = world.down().into_iter().filter(|(_, by_power)| promises_up && !(unseen && *by_power));
+    let down =
+        world.down().into_iter().filter(|(_, by_power)| promises_up && !(unseen && *by_power));
     down.map(|(machine, _)| format!("the run {outcome}, and {machine} runs nowhere")).collect()
 }
 

@@ -120,15 +120,9 @@ impl Process<'_> {
         let plan = &self.stage.plan;
         let machines = plan.changed_machines();
         let begun = !run.events.is_empty();
-        let taken = take(
-            &self.sites,
-            &self.stage.inventory,
-            &machines,
-            &run.id,
-            !begun,
-            &none_is_over(),
-        )
-        .await;
+        let taken =
+            take(&self.sites, &self.stage.inventory, &machines, &run.id, !begun, &none_is_over())
+                .await;
         let Ok(tokens) = taken else { return Left::Refused };
         let begins = if begun {
             EventBody::RunResumed { epoch: run.state(self.stage).epoch + 1 }
@@ -188,8 +182,7 @@ impl<'a> Alive<'a> {
             step_s: stage.step_s.iter().map(|(half_s, _)| *half_s).collect(),
         };
         let touched = touched(&stage.plan, &state).into_iter().cloned().collect();
-        let core =
-            Core::new(stage.plan.clone(), run.id.clone(), state, &stage.inventory, manner);
+        let core = Core::new(stage.plan.clone(), run.id.clone(), state, &stage.inventory, manner);
         Alive {
             process,
             run,
@@ -218,7 +211,9 @@ impl<'a> Alive<'a> {
         announced: &mut mpsc::UnboundedReceiver<Announcement>,
     ) -> Input {
         let until = |at: Option<Timestamp>| {
-            at.map(|at| Duration::try_from(at.duration_since(self.process.at())).unwrap_or_default())
+            at.map(|at| {
+                Duration::try_from(at.duration_since(self.process.at())).unwrap_or_default()
+            })
         };
         let alarm = until(self.core.wakes_at());
         let person = self.people.keys().next();

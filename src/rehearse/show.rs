@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::base::MachineName;
 use crate::journal::Waiting;
 use crate::rehearse::clock::Clock;
@@ -156,7 +158,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// What to rehearse.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Show {
     /// The first seed.
     pub seed: u64,
@@ -171,12 +173,12 @@ pub struct Show {
 }
 
 /// What rehearsals came to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
     /// How many there were.
     pub runs: u32,
-    /// By outcome, how many.
-    pub outcomes: BTreeMap<String, u32>,
+    /// By outcome, the seeds that came to it.
+    pub outcomes: BTreeMap<String, Vec<u64>>,
     /// How long each took, seconds, sorted.
     pub took_s: Vec<f64>,
     /// How long each machine was down, seconds, sorted.
@@ -192,7 +194,7 @@ pub struct Report {
 }
 
 /// A rehearsal that broke a promise.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Broken {
     /// Its seed.
     pub seed: u64,
@@ -240,8 +242,9 @@ fn troubles(show: &Show, seed: u64, counts: Counts) -> Troubles {
 
 impl Report {
     fn add(&mut self, seed: u64, troubles: &Troubles, played: &Played) {
-        let outcome = played.outcome.map_or("never ended".to_owned(), |outcome| outcome.to_string());
-        *self.outcomes.entry(outcome).or_default() += 1;
+        let outcome =
+            played.outcome.map_or("never ended".to_owned(), |outcome| outcome.to_string());
+        self.outcomes.entry(outcome).or_default().push(seed);
         self.took_s.push(played.took.as_secs_f64());
         self.faults += played.struck.len() as u64;
         self.deaths += troubles.deaths.len() as u64;
@@ -264,12 +267,7 @@ enum Part {
 }
 
 /// The same rehearsal with as little trouble as breaks a promise.
-fn shrunk(
-    stage: &Stage,
-    troubles: &Troubles,
-    operator: Operator,
-    played: Played,
-) -> Broken {
+fn shrunk(stage: &Stage, troubles: &Troubles, operator: Operator, played: Played) -> Broken {
     let with = |parts: &[Part]| {
         let calls = parts.iter().filter_map(|part| match part {
             Part::Call(number) => Some(*number),

@@ -39,7 +39,8 @@ pub async fn looked_at(
     let selects = subjects.contains(SELECTION);
     let own = plan.machines();
     // The facts of all these are observed again while the plan runs.
-    let wanted = |name: &&MachineName| selects || own.contains(name) || subjects.contains(name.as_str());
+    let wanted =
+        |name: &&MachineName| selects || own.contains(name) || subjects.contains(name.as_str());
     let machines = inventory.machines.keys().filter(wanted);
     let mut beginning = Beginning::default();
     let mut unseen = Vec::new();
@@ -51,8 +52,7 @@ pub async fn looked_at(
                 Err(failure) => unseen.push(Unseen { subject: machine.to_string(), failure }),
             }
         }
-        if let (Some(cloud), Some(onprem)) =
-            (seen.remove(&Side::Cloud), seen.remove(&Side::Onprem))
+        if let (Some(cloud), Some(onprem)) = (seen.remove(&Side::Cloud), seen.remove(&Side::Onprem))
         {
             beginning.machines.insert(machine, Sides { cloud, onprem });
         }

@@ -11,6 +11,7 @@ pub mod given_up;
 pub mod jsonl;
 mod line;
 pub mod plain;
+pub mod rehearsal;
 pub mod runs;
 pub mod standing;
 pub mod status;

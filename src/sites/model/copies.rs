@@ -68,12 +68,7 @@ impl Copies for ModelSite {
         .await
     }
 
-    async fn sign_of_life(
-        &self,
-        at: At<'_>,
-        id: &CopyId,
-        _: Duration,
-    ) -> Result<String, Failure> {
+    async fn sign_of_life(&self, at: At<'_>, id: &CopyId, _: Duration) -> Result<String, Failure> {
         self.act(at, "sign_of_life", |here| {
             let name = here.name.clone();
             if find(here, id)?.view.running {

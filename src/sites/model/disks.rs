@@ -10,7 +10,7 @@ use crate::plan::facts::DirtyMark;
 use crate::run::failure::Failure;
 use crate::sites::model::disk::{BLOCKS, Disk, Gatekeeper, Still, Written};
 use crate::sites::model::site::{Here, ModelSite};
-use crate::sites::model::world::{Kept, World};
+use crate::sites::model::world::{Kept, Tracking, World};
 use crate::sites::{At, Changes, Disks, Fence, ReplicaMark, Snapshot, Source, SyncStamp};
 use crate::transfer::blocks::{BLOCK_BYTES, BlockSink, BlockSource, Manifest};
 
@@ -254,6 +254,6 @@ fn source(
         disks: seat.content().iter().map(still).collect(),
         generation: seat.state.generation.clone(),
         stopped: true,
-        tracking: seat.tracking.as_ref().map(|tracking| tracking.point()),
+        tracking: seat.tracking.as_ref().map(Tracking::point),
     })
 }

@@ -43,7 +43,8 @@ impl Ledger {
         let times = self.effects.entry(effect).or_default();
         *times += 1;
         if *times > 1 {
-            let message = format!("{machine}: one step did `{what}` {times} times at its {side} side");
+            let message =
+                format!("{machine}: one step did `{what}` {times} times at its {side} side");
             self.broken.push(message);
         }
     }
@@ -80,7 +81,8 @@ impl Ledger {
         }
         let lost = lost(&told.content, disks);
         if lost > 0 {
-            let what = format!("{machine}: booted its {side} side without {lost} acknowledged blocks");
+            let what =
+                format!("{machine}: booted its {side} side without {lost} acknowledged blocks");
             self.broken.push(what);
         }
     }

@@ -6,6 +6,7 @@ use crate::base::Side;
 use crate::plan::facts::Protection;
 use crate::run::failure::Failure;
 use crate::sites::model::site::{Here, ModelSite};
+use crate::sites::model::world::Seat;
 use crate::sites::state::State;
 use crate::sites::{At, Doomed, Fence, Lost, Machines, NewMachine};
 
@@ -68,7 +69,7 @@ impl Machines for ModelSite {
             seat.state = seat.state.deleted();
             let (machine, side) = here.whose.clone();
             let twin = here.inner.seats.get(&(machine.clone(), side.other()));
-            let content = twin.map(|twin| twin.content()).unwrap_or_default();
+            let content = twin.map(Seat::content).unwrap_or_default();
             here.inner.ledger.deletes(&machine, side, &content);
             here.inner.effect(&(machine, side), "delete", &fence.key);
             Ok(())

@@ -1,4 +1,4 @@
-//! Provider `model`: sites that exist in memory only, for rehearsals and simulations.
+//! Sites that exist in memory only, for rehearsals. No provider: no inventory has them.
 //!
 //! A [`World`] holds both sides of every machine as they were seen, or as a failback begins. A machine that
 //! runs writes to its disks as time passes, by the world's own clock, and remembers all it was told is

@@ -397,7 +397,8 @@ impl Inner {
         if count == 0 {
             return;
         }
-        for ((machine, _), seat) in self.seats.iter_mut().filter(|(_, seat)| seat.on && !seat.dark) {
+        for ((machine, _), seat) in self.seats.iter_mut().filter(|(_, seat)| seat.on && !seat.dark)
+        {
             let Some(told) = self.ledger.told.get_mut(machine) else { continue };
             told.writes += count - count.min(WRITES_AT_ONCE);
             for _ in 0..count.min(WRITES_AT_ONCE) {
@@ -437,7 +438,12 @@ impl Inner {
         format!("{what}-{}", self.names)
     }
 
-    pub fn effect(&mut self, (machine, side): &(MachineName, Side), what: &'static str, key: &StepKey) {
+    pub fn effect(
+        &mut self,
+        (machine, side): &(MachineName, Side),
+        what: &'static str,
+        key: &StepKey,
+    ) {
         self.ledger.effect(machine, *side, what, key);
     }
 }
