@@ -4,6 +4,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::base::RunId;
+use crate::cli::audit::AuditArgs;
 use crate::cli::rehearse::RehearseArgs;
 
 /// Brings virtual machines home after a disaster: recovery plans as code, proved, reviewed, run, resumable.
@@ -168,6 +169,16 @@ Examples: homing run scripts/failback.rhai
     /// Print a run's events.
     #[command(after_help = "Example: homing logs r1122-k3f9xw --follow")]
     Logs(LogsArgs),
+    /// Prove that a run's plan and events are what was written, and derive its outcome from them anew.
+    #[command(after_help = "\
+Names every event that was changed, moved or removed. An end that was cut off together with the journal's own
+record of it shows only against a head that was printed before: `homing show` and every summary print it.
+
+Examples: homing audit r1122-k3f9xw
+          homing audit r1122-k3f9xw --head 57:0f3a9c27d1b44e81
+
+Exit codes: 0 nothing was altered, 2 there is no such run, 5 it was altered, 74 the journal cannot be read.")]
+    Audit(AuditArgs),
     /// Explain a code, with a wrong and a right example.
     #[command(after_help = "Example: homing explain H003")]
     Explain(ExplainArgs),

@@ -11,6 +11,7 @@ pub mod world;
 
 mod answer;
 mod asker;
+mod audit;
 mod check;
 mod compiled;
 mod diff;
@@ -33,7 +34,7 @@ mod terminal;
 mod told;
 mod watching;
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -135,6 +136,7 @@ fn dispatch(command: Command, global: &Global, terminal: Terminal) -> Done {
         Command::Runs(args) => runs::list(&args, global, terminal),
         Command::Show(args) => runs::show(&args, global, terminal),
         Command::Logs(args) => runs::logs(&args, global, terminal),
+        Command::Audit(args) => audit::audit(&args, global, terminal),
         Command::Explain(args) => print(&explain::explain(args.code.as_deref(), terminal.page())?),
         Command::Primitives(args) => {
             let name = args.name.as_deref();
@@ -149,21 +151,29 @@ fn dispatch(command: Command, global: &Global, terminal: Terminal) -> Done {
     }
 }
 
-/// Data goes to standard output; a reader that left early is no failure.
+/// Data goes to standard output.
 fn print(text: &str) -> Done {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// The same for data as JSON, piece by piece: a large plan is a hundred megabytes of it.
+fn print_json(data: &impl serde::Serialize) -> Done {
+    let mut out = BufWriter::with_capacity(JSON_PIECE_BYTES, std::io::stdout().lock());
+    let written = serde_json::to_writer_pretty(&mut out, data).map_err(std::io::Error::from);
+    printed(written.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()))
+}
+
+const JSON_PIECE_BYTES: usize = 256 << 10;
+
+/// A reader that left early is no failure.
+fn printed(written: std::io::Result<()>) -> Done {
+    match written {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Stop::new(Exit::Usage, format!("cannot write to standard output: {error}")))
         }
         _ => Ok(Exit::Success),
     }
-}
-
-/// The same for data as JSON.
-fn print_json(data: &impl serde::Serialize) -> Done {
-    let text = serde_json::to_string_pretty(data).expect("BUG: reports are plain data");
-    print(&(text + "\n"))
 }
 
 /// Talk goes to standard error; nobody listening is no failure.

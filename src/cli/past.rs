@@ -38,8 +38,8 @@ impl Past {
     /// # Errors
     /// Exit 2 when there is no such run, 5 when it was altered, 3 when the inventory no longer fits.
     pub fn read(place: &Place, run: &RunId) -> Result<Past, Stop> {
-        let journal = existing(place)?.ok_or_else(|| no_runs(place))?;
-        let row = journal.run(run).map_err(|error| unknown(&journal, &error))?;
+        let journal = journal(place, run)?;
+        let row = journal.run(run).map_err(|error| stop(&error))?;
         let events = journal.verify_chain(run).map_err(|error| stop(&error))?;
         let text = journal.plan_text(run).map_err(|error| stop(&error))?;
         let loaded = load(place, &text);
@@ -78,6 +78,18 @@ pub fn existing(place: &Place) -> Result<Option<Journal>, Stop> {
         return Ok(None);
     }
     Journal::open(&place.state).map(Some).map_err(|error| stop(&error))
+}
+
+/// The journal, when it has that run.
+///
+/// # Errors
+/// Exit 2 when there is no such run.
+pub fn journal(place: &Place, run: &RunId) -> Result<Journal, Stop> {
+    let journal = existing(place)?.ok_or_else(|| no_runs(place))?;
+    match journal.run(run) {
+        Ok(_) => Ok(journal),
+        Err(error) => Err(unknown(&journal, &error)),
+    }
 }
 
 /// The run that is meant when none is named: the newest open one.

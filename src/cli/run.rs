@@ -29,6 +29,7 @@ use crate::journal::Journal;
 use crate::observe::changed_since;
 use crate::plan::facts::Fact;
 use crate::plan::graph::Plan;
+use crate::report::audit::head;
 use crate::report::summary::summary;
 use crate::report::{Seen, given_up};
 use crate::run::outcome::Outcome;
@@ -322,6 +323,9 @@ async fn finish(
         say(&summary(&seen, Timestamp::now(), terminal.talk()));
         for danger in &ended.dangers {
             say(&format!("  {danger}\n"));
+        }
+        if let Ok(row) = past::journal(place, &run)?.run(&run) {
+            say(&format!("Journal head {}\n", head(row.head_seq, &row.head_hash)));
         }
         // How the run ended stands, also where nothing can be measured any more.
         let gave_up = given_up::machines(&seen);

@@ -36,6 +36,11 @@ pub(super) fn hex(link: &Link) -> String {
     blake3::Hash::from_bytes(*link).to_hex().to_string()
 }
 
+/// Read back; `None`: it is no link.
+pub(super) fn of_hex(text: &str) -> Option<Link> {
+    blake3::Hash::from_hex(text).ok().map(Into::into)
+}
+
 fn part(hasher: &mut Hasher, bytes: &[u8]) {
     hasher.update(&(bytes.len() as u64).to_le_bytes());
     hasher.update(bytes);

@@ -17,6 +17,7 @@
 //! stands the hash of the run's id and its plan. Beside the file, `locks/<run>.lock` is held by the
 //! process that owns the run. Folder and files can be read by their owner alone.
 
+mod audit;
 mod chain;
 mod claims;
 mod commands;
@@ -27,6 +28,7 @@ mod schema;
 mod trouble;
 mod writer;
 
+pub use audit::{Audited, InvalidHead, PrintedHead};
 pub use commands::Waiting;
 pub use owned::OwnedRun;
 pub use reader::{RunRow, Watch};
@@ -220,6 +222,16 @@ impl Journal {
         Ok(reader::proved(&inside, run)?.1)
     }
 
+    /// Everything that was done to the records of a run; `head`: as it was once printed.
+    ///
+    /// # Errors
+    /// `NoSuchRun`, or when the journal cannot be read.
+    pub fn audit(&self, run: &RunId, head: Option<&PrintedHead>) -> Result<Audited, JournalError> {
+        let connection = self.read();
+        let inside = connection.unchecked_transaction()?;
+        audit::audit(&inside, run, head)
+    }
+
     /// The cursor that a step saved last.
     ///
     /// # Errors
@@ -329,18 +341,18 @@ fn fresh_id(inside: &Transaction<'_>) -> Result<RunId, JournalError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
-    struct Folder {
+    pub(super) struct Folder {
         _temp: tempfile::TempDir,
-        state: Utf8PathBuf,
-        journal: Journal,
+        pub(super) state: Utf8PathBuf,
+        pub(super) journal: Journal,
     }
 
-    fn folder() -> Folder {
+    pub(super) fn folder() -> Folder {
         let temp = tempfile::tempdir().unwrap();
         let state = Utf8PathBuf::from_path_buf(temp.path().join("state")).unwrap();
         let journal = Journal::open(&state).unwrap();
@@ -351,7 +363,7 @@ mod tests {
         Asker { who: "op".into(), from: "here".into() }
     }
 
-    fn new_run(plan_id: &str, machine: &str) -> NewRun {
+    pub(super) fn new_run(plan_id: &str, machine: &str) -> NewRun {
         NewRun {
             plan_id: PlanId::new(plan_id).unwrap(),
             digest: Digest::new("abc").unwrap(),
@@ -364,7 +376,7 @@ mod tests {
         }
     }
 
-    fn ended(outcome: Outcome) -> EventBody {
+    pub(super) fn ended(outcome: Outcome) -> EventBody {
         EventBody::RunEnded { outcome }
     }
 

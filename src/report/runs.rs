@@ -12,6 +12,7 @@ use crate::plan::step::{Kind, Step, StepIx};
 use crate::render::style::Style;
 use crate::render::table::Table;
 use crate::report::Seen;
+use crate::report::audit::head;
 use crate::report::clock::{took_s, worked_s};
 use crate::report::line::{line, outcome_words};
 use crate::report::standing::{Standing, standings};
@@ -219,7 +220,7 @@ pub fn show(seen: &Seen<'_>, header: &Header, reviewed: &Estimates, style: Style
         ("Started", &shown(seen.state.started_at)),
         ("Stands", stands),
         ("Took", &took),
-        ("Head", header.head_hash.as_str()),
+        ("Head", &head(seen.state.seq, &header.head_hash)),
     ] {
         page.push_str(&style.field(label, text));
     }

@@ -23,7 +23,7 @@ pub mod window;
 
 pub use core::{Core, Manner, OnGate};
 pub use order::{Action, Changes, Input, Order, Report, Why};
-pub use outcome::{danger, no_longer_held, touched};
+pub use outcome::{danger, may_end, no_longer_held, touched};
 
 #[cfg(test)]
 mod left_out;

@@ -117,6 +117,26 @@ impl Standing {
     }
 }
 
+/// Whether a run whose events fold to `state` may have been left like this. What its machines looked like then,
+/// and whether its process was asked to stop, no event tells.
+pub fn may_end(plan: &Plan, state: &RunState, outcome: Outcome) -> bool {
+    let may = |interrupted: bool, danger: bool| {
+        let standing = Standing::of(plan, state, interrupted);
+        let at_rest = standing.complete
+            || standing.failed
+            || standing.rejected
+            || standing.stale
+            || standing.waiting
+            || standing.held
+            || standing.interrupted
+            || standing.is_cancelled();
+        at_rest && standing.outcome(danger) == outcome
+    };
+    [(false, false), (false, true), (true, false), (true, true)]
+        .into_iter()
+        .any(|(interrupted, danger)| may(interrupted, danger))
+}
+
 fn cleans_up(plan: &Plan, step: &Step) -> bool {
     step.scope != ScopeIx::PLAN
         && plan.outwards(step.scope).any(|(_, scope)| {
