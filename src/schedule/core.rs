@@ -22,6 +22,7 @@ use crate::schedule::frontier::{Frontier, longest_paths};
 use crate::schedule::order::{Action, Input, Why};
 use crate::schedule::outcome::{Standing, half_committed};
 use crate::schedule::ready::Ready;
+use crate::schedule::sections::Section;
 use crate::schedule::window::Windows;
 
 /// Records that may wait for the journal before more steps are begun.
@@ -225,6 +226,7 @@ impl Core {
             return;
         }
         if self.begun && !self.stops() {
+            self.end_sections();
             while self.unacked < IN_FLIGHT_MAX
                 && self.reshaping == 0
                 && let Some(ix) = self.ready.next()
@@ -241,6 +243,17 @@ impl Core {
                 self.conclude();
             }
         }
+    }
+
+    /// Downtime sections that are over make room for others.
+    fn end_sections(&mut self) {
+        let (frontier, state, phases) = (&self.frontier, &self.state, &self.phases);
+        self.ready.end_sections(|Section { stop, transfer }| {
+            let stopped = may_be_off(state.step(stop).status);
+            let has_tokens = |ix| holds_tokens(phases.get(&ix));
+            let is_entered = has_tokens(stop) || stopped && frontier.settled(transfer).is_none();
+            !is_entered && !has_tokens(transfer)
+        });
     }
 
     fn is_at_rest(&self) -> bool {
@@ -390,6 +403,16 @@ impl Core {
             self.time_is_up(ix);
         }
     }
+}
+
+/// Whether a machine may be off whose stop stands like this: a try that a dead process left behind counts.
+pub(super) fn may_be_off(stop: Status) -> bool {
+    matches!(stop, Status::Running | Status::Succeeded)
+}
+
+/// Whether a step in this phase has taken its tokens.
+fn holds_tokens(phase: Option<&Phase>) -> bool {
+    !matches!(phase, None | Some(Phase::Backoff { .. } | Phase::Early { .. }))
 }
 
 /// `from` and `wait` later, or the end of time.

@@ -18,6 +18,7 @@ mod gate;
 mod order;
 mod outcome;
 mod ready;
+mod sections;
 mod turn;
 pub mod window;
 

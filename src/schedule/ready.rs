@@ -2,7 +2,7 @@
 //! or none, and waits at the first pool that has none left.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 
 use crate::base::{HostName, Side, SiteName};
 use crate::plan::effect::Effect;
@@ -10,6 +10,7 @@ use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
 use crate::plan::scope::ScopeIx;
 use crate::plan::step::{Kind, Step, StepIx};
+use crate::schedule::sections::{Section, sections};
 
 type Entry = (u64, Reverse<StepIx>);
 
@@ -19,10 +20,22 @@ pub(super) struct Ready {
     /// By step: its set of pools, as a place in `sets`.
     uses: Vec<u32>,
     sets: Vec<Vec<usize>>,
-    free: Vec<u32>,
+    /// The places of a section's two steps in `sections`.
+    in_section: HashMap<StepIx, usize>,
+    sections: Vec<Slot>,
+    /// The sections that have theirs.
+    held: BTreeSet<usize>,
+    /// Less than none, where an earlier process had begun more than may be now.
+    free: Vec<i64>,
     heap: BinaryHeap<Entry>,
     parked: Vec<BinaryHeap<Entry>>,
     parked_count: usize,
+}
+
+/// The slot of a downtime section: taken with its stop, kept until its transfer is over.
+struct Slot {
+    section: Section,
+    pools: Vec<usize>,
 }
 
 impl Ready {
@@ -32,8 +45,18 @@ impl Ready {
         let mut sets: Vec<Vec<usize>> = Vec::new();
         let mut known: HashMap<Vec<usize>, u32> = HashMap::new();
         let mut uses = Vec::with_capacity(plan.steps.len());
-        for step in &plan.steps {
+        let mut in_section = HashMap::new();
+        let mut slots = Vec::new();
+        for section in sections(plan) {
+            in_section.extend([(section.stop, slots.len()), (section.transfer, slots.len())]);
+            let pools = pools.slots(plan.step(section.transfer), inventory);
+            slots.push(Slot { section, pools });
+        }
+        for (ix, step) in plan.iter() {
             let mut set = pools.of(step, inventory);
+            if !in_section.contains_key(&ix) {
+                set.extend(pools.slots(step, inventory));
+            }
             pools.add_scopes(&mut set, plan, step, inventory);
             let next = u32::try_from(sets.len()).expect("BUG: fewer sets than steps");
             uses.push(*known.entry(set.clone()).or_insert_with(|| {
@@ -42,8 +65,26 @@ impl Ready {
             }));
         }
         let parked = pools.limits.iter().map(|_| BinaryHeap::new()).collect();
-        let heap = BinaryHeap::new();
-        Ready { priorities, uses, sets, free: pools.limits, heap, parked, parked_count: 0 }
+        Ready {
+            priorities,
+            uses,
+            sets,
+            in_section,
+            sections: slots,
+            held: BTreeSet::new(),
+            free: pools.limits,
+            heap: BinaryHeap::new(),
+            parked,
+            parked_count: 0,
+        }
+    }
+
+    /// What a step needs to begin.
+    fn needs(&self, ix: StepIx) -> Vec<usize> {
+        let own = &self.sets[self.uses[ix.at()] as usize];
+        let slot = self.in_section.get(&ix).filter(|at| !self.held.contains(at));
+        let slot = slot.map(|at| &self.sections[*at].pools);
+        own.iter().chain(slot.into_iter().flatten()).copied().collect()
     }
 
     pub(super) fn push(&mut self, ix: StepIx) {
@@ -54,20 +95,18 @@ impl Ready {
     pub(super) fn next(&mut self) -> Option<StepIx> {
         while let Some(entry) = self.heap.pop() {
             let ix = entry.1.0;
-            let set = self.uses[ix.at()] as usize;
-            match self.sets[set].iter().copied().find(|pool| self.free[*pool] == 0) {
+            let needs = self.needs(ix);
+            match needs.iter().copied().find(|pool| self.free[*pool] <= 0) {
                 None => {
-                    for at in 0..self.sets[set].len() {
-                        self.free[self.sets[set][at]] -= 1;
-                    }
+                    needs.iter().for_each(|pool| self.free[*pool] -= 1);
+                    self.held.extend(self.in_section.get(&ix));
                     return Some(ix);
                 }
                 Some(full) => {
                     self.parked[full].push(entry);
                     self.parked_count += 1;
                     // It was woken by a token that it leaves to somebody else.
-                    for at in 0..self.sets[set].len() {
-                        let pool = self.sets[set][at];
+                    for pool in needs {
                         if self.free[pool] > 0 {
                             self.wake(pool);
                         }
@@ -78,14 +117,50 @@ impl Ready {
         None
     }
 
-    /// Gives a step's tokens back.
+    /// Gives a step's tokens back; the slot of a section stays with it.
     pub(super) fn release(&mut self, ix: StepIx) {
         let set = self.uses[ix.at()] as usize;
         for at in 0..self.sets[set].len() {
-            let pool = self.sets[set][at];
-            self.free[pool] += 1;
-            self.wake(pool);
+            self.give(self.sets[set][at]);
         }
+    }
+
+    /// The same for a step that did not begin after all: no section was entered with it.
+    pub(super) fn return_unused(&mut self, ix: StepIx) {
+        self.release(ix);
+        let at = self.in_section.get(&ix).copied();
+        if let Some(at) = at.filter(|at| self.sections[*at].section.stop == ix) {
+            self.end_section(at);
+        }
+    }
+
+    /// Gives the slots back of sections that are over.
+    pub(super) fn end_sections(&mut self, is_over: impl Fn(Section) -> bool) {
+        let over = |at: &usize| is_over(self.sections[*at].section);
+        let over: Vec<usize> = self.held.iter().copied().filter(over).collect();
+        over.into_iter().for_each(|at| self.end_section(at));
+    }
+
+    fn end_section(&mut self, at: usize) {
+        if self.held.remove(&at) {
+            for pool in self.sections[at].pools.clone() {
+                self.give(pool);
+            }
+        }
+    }
+
+    /// Takes the slots of sections that an earlier process entered, even where there is none left.
+    pub(super) fn enter_sections(&mut self, is_under_way: impl Fn(Section) -> bool) {
+        for (at, slot) in self.sections.iter().enumerate() {
+            if is_under_way(slot.section) && self.held.insert(at) {
+                slot.pools.iter().for_each(|pool| self.free[*pool] -= 1);
+            }
+        }
+    }
+
+    fn give(&mut self, pool: usize) {
+        self.free[pool] += 1;
+        self.wake(pool);
     }
 
     /// Nobody waits for room.
@@ -112,7 +187,7 @@ impl Ready {
 /// say so, as a whole or per host.
 #[derive(Default)]
 struct Pools {
-    limits: Vec<u32>,
+    limits: Vec<i64>,
     places: BTreeMap<Pool, usize>,
 }
 
@@ -151,11 +226,20 @@ impl Pools {
             if let Some(most) = most {
                 set.push(self.place(Pool::Site(site.clone()), most));
             }
-            if matches!(step.effect, Effect::Transfer { .. }) {
-                set.push(self.place(Pool::Transfers(site.clone()), inventory.limits.transfers));
-            }
         }
         set
+    }
+
+    /// A transfer's slots, at both of its sites.
+    fn slots(&mut self, step: &Step, inventory: &Inventory) -> Vec<usize> {
+        let entry = step.machine.as_ref().and_then(|name| inventory.machines.get(name));
+        let Some(entry) = entry.filter(|_| matches!(step.effect, Effect::Transfer { .. })) else {
+            return Vec::new();
+        };
+        let mut sites = vec![&entry.cloud, &entry.onprem];
+        sites.dedup();
+        let most = inventory.limits.transfers;
+        sites.iter().map(|site| self.place(Pool::Transfers((*site).clone()), most)).collect()
     }
 
     /// Every scope around a step that limits it counts.
@@ -185,7 +269,7 @@ impl Pools {
         let place = *self.places.entry(pool).or_insert(next);
         if place == next {
             // A pool of none would hold its steps for ever.
-            self.limits.push(most.max(1));
+            self.limits.push(i64::from(most.max(1)));
         }
         place
     }

@@ -14,10 +14,11 @@ use crate::run::event::EventBody;
 use crate::run::failure::Failure;
 use crate::run::settled::{Bars, Casualties, derive};
 use crate::run::state::Status;
-use crate::schedule::core::{Core, Phase};
+use crate::schedule::core::{Core, Phase, may_be_off};
 use crate::schedule::frontier::Ground;
 use crate::schedule::order::Changes;
 use crate::schedule::order::Why;
+use crate::schedule::sections::Section;
 
 /// What a step's turn comes to.
 enum Turn {
@@ -49,6 +50,10 @@ impl Core {
         gone.into_iter().for_each(|ix| self.clear(ix));
         self.bars = Bars::of(&self.plan, &self.state);
         self.ready.clear();
+        let (state, settled) = (&self.state, &derived.settled);
+        self.ready.enter_sections(|Section { stop, transfer }| {
+            may_be_off(state.step(stop).status) && settled[transfer.at()].is_none()
+        });
         let on = Ground { plan: &self.plan, state: &self.state };
         for ix in self.frontier.rebuild(on, &self.bars, derived) {
             if !self.phases.contains_key(&ix) {
@@ -124,18 +129,18 @@ impl Core {
     pub(super) fn start(&mut self, ix: StepIx) {
         if self.frontier.settled(ix).is_some() {
             // It was barred while it waited for room.
-            return self.ready.release(ix);
+            return self.ready.return_unused(ix);
         }
         let plan = self.plan.clone();
         let step = plan.step(ix);
         match self.turn(ix, step) {
             Turn::Begins => self.take_turn(ix, step),
             Turn::Waits(until) => {
-                self.ready.release(ix);
+                self.ready.return_unused(ix);
                 self.set(ix, Phase::Early { until });
             }
             Turn::Skipped(reason) => {
-                self.ready.release(ix);
+                self.ready.return_unused(ix);
                 self.set(ix, Phase::Ending);
                 self.append(EventBody::StepSkipped { step: step.id.clone(), reason });
             }

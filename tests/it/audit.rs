@@ -36,6 +36,6 @@ fn what_was_done_to_a_run_is_named_and_an_end_cut_off_is_found_by_its_printed_he
     journal
         .execute_batch("UPDATE event SET body = replace(body, 'web-01.check.1', 'web-01.chock.1') WHERE body LIKE '%step_succeeded%web-01.check.1%'")
         .unwrap();
-    prints(&["audit", &run], 5, &["was changed", "make a new plan"]);
+    prints(&["audit", &run], 5, &["was changed", "cannot be resumed"]);
     ground.homing(&["resume", &run]).exit(5).says(&["was altered"]);
 }
