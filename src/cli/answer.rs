@@ -86,7 +86,10 @@ fn answered(past: &Past) -> Result<Vec<StepId>, Stop> {
     let waiting = past.journal.commands(&past.row.run).map_err(|error| past::stop(&error))?;
     let gate = |command: Command| match command {
         Command::Approve { gate, .. } | Command::Reject { gate, .. } => Some(gate),
-        Command::Retry { .. } | Command::Cancel { .. } | Command::Exclude { .. } => None,
+        Command::Retry { .. }
+        | Command::Accept { .. }
+        | Command::Cancel { .. }
+        | Command::Exclude { .. } => None,
     };
     Ok(waiting.into_iter().filter_map(|one| gate(one.command)).collect())
 }
@@ -168,8 +171,15 @@ pub fn exclude(args: &ExcludeArgs, global: &Global) -> Done {
 }
 
 fn open_run(global: &Global, run: &RunId) -> Result<Past, Stop> {
-    let place = Place::find(global, None)?;
-    let past = Past::read(&place, run)?;
+    open_run_of(&Place::find(global, None)?, run)
+}
+
+/// A run of that state folder that is not over.
+///
+/// # Errors
+/// Exit 2 when it is, or there is no such run.
+pub fn open_run_of(place: &Place, run: &RunId) -> Result<Past, Stop> {
+    let past = Past::read(place, run)?;
     if past.row.outcome.is_some_and(Outcome::is_over) {
         let message = format!("run `{run}` is over");
         return Err(Stop::new(Exit::Usage, message).help(format!("homing show {run}")));
@@ -177,7 +187,11 @@ fn open_run(global: &Global, run: &RunId) -> Result<Past, Stop> {
     Ok(past)
 }
 
-fn post(past: &Past, command: &Command) -> Result<(), Stop> {
+/// Posts a request to whoever owns the run.
+///
+/// # Errors
+/// When the run is over by now, or the journal cannot be written.
+pub fn post(past: &Past, command: &Command) -> Result<(), Stop> {
     let posted = past.journal.post(&past.row.run, command, &asker());
     posted.map(drop).map_err(|error| past::stop(&error))
 }
@@ -187,7 +201,10 @@ fn owned(past: &Past) -> Result<bool, Stop> {
 }
 
 /// What happens next: a living process hears it, else somebody must take the run up.
-fn tell_owner(past: &Past, done: &str) -> Done {
+///
+/// # Errors
+/// When nobody can tell whether one lives.
+pub fn tell_owner(past: &Past, done: &str) -> Done {
     let run = &past.row.run;
     if owned(past)? {
         say(&format!("{done}; the process that works on run `{run}` goes on\n"));

@@ -4,6 +4,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::base::RunId;
+use crate::cli::accept::AcceptArgs;
 use crate::cli::audit::AuditArgs;
 use crate::cli::rehearse::RehearseArgs;
 
@@ -152,6 +153,12 @@ Examples: homing run scripts/failback.rhai
     /// Try a failed step again, or the start of a machine that has died since.
     #[command(after_help = "Example: homing retry r1122-k3f9xw web-01.start_onprem_vm.1")]
     Retry(RetryArgs),
+    /// Go on although a fact is no longer what it was at the review: the plan is proved with its new value.
+    #[command(after_help = "\
+Example: homing accept r1122-k3f9xw 'web-01: replica' --reason \"synchronized by hand\"
+
+Exit codes: 0 accepted, 2 no such run or it is over, or that fact has not changed, 3 a rule refuses the plan with it.")]
+    Accept(AcceptArgs),
     /// Let a machine take no further step in a run; what waited for it goes on without it.
     #[command(
         after_help = "Example: homing exclude r1122-k3f9xw web-07 --reason \"its host is broken\""

@@ -9,6 +9,7 @@ pub mod exit;
 pub mod memory;
 pub mod world;
 
+mod accept;
 mod answer;
 mod asker;
 mod audit;
@@ -131,6 +132,7 @@ fn dispatch(command: Command, global: &Global, terminal: Terminal) -> Done {
         Command::Reject(args) => answer::reject(&args, global),
         Command::Cancel(args) => answer::cancel(&args, global, terminal),
         Command::Retry(args) => answer::retry(&args, global),
+        Command::Accept(args) => accept::accept(&args, global),
         Command::Exclude(args) => answer::exclude(&args, global),
         Command::Status(args) => runs::status(&args, global, terminal),
         Command::Runs(args) => runs::list(&args, global, terminal),

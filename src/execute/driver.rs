@@ -185,12 +185,13 @@ impl Driver {
                 }
             }
             Action::Recheck(why) => {
-                let (recheck, plan) = (self.around.recheck.clone(), self.around.plan.clone());
+                let recheck = self.around.recheck.clone();
+                let facts = self.core.state().facts(&self.around.plan);
                 let mut apart = self.touched.clone();
                 apart.extend(self.core.state().excluded.iter().cloned());
                 let may_drop = self.may_drop.clone();
                 self.answer_later(
-                    async move { recheck.changed(&plan, &apart, &may_drop).await },
+                    async move { recheck.changed(&facts, &apart, &may_drop).await },
                     |bug| Changes { hold: vec![bug], drop: BTreeMap::new() },
                     move |changes| Input::Rechecked { why, changes },
                 );

@@ -372,7 +372,7 @@ mod tests {
     use crate::base::{Json, MachineName, StepId};
     use crate::execute::context::{Announcement, Line};
     use crate::execute::workers::Attempt;
-    use crate::plan::facts::{FactLog, Facts};
+    use crate::plan::facts::{Fact, FactLog, Facts};
     use crate::plan::step::{Kind, StepIx};
     use crate::schedule::Changes;
     use crate::schedule::Order;
@@ -385,7 +385,7 @@ mod tests {
     impl Recheck for Unchanged {
         async fn changed(
             &self,
-            _: &Plan,
+            _: &BTreeSet<Fact>,
             _: &BTreeSet<MachineName>,
             _: &BTreeSet<MachineName>,
         ) -> Changes {

@@ -9,7 +9,7 @@ use crate::base::{MachineName, SiteName};
 use crate::compile::stale::ChangedFact;
 use crate::execute::context::Sites;
 use crate::observe::{Unseen, changed_since};
-use crate::plan::graph::Plan;
+use crate::plan::facts::Fact;
 use crate::plan::inventory::Inventory;
 use crate::run::failure::Failure;
 use crate::schedule::Changes;
@@ -17,12 +17,12 @@ use crate::schedule::Changes;
 /// Observes again what a plan rests on.
 #[async_trait]
 pub trait Recheck: Send + Sync {
-    /// What differs from the plan's facts. Machines in `apart` are not compared: this very run has begun
-    /// to change them, or they take no further step. A fact that cannot be observed differs. Machines in
+    /// What differs from these facts. Machines in `apart` are not compared: this very run has begun to
+    /// change them, or they take no further step. A fact that cannot be observed differs. Machines in
     /// `may_drop` are to be left out when theirs differ.
     async fn changed(
         &self,
-        plan: &Plan,
+        facts: &BTreeSet<Fact>,
         apart: &BTreeSet<MachineName>,
         may_drop: &BTreeSet<MachineName>,
     ) -> Changes;
@@ -40,7 +40,7 @@ pub struct Observing {
 impl Recheck for Observing {
     async fn changed(
         &self,
-        plan: &Plan,
+        facts: &BTreeSet<Fact>,
         apart: &BTreeSet<MachineName>,
         may_drop: &BTreeSet<MachineName>,
     ) -> Changes {
@@ -48,7 +48,7 @@ impl Recheck for Observing {
             let missing = || Failure::permanent(format!("the inventory has no site `{name}`"));
             (self.sites)(name).ok_or_else(missing)
         };
-        let changed = changed_since(&open, &self.inventory, &plan.facts, apart).await;
+        let changed = changed_since(&open, &self.inventory, facts, apart).await;
         sorted_out(changed, may_drop)
     }
 }

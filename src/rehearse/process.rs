@@ -265,13 +265,13 @@ impl<'a> Alive<'a> {
             }
             Action::Recheck(why) => {
                 let (sites, inventory) = self.surroundings();
-                let plan = self.process.stage.plan.clone();
+                let facts = self.core.state().facts(&self.process.stage.plan);
                 let mut apart = self.touched.clone();
                 apart.extend(self.core.state().excluded.iter().cloned());
                 let may_drop = self.may_drop.clone();
                 self.asking.spawn(async move {
                     let observing = Observing { sites, inventory };
-                    let changes: Changes = observing.changed(&plan, &apart, &may_drop).await;
+                    let changes: Changes = observing.changed(&facts, &apart, &may_drop).await;
                     Input::Rechecked { why, changes }
                 });
             }

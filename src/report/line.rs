@@ -73,6 +73,11 @@ pub(super) fn line(event: &Event, seen: &Seen<'_>) -> Option<Line> {
         }
         E::Intent { step, deletes } => Some(intent(step, deletes)),
         E::RunHeld { changed } => Some(run_held(changed, seen)),
+        E::FactAccepted { fact, reason, .. } => {
+            let text =
+                format!("{}: {} counts as {}: {reason}", fact.subject, fact.fact, fact.value);
+            Some(Line::new(Ink::Warn, "accept", text))
+        }
         E::CancelAsked { by, reason } => {
             let why = reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
             Some(Line::new(Ink::Warn, "cancel", format!("{} ends the run{why}", by.who)))

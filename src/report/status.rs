@@ -229,6 +229,11 @@ pub fn commands(seen: &Seen<'_>, owned: bool) -> Vec<String> {
     let failed: Vec<(StepIx, &Step)> = failed.collect();
     let again = failed.iter().filter(|(ix, _)| seen.state.may_retry(seen.plan, *ix).is_ok());
     commands.extend(again.map(|(_, step)| retry_command(run.as_str(), &step.id)));
+    for changed in &seen.state.held {
+        if let Some((fact, _)) = changed.split_once(" was ") {
+            commands.push(format!("homing accept {run} '{fact}' --reason \"..\""));
+        }
+    }
     for machine in casualties(seen) {
         commands.push(format!("homing exclude {run} {machine} --reason \"..\""));
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::{MachineName, StepId};
+use crate::plan::facts::Fact;
 
 /// A request to the process that owns a run; stored in the journal until it is applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,13 @@ pub enum Command {
     Exclude {
         /// The machine.
         machine: MachineName,
+        /// Why.
+        reason: String,
+    },
+    /// Go on although a fact is no longer what it was when the plan was reviewed.
+    Accept {
+        /// The fact, with the value that it has now.
+        fact: Fact,
         /// Why.
         reason: String,
     },

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::{
     Json, MachineName, PlanId, RunId, Side, SiteName, SnapshotId, StepId, Timestamp,
 };
+use crate::plan::facts::Fact;
 use crate::run::command::Asker;
 use crate::run::failure::Failure;
 use crate::run::outcome::Outcome;
@@ -133,6 +134,15 @@ pub enum EventBody {
         /// What changed, one sentence each.
         changed: Vec<String>,
     },
+    /// A fact that changed counts from here on with the value that it has by now; the plan was proved with it.
+    FactAccepted {
+        /// The fact, with that value.
+        fact: Fact,
+        /// Why.
+        reason: String,
+        /// Who decided.
+        by: Asker,
+    },
     /// A person asked to end the run for good.
     CancelAsked {
         /// Who.
@@ -201,6 +211,7 @@ impl EventBody {
             | E::Intent { step, .. } => Some(step),
             E::RunStarted { .. }
             | E::RunHeld { .. }
+            | E::FactAccepted { .. }
             | E::CancelAsked { .. }
             | E::MachineExcluded { .. }
             | E::RunResumed { .. }

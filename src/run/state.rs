@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{Json, MachineName, StepId, Timestamp};
 use crate::plan::effect::Effect;
+use crate::plan::facts::Fact;
 use crate::plan::graph::Plan;
 use crate::plan::scope::{Scope, ScopeKind};
 use crate::plan::settle::Settled;
@@ -119,6 +120,8 @@ pub struct RunState {
     pub held: Vec<String>,
     /// Machines that take no further step in this run.
     pub excluded: BTreeSet<MachineName>,
+    /// Facts that changed and were accepted, each with the value that it counts with.
+    pub accepted: Vec<Fact>,
     places: Arc<HashMap<StepId, StepIx>>,
 }
 
@@ -137,6 +140,7 @@ impl RunState {
             cancel_asked: false,
             held: Vec::new(),
             excluded: BTreeSet::new(),
+            accepted: Vec::new(),
             places: Arc::new(places),
         }
     }
@@ -198,6 +202,10 @@ impl RunState {
                 self.held.clear();
             }
             EventBody::RunHeld { changed } => self.held.clone_from(changed),
+            EventBody::FactAccepted { fact, .. } => {
+                self.accepted.retain(|known| !known.is_about(fact));
+                self.accepted.push(fact.clone());
+            }
             EventBody::CancelAsked { .. } => self.cancel_asked = true,
             EventBody::MachineExcluded { machine, .. } => {
                 self.excluded.insert(machine.clone());
@@ -209,6 +217,13 @@ impl RunState {
             _ => return Err("BUG: an event about a step".into()),
         }
         Ok(())
+    }
+
+    /// The facts that the run rests on: those of its plan, with what was accepted since.
+    pub fn facts(&self, plan: &Plan) -> BTreeSet<Fact> {
+        let accepted = |fact: &Fact| self.accepted.iter().any(|other| other.is_about(fact));
+        let kept = plan.facts.iter().filter(|fact| !accepted(fact));
+        kept.chain(&self.accepted).cloned().collect()
     }
 
     /// Whether a person may have a step tried again: one that failed, or a start that succeeded and whose

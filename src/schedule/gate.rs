@@ -121,6 +121,9 @@ impl Core {
                     self.out.push(Action::Dismiss(id));
                 }
             }
+            Command::Accept { fact, reason } => {
+                self.append_for(EventBody::FactAccepted { fact, reason, by }, Some(id));
+            }
             Command::Cancel { reason } => {
                 self.stop_recorded = true;
                 self.append_for(EventBody::CancelAsked { by, reason }, Some(id));

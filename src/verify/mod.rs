@@ -19,10 +19,12 @@ mod rules;
 pub mod state;
 pub mod step;
 
+use std::collections::BTreeSet;
+
 use crate::base::Digest;
 use crate::diagnostic::{Diagnostic, any_error};
 use crate::plan::digest::Begun;
-use crate::plan::facts::FactLog;
+use crate::plan::facts::{Fact, FactLog, Facts};
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
 use crate::verify::guards::Table;
@@ -104,6 +106,13 @@ pub fn verify(mut plan: Plan, facts: &FactLog<'_>, inventory: &Inventory) -> Ver
     let digest = begun.finish(&plan.facts);
     let warnings = diagnostics.clone();
     Verdict { plan: Some(VerifiedPlan { plan, digest, warnings, acknowledged }), diagnostics }
+}
+
+/// Proves a plan once more as if it rested on other facts.
+pub fn verify_with(plan: &Plan, facts: BTreeSet<Fact>, inventory: &Inventory) -> Verdict {
+    let (nothing, plan) = (Facts::default(), Plan { facts, ..plan.clone() });
+    let log = FactLog::resting_on(&nothing, &plan.facts);
+    verify(plan, &log, inventory)
 }
 
 impl Verdict {

@@ -1,5 +1,6 @@
 //! The product as its users meet it: the binary, real disks, real processes, real signals.
 
+mod accept;
 mod audit;
 mod bad_input;
 mod broken_ground;
