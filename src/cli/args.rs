@@ -168,7 +168,9 @@ Exit codes: 0 accepted, 2 no such run or it is over, or that fact has not change
     #[command(after_help = "Example: homing status")]
     Status(StatusArgs),
     /// List runs.
-    #[command(after_help = "Example: homing runs --format json")]
+    #[command(after_help = "\
+Examples: homing runs --format json
+          homing runs --pending     (switched over, not committed: each pays for two machines)")]
     Runs(ListArgs),
     /// Show one run, step by step.
     #[command(after_help = "Example: homing show r1122-k3f9xw")]
@@ -425,6 +427,9 @@ pub struct StatusArgs {
 /// `runs`
 #[derive(Debug, Args)]
 pub struct ListArgs {
+    /// Instead the machines that run at home and wait for their commit, longest first. Asks the sites.
+    #[arg(long)]
+    pub pending: bool,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,

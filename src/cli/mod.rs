@@ -35,7 +35,7 @@ mod terminal;
 mod told;
 mod watching;
 
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, StdoutLock, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -159,10 +159,22 @@ fn print(text: &str) -> Done {
     printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// The same for data as JSON, piece by piece: a large plan is a hundred megabytes of it.
+/// The same for data as JSON.
 fn print_json(data: &impl serde::Serialize) -> Done {
+    print_pieces(|out| serde_json::to_writer_pretty(out, data))
+}
+
+/// The same on one line.
+fn print_json_line(data: &impl serde::Serialize) -> Done {
+    print_pieces(|out| serde_json::to_writer(out, data))
+}
+
+/// Piece by piece: a large plan is fifty megabytes.
+fn print_pieces(
+    write: impl FnOnce(&mut BufWriter<StdoutLock<'_>>) -> serde_json::Result<()>,
+) -> Done {
     let mut out = BufWriter::with_capacity(JSON_PIECE_BYTES, std::io::stdout().lock());
-    let written = serde_json::to_writer_pretty(&mut out, data).map_err(std::io::Error::from);
+    let written = write(&mut out).map_err(std::io::Error::from);
     printed(written.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()))
 }
 

@@ -14,7 +14,7 @@ use crate::cli::place::Place;
 use crate::cli::saved::{proved, unproved, write};
 use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
-use crate::cli::{Done, print, print_json, say, wait_for};
+use crate::cli::{Done, print, print_json, print_json_line, say, wait_for};
 use crate::compile::point_of_no_return;
 use crate::compile::saved::{Unproved, save};
 use crate::compile::waves::waves;
@@ -56,7 +56,7 @@ pub fn plan(args: &PlanArgs, global: &Global, terminal: Terminal) -> Done {
         return since((path.as_str(), old), (script.as_str(), &new), *format, terminal);
     }
     if let (PlanFormat::Json, Some(saved)) = (args.format, &saved) {
-        return print_json(saved);
+        return if saved.is_large() { print_json_line(saved) } else { print_json(saved) };
     }
     warn(&warnings, &texts, terminal);
     show(args, review(&plan, &estimates, &place, &facts), &texts, terminal)?;

@@ -12,9 +12,9 @@ use crate::journal::RunRow;
 use crate::observe::observe_machines;
 use crate::plan::facts::Facts;
 use crate::render::style::Style;
-use crate::report::Seen;
 use crate::report::runs::{self, Header, Run};
 use crate::report::status::{self, Asked};
+use crate::report::{Seen, pending};
 use crate::run::event::Event;
 
 /// How often a followed journal is asked for more.
@@ -59,6 +59,9 @@ fn observed(place: &Place, past: &Past, terminal: Terminal) -> Result<Facts, Sto
 /// Exit 74 when the journal cannot be read.
 pub fn list(args: &ListArgs, global: &Global, terminal: Terminal) -> Done {
     let place = Place::find(global, None)?;
+    if args.pending {
+        return pending(&place, args.format, terminal);
+    }
     let rows = past::rows(&place)?;
     let mut runs: Vec<Run> = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -75,6 +78,27 @@ pub fn list(args: &ListArgs, global: &Global, terminal: Terminal) -> Done {
         Format::Json => print_json(&runs),
         Format::Text if runs.is_empty() => print("no runs yet\n"),
         Format::Text => print(&runs::list(&runs, terminal.page())),
+    }
+}
+
+/// Lists the machines that wait for their commit.
+fn pending(place: &Place, format: Format, terminal: Terminal) -> Done {
+    let sites = place.sites()?;
+    let mut facts = Facts::default();
+    let machines = place.inventory.machines.keys();
+    let open = |name: &_| sites.site(name);
+    let unseen = wait_for(observe_machines(&open, &place.inventory, machines, &mut facts))?;
+    unseen.iter().for_each(|one| say(&format!("{}\n", one.diagnostic().message)));
+    let mut runs = Vec::new();
+    for row in past::rows(place)? {
+        // What cannot be read back tells nothing of when a machine came home.
+        runs.extend(Past::read(place, &row.run).ok());
+    }
+    let told = runs.iter().map(|past| (&past.row.run, past.plan.plan(), &past.state));
+    let pending = pending::machines(&facts, told, Timestamp::now());
+    match format {
+        Format::Json => print_json(&pending),
+        Format::Text => print(&pending::page(&pending, terminal.page())),
     }
 }
 

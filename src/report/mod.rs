@@ -11,6 +11,7 @@ pub mod clock;
 pub mod given_up;
 pub mod jsonl;
 mod line;
+pub mod pending;
 pub mod plain;
 pub mod rehearsal;
 pub mod runs;

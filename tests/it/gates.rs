@@ -39,6 +39,26 @@ fn a_rejected_gate_ends_the_run_with_10() {
 }
 
 #[test]
+fn machines_that_wait_for_their_commit_are_listed_with_their_age() {
+    let ground = Ground::new();
+    assert_eq!(ground.homing(&["runs", "--pending", "--format", "json"]).exit(0).out.trim(), "[]");
+    ground.homing(&["run", "failback-one.rhai", "--approve", "complete"]).exit(4);
+    let run = ground.newest_run();
+    let pending = || ground.homing(&["runs", "--pending", "--format", "json"]).exit(0).json();
+    let waits = pending();
+    assert_eq!((&waits[0]["machine"], &waits[0]["run"]), (&"web-01".into(), &run[..].into()));
+    assert!(waits[0]["open"] == true && waits[0]["age_s"].as_f64().unwrap() < 600.0, "{waits}");
+    let page = ground.homing(&["runs", "--pending"]).exit(0).out;
+    assert!(page.contains(&format!("homing status {run}")), "{page}");
+    // Its run is over, and it waits all the same.
+    ground.homing(&["cancel", &run]).exit(0);
+    assert_eq!(pending()[0]["open"], false);
+    ground.homing(&["run", "commit.rhai", "--approve", "all"]).exit(0);
+    let said = ground.homing(&["runs", "--pending"]).exit(0);
+    assert_eq!(said.out, "no machine waits for its commit\n");
+}
+
+#[test]
 fn a_second_run_on_the_same_machines_is_busy() {
     let ground = Ground::new();
     ground.homing(&["run", "failback.rhai"]).exit(4);

@@ -19,6 +19,8 @@ use homing::run::outcome::Outcome;
 use homing::sites::model::{Beginning, Honest, World};
 use homing::source::MemoryWorld;
 
+use crate::support::Ground;
+
 const AT: &str = "2026-11-22T00:00:00Z";
 
 /// The scripts of the project that change machines which are in the cloud, with their inventories.
@@ -218,4 +220,25 @@ fn the_same_seed_is_the_same_rehearsal() {
         assert_eq!(first, second);
     }
     assert_ne!(once(3).0, once(4).0);
+}
+
+#[test]
+fn the_drill_as_a_command_touches_nothing() {
+    let ground = Ground::new();
+    let drill = ["rehearse", "failback.rhai", "--runs", "6", "--kill", "--people"];
+    let page = ground.homing(&drill).exit(0).out;
+    for part in ["Rehearsed 6 times", "db-01 is down", "95 of 100", "No promise was broken"] {
+        assert!(page.contains(part), "{page}");
+    }
+    let again = ground.homing(&[&drill[..], &["--format", "json"]].concat()).exit(0).json();
+    assert_eq!((again["runs"].as_u64(), again["took_s"].as_array().unwrap().len()), (Some(6), 6));
+    assert!(!ground.path().join(".homing").exists(), "no journal, no lab");
+    ground.homing(&["rehearse", "failback.rhai", "--runs", "0"]).exit(2);
+    ground.homing(&["rehearse", "nothing.rhai"]).exit(2).says(&["there is no script"]);
+
+    // A saved plan is rehearsed for as long as it could be run.
+    ground.homing(&["plan", "failback.rhai", "--out", "plan.json"]).exit(0);
+    ground.homing(&["rehearse", "plan.json", "--runs", "1", "--faults", "0"]).exit(0);
+    ground.homing(&["run", "failback-one.rhai", "--approve", "all"]).exit(0);
+    ground.homing(&["rehearse", "plan.json", "--runs", "1"]).exit(5).says(&["H342", "web-01"]);
 }

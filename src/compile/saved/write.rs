@@ -61,15 +61,26 @@ pub fn save(verified: &VerifiedPlan, estimates: &Estimates, plan_id: &PlanId) ->
     document
 }
 
+/// Steps of a plan that is written for people.
+const INDENTED_STEPS_MAX: usize = 10_000;
+
 impl Document {
     /// On one line.
     pub fn text(&self) -> String {
         serde_json::to_string(self).expect("BUG: a plan is plain data")
     }
 
-    /// For a file that people look into, with a newline at its end.
+    /// For a file that people look into, with a newline at its end; nobody looks into a large one.
     pub fn pretty(&self) -> String {
+        if self.is_large() {
+            return self.text() + "\n";
+        }
         serde_json::to_string_pretty(self).expect("BUG: a plan is plain data") + "\n"
+    }
+
+    /// It is written on one line: indenting would more than double it.
+    pub fn is_large(&self) -> bool {
+        self.steps.len() > INDENTED_STEPS_MAX
     }
 }
 

@@ -1,0 +1,89 @@
+//! Machines that run at home while their cloud side is still there: they wait for their commit.
+
+use serde::Serialize;
+
+use crate::base::units::show_seconds;
+use crate::base::{MachineName, RunId, Side, Timestamp};
+use crate::plan::effect::Effect;
+use crate::plan::facts::{CommitState, Facts};
+use crate::plan::graph::Plan;
+use crate::render::style::Style;
+use crate::render::table::Table;
+use crate::report::clock::seconds_between;
+use crate::run::outcome::Outcome;
+use crate::run::state::{RunState, Status};
+
+/// A machine that waits for its commit.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Pending {
+    /// The machine.
+    pub machine: MachineName,
+    /// When it was started at home; `None`: no run of this journal did that.
+    pub since: Option<Timestamp>,
+    /// How long ago that was, seconds.
+    pub age_s: Option<f64>,
+    /// The run that started it.
+    pub run: Option<RunId>,
+    /// That run is not over: it may still commit.
+    pub open: bool,
+}
+
+/// The machines that wait, as their sites see them, longest first; `runs`: newest first.
+pub fn machines<'a>(
+    facts: &Facts,
+    runs: impl Iterator<Item = (&'a RunId, &'a Plan, &'a RunState)> + Clone,
+    now: Timestamp,
+) -> Vec<Pending> {
+    let waits = facts
+        .machines
+        .iter()
+        .filter(|(_, facts)| facts.active == Side::Onprem && facts.commit == CommitState::Pending);
+    let one = |machine: &MachineName| {
+        let started = runs
+            .clone()
+            .find_map(|(run, plan, state)| Some((run, state, started_at(plan, state, machine)?)));
+        Pending {
+            machine: machine.clone(),
+            since: started.map(|(.., at)| at),
+            age_s: started.map(|(.., at)| seconds_between(at, now)),
+            run: started.map(|(run, ..)| run.clone()),
+            open: started.is_some_and(|(_, state, _)| !state.outcome.is_some_and(Outcome::is_over)),
+        }
+    };
+    let mut pending: Vec<Pending> = waits.map(|(machine, _)| one(machine)).collect();
+    // Whose age nobody knows may be the oldest.
+    pending.sort_by_key(|one| (one.since, one.machine.clone()));
+    pending
+}
+
+fn started_at(plan: &Plan, state: &RunState, machine: &MachineName) -> Option<Timestamp> {
+    let mut starts = plan.iter().filter(|(ix, step)| {
+        step.effect == Effect::Start(Side::Onprem)
+            && step.machine.as_ref() == Some(machine)
+            && state.step(*ix).status == Status::Succeeded
+    });
+    starts.next_back().and_then(|(ix, _)| state.step(ix).ended_at)
+}
+
+/// For a person. Ends with a line break.
+pub fn page(pending: &[Pending], style: Style) -> String {
+    if pending.is_empty() {
+        return "no machine waits for its commit\n".to_owned();
+    }
+    let row = |one: &Pending| {
+        let next = match &one.run {
+            Some(run) if one.open => format!("homing status {run}"),
+            _ => "check it, then run a script that commits it".to_owned(),
+        };
+        vec![
+            one.machine.to_string(),
+            one.since.map_or("unknown".to_owned(), |at| at.strftime("%F %H:%M").to_string()),
+            one.age_s.map_or("-".to_owned(), show_seconds),
+            one.run.as_ref().map_or("-".to_owned(), RunId::to_string),
+            next,
+        ]
+    };
+    let header = vec!["machine", "home since (UTC)", "age", "run", "next"];
+    let table = Table { header, rows: pending.iter().map(row).collect(), amounts: &[2] };
+    format!("{}\nUntil then their cloud sides are kept, and are the way back.\n", table.text(style))
+}
