@@ -138,8 +138,8 @@ fn moments(counts: Counts) -> Vec<Moment> {
 fn is_in_slice(moment: Moment) -> bool {
     match moment {
         Moment::Record(_) => true,
-        Moment::Action(n) => n % 4 == 1,
-        Moment::Asked(n) | Moment::Done(n) | Moment::Block(n) => n % 31 == 4,
+        Moment::Action(n) => n % 8 == 1,
+        Moment::Asked(n) | Moment::Done(n) | Moment::Block(n) => n % 61 == 4,
     }
 }
 
@@ -157,7 +157,7 @@ fn the_process_may_die_at_every_moment_once_and_again() {
             }
             // Once; and three times in a row, each soon after the one before.
             let again = moments.iter().skip(at).step_by(3).take(3).copied().collect();
-            let row = Some(again).filter(|_| is_soak() || at % 8 == 0);
+            let row = Some(again).filter(|_| is_soak() || at % 24 == 0);
             for die_at in [Some(BTreeSet::from([*moment])), row].into_iter().flatten() {
                 let troubles = Troubles { deaths: die_at.clone(), ..Troubles::default() };
                 let played = play(&stage, troubles, Operator::Prompt);
@@ -178,7 +178,7 @@ fn the_process_may_die_at_every_moment_once_and_again() {
 fn whatever_sites_and_people_do_no_promise_is_broken() {
     let began = Instant::now();
     let stages = stages();
-    let seeds: u32 = if is_soak() { 10_000 } else { 240 };
+    let seeds: u32 = if is_soak() { 10_000 } else { 180 };
     let runs = seeds.div_ceil(stages.len() as u32);
     let (mut rehearsals, mut faults, mut deaths) = (0, 0, 0);
     for (script, stage) in &stages {

@@ -64,7 +64,7 @@ struct Counts {
 
 #[test]
 fn at_random_moments_nothing_is_lost_and_nothing_done_twice() {
-    let wanted = if std::env::var_os("HOMING_SOAK").is_some() { 200 } else { 6 };
+    let wanted = if std::env::var_os("HOMING_SOAK").is_some() { 200 } else { 4 };
     let mut counts = Counts::default();
     while counts.kills < wanted {
         let seed = u64::from(counts.rounds);
