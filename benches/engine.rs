@@ -15,7 +15,7 @@ use homing::execute::{Attempt, Line, Recheck, Saved, Setup, Workers, resume, sta
 use homing::journal::Journal;
 use homing::plan::args::Args;
 use homing::plan::effect::Effect;
-use homing::plan::facts::{FactLog, Facts};
+use homing::plan::facts::{Fact, FactLog, Facts};
 use homing::plan::graph::{Plan, index};
 use homing::plan::inventory::Inventory;
 use homing::plan::policy::Policy;
@@ -59,7 +59,7 @@ struct Unchanged;
 impl Recheck for Unchanged {
     async fn changed(
         &self,
-        _: &Plan,
+        _: &BTreeSet<Fact>,
         _: &BTreeSet<MachineName>,
         _: &BTreeSet<MachineName>,
     ) -> Changes {

@@ -17,6 +17,7 @@ use crate::diagnostic::any_error;
 use crate::observe::{Unseen, changed_since};
 use crate::plan::facts::Fact;
 use crate::run::command::Command;
+use crate::run::state::is_same;
 use crate::schedule::touched;
 use crate::source::Texts;
 use crate::verify::verify_with;
@@ -45,9 +46,9 @@ pub fn accept(args: &AcceptArgs, global: &Global) -> Done {
     let changed = changed(&past, &place)?;
     let fact = chosen(args, &changed)?;
     let mut facts = past.state.facts(plan);
-    facts.retain(|known| !known.is_about(&fact));
+    facts.retain(|known| !is_same(known, &fact));
     facts.insert(fact.clone());
-    let verdict = verify_with(plan, facts, &place.inventory);
+    let verdict = verify_with(plan, facts, &past.state.left_out(), &place.inventory);
     if any_error(&verdict.diagnostics) {
         let stop = Stop::diagnosed(Exit::Refused, verdict.diagnostics, Texts::default());
         return Err(stop.help(format!(

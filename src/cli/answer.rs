@@ -1,7 +1,9 @@
 //! `approve`, `reject`, `cancel`, `retry`, `exclude`: what a person asks of a run, from any shell.
 
+use clap::Args;
+
 use crate::base::{RunId, StepId};
-use crate::cli::args::{AnswerArgs, CancelArgs, ExcludeArgs, Global, RetryArgs};
+use crate::cli::args::Global;
 use crate::cli::asker::asker;
 use crate::cli::exit::Exit;
 use crate::cli::past::{self, Past};
@@ -15,6 +17,49 @@ use crate::plan::step::{Kind, StepIx};
 use crate::run::command::Command;
 use crate::run::outcome::Outcome;
 use crate::run::state::{NotAgain, Status};
+
+/// `approve`, `reject`
+#[derive(Debug, Args)]
+pub struct AnswerArgs {
+    /// The run.
+    pub run: RunId,
+    /// The gate's name.
+    pub gate: String,
+    /// Why, or a change ticket; it is journalled.
+    #[arg(long)]
+    pub comment: Option<String>,
+}
+
+/// `cancel`
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    /// The run.
+    pub run: RunId,
+    /// Why; it is journalled.
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
+/// `retry`
+#[derive(Debug, Args)]
+pub struct RetryArgs {
+    /// The run.
+    pub run: RunId,
+    /// The failed step.
+    pub step: String,
+}
+
+/// `exclude`
+#[derive(Debug, Args)]
+pub struct ExcludeArgs {
+    /// The run.
+    pub run: RunId,
+    /// The machine.
+    pub machine: String,
+    /// Why; it is journalled.
+    #[arg(long)]
+    pub reason: String,
+}
 
 /// Opens a gate.
 ///
@@ -87,6 +132,7 @@ fn answered(past: &Past) -> Result<Vec<StepId>, Stop> {
     let gate = |command: Command| match command {
         Command::Approve { gate, .. } | Command::Reject { gate, .. } => Some(gate),
         Command::Retry { .. }
+        | Command::Skip { .. }
         | Command::Accept { .. }
         | Command::Cancel { .. }
         | Command::Exclude { .. } => None,
@@ -117,16 +163,8 @@ pub fn cancel(args: &CancelArgs, global: &Global, terminal: Terminal) -> Done {
 pub fn retry(args: &RetryArgs, global: &Global) -> Done {
     let past = open_run(global, &args.run)?;
     let plan = past.plan.plan();
-    let found = plan.iter().find(|(_, step)| step.id.as_str() == args.step);
-    let Some((ix, step)) = found else {
-        let stop =
-            Stop::new(Exit::Usage, format!("run `{}` has no step `{}`", args.run, args.step));
-        let ids = plan.steps.iter().map(|step| step.id.as_str());
-        return Err(match did_you_mean(&args.step, ids) {
-            Some(meant) => stop.help(format!("did you mean `{meant}`?")),
-            None => stop.help(format!("`homing show {}` lists them", args.run)),
-        });
-    };
+    let ix = step_of(&past, &args.step)?;
+    let step = plan.step(ix);
     if let Err(why) = past.state.may_retry(plan, ix) {
         let (run, step) = (&args.run, &args.step);
         let message = match why {
@@ -143,6 +181,22 @@ pub fn retry(args: &RetryArgs, global: &Global) -> Done {
     }
     post(&past, &Command::Retry { step: step.id.clone() })?;
     tell_owner(&past, "asked to try it again")
+}
+
+/// The step of that id.
+///
+/// # Errors
+/// Exit 2 when the run has no such step.
+pub fn step_of(past: &Past, id: &str) -> Result<StepIx, Stop> {
+    let (plan, run) = (past.plan.plan(), &past.row.run);
+    if let Some((ix, _)) = plan.iter().find(|(_, step)| step.id.as_str() == id) {
+        return Ok(ix);
+    }
+    let stop = Stop::new(Exit::Usage, format!("run `{run}` has no step `{id}`"));
+    Err(match did_you_mean(id, plan.steps.iter().map(|step| step.id.as_str())) {
+        Some(meant) => stop.help(format!("did you mean `{meant}`?")),
+        None => stop.help(format!("`homing show {run}` lists them")),
+    })
 }
 
 /// Lets a machine take no further step.

@@ -5,8 +5,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::base::RunId;
 use crate::cli::accept::AcceptArgs;
+use crate::cli::answer::{AnswerArgs, CancelArgs, ExcludeArgs, RetryArgs};
 use crate::cli::audit::AuditArgs;
 use crate::cli::rehearse::RehearseArgs;
+use crate::cli::skip::SkipArgs;
 
 /// Brings virtual machines home after a disaster: recovery plans as code, proved, reviewed, run, resumable.
 #[derive(Debug, Parser)]
@@ -153,6 +155,12 @@ Examples: homing run scripts/failback.rhai
     /// Try a failed step again, or the start of a machine that has died since.
     #[command(after_help = "Example: homing retry r1122-k3f9xw web-01.start_onprem_vm.1")]
     Retry(RetryArgs),
+    /// Leave a step out that failed or was never begun, if every rule holds without it; it shows in the outcome.
+    #[command(after_help = "\
+Example: homing skip r1122-k3f9xw web-02.check.1 --reason \"looked at it myself\"
+
+Exit codes: 0 left out, 2 no such run or step, or it cannot be left out, 3 a rule breaks without it.")]
+    Skip(SkipArgs),
     /// Go on although a fact is no longer what it was at the review: the plan is proved with its new value.
     #[command(after_help = "\
 Example: homing accept r1122-k3f9xw 'web-01: replica' --reason \"synchronized by hand\"
@@ -369,49 +377,6 @@ pub enum Output {
     Plain,
     /// One event per line, as JSON.
     Jsonl,
-}
-
-/// `approve`, `reject`
-#[derive(Debug, Args)]
-pub struct AnswerArgs {
-    /// The run.
-    pub run: RunId,
-    /// The gate's name.
-    pub gate: String,
-    /// Why, or a change ticket; it is journalled.
-    #[arg(long)]
-    pub comment: Option<String>,
-}
-
-/// `cancel`
-#[derive(Debug, Args)]
-pub struct CancelArgs {
-    /// The run.
-    pub run: RunId,
-    /// Why; it is journalled.
-    #[arg(long)]
-    pub reason: Option<String>,
-}
-
-/// `retry`
-#[derive(Debug, Args)]
-pub struct RetryArgs {
-    /// The run.
-    pub run: RunId,
-    /// The failed step.
-    pub step: String,
-}
-
-/// `exclude`
-#[derive(Debug, Args)]
-pub struct ExcludeArgs {
-    /// The run.
-    pub run: RunId,
-    /// The machine.
-    pub machine: String,
-    /// Why; it is journalled.
-    #[arg(long)]
-    pub reason: String,
 }
 
 /// `status`

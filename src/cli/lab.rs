@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use crate::base::{MachineName, RunId};
+use crate::cli::answer::CancelArgs;
 use crate::cli::answer::cancel;
-use crate::cli::args::{CancelArgs, Format, Global, LabCommand, ListArgs};
+use crate::cli::args::{Format, Global, LabCommand, ListArgs};
 use crate::cli::exit::Exit;
 use crate::cli::past;
 use crate::cli::place::Place;

@@ -30,6 +30,7 @@ mod runbook;
 mod runs;
 mod saved;
 mod shell;
+mod skip;
 mod stop;
 mod terminal;
 mod told;
@@ -132,6 +133,7 @@ fn dispatch(command: Command, global: &Global, terminal: Terminal) -> Done {
         Command::Reject(args) => answer::reject(&args, global),
         Command::Cancel(args) => answer::cancel(&args, global, terminal),
         Command::Retry(args) => answer::retry(&args, global),
+        Command::Skip(args) => skip::skip(&args, global),
         Command::Accept(args) => accept::accept(&args, global),
         Command::Exclude(args) => answer::exclude(&args, global),
         Command::Status(args) => runs::status(&args, global, terminal),

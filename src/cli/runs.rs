@@ -95,7 +95,7 @@ fn pending(place: &Place, format: Format, terminal: Terminal) -> Done {
         runs.extend(Past::read(place, &row.run).ok());
     }
     let told = runs.iter().map(|past| (&past.row.run, past.plan.plan(), &past.state));
-    let pending = pending::machines(&facts, told, Timestamp::now());
+    let pending = pending::machines(&facts, &told, Timestamp::now());
     match format {
         Format::Json => print_json(&pending),
         Format::Text => print(&pending::page(&pending, terminal.page())),

@@ -223,11 +223,6 @@ impl Fact {
         Fact { subject: subject.into(), fact: fact.into(), value: value.to_string().into() }
     }
 
-    /// Whether it is the same fact, whatever its value.
-    pub fn is_about(&self, other: &Fact) -> bool {
-        (&self.subject, &self.fact) == (&other.subject, &other.fact)
-    }
-
     /// Whether it still has the value that the plan rests on.
     pub fn holds(&self, now: &Json) -> bool {
         let now = now.to_string();

@@ -58,8 +58,12 @@ pub(super) fn line(event: &Event, seen: &Seen<'_>) -> Option<Line> {
         E::StepRetried { step, by } => {
             Some(Line::new(Ink::Warn, "again", format!("{step}: {} asked to try it again", by.who)))
         }
-        E::StepSkipped { step, reason } => {
+        E::StepSkipped { step, reason, by: None } => {
             Some(Line::new(Ink::Dim, "skip", format!("{step}: {reason}")))
+        }
+        E::StepSkipped { step, reason, by: Some(by) } => {
+            let text = format!("{step}: {} left it out: {reason}", by.who);
+            Some(Line::new(Ink::Warn, "skip", text))
         }
         E::MachineExcluded { machine, reason, .. } => {
             let text = format!("{machine} takes no further step: {reason}");

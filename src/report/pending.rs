@@ -31,7 +31,7 @@ pub struct Pending {
 /// The machines that wait, as their sites see them, longest first; `runs`: newest first.
 pub fn machines<'a>(
     facts: &Facts,
-    runs: impl Iterator<Item = (&'a RunId, &'a Plan, &'a RunState)> + Clone,
+    runs: &(impl Iterator<Item = (&'a RunId, &'a Plan, &'a RunState)> + Clone),
     now: Timestamp,
 ) -> Vec<Pending> {
     let waits = facts

@@ -28,6 +28,13 @@ pub enum Command {
         /// The step.
         step: StepId,
     },
+    /// Leave a step out: a person answers for what it was to do.
+    Skip {
+        /// The step.
+        step: StepId,
+        /// Why.
+        reason: String,
+    },
     /// Let a machine take no further step; what waited for it goes on without it.
     Exclude {
         /// The machine.

@@ -85,6 +85,9 @@ pub enum EventBody {
         step: StepId,
         /// Why, for a person.
         reason: String,
+        /// The person who left it out; `None`: the plan itself did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Asker>,
     },
     /// A machine takes no further step in this run.
     MachineExcluded {

@@ -282,6 +282,9 @@ pub fn derive(plan: &Plan, state: &RunState, in_flight: impl Fn(StepIx) -> bool)
         let (mut holds, mut outside) = (false, 0);
         let own = match state.step(ix).status {
             Status::Succeeded => Some(Settled::Succeeded),
+            Status::Skipped if state.step(ix).skipped_by.is_some() => {
+                Some(Settled::SkippedByPerson)
+            }
             Status::Skipped => Some(Settled::GuardFalse),
             Status::Running | Status::Backoff => None,
             Status::Failed | Status::Rejected | Status::Open if state.is_excluded(step) => {

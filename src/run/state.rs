@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{Json, MachineName, StepId, Timestamp};
 use crate::plan::effect::Effect;
+use crate::plan::expr::steps_read;
 use crate::plan::facts::Fact;
-use crate::plan::graph::Plan;
+use crate::plan::graph::{Plan, index};
 use crate::plan::scope::{Scope, ScopeKind};
 use crate::plan::settle::Settled;
-use crate::plan::step::{Step, StepIx};
+use crate::plan::step::{Kind, Step, StepIx};
+use crate::run::command::Asker;
 use crate::run::event::{Answer, Event, EventBody};
 use crate::run::failure::Failure;
 use crate::run::outcome::Outcome;
@@ -58,6 +60,8 @@ pub struct StepState {
     pub failure: Option<Failure>,
     /// What it announced to delete.
     pub intent: Option<Json>,
+    /// The person who left it out.
+    pub skipped_by: Option<Asker>,
     /// How a gate was answered.
     pub answer: Option<Answer>,
     /// When an open gate counts as rejected.
@@ -85,6 +89,31 @@ pub enum NotAgain {
     /// Its attempt has been answered for already.
     #[error("its attempt is over: `{0}` was begun because of how it came out")]
     Handled(StepId),
+}
+
+/// Whether two facts are the same one, whatever their values.
+pub fn is_same(one: &Fact, other: &Fact) -> bool {
+    (&one.subject, &one.fact) == (&other.subject, &other.fact)
+}
+
+/// Why a step may not be left out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotSkipped {
+    /// It was begun, and is not over.
+    #[error("it was begun, and has not failed")]
+    Begun,
+    /// It asks people, or waits for others.
+    #[error("it does nothing by itself: answer it, or exclude the machines that it waits for")]
+    Idle,
+    /// It has announced what it deletes.
+    #[error("it has begun to delete: there is only forward")]
+    Deletes,
+    /// Another step reads what it puts out.
+    #[error("`{0}` needs what it puts out")]
+    Read(StepId),
+    /// Its machine was taken out, or its failure has been answered for.
+    #[error(transparent)]
+    NotAgain(#[from] NotAgain),
 }
 
 /// An event that cannot follow the ones before it: the journal and the plan do not belong together.
@@ -203,7 +232,7 @@ impl RunState {
             }
             EventBody::RunHeld { changed } => self.held.clone_from(changed),
             EventBody::FactAccepted { fact, .. } => {
-                self.accepted.retain(|known| !known.is_about(fact));
+                self.accepted.retain(|known| !is_same(known, fact));
                 self.accepted.push(fact.clone());
             }
             EventBody::CancelAsked { .. } => self.cancel_asked = true,
@@ -219,9 +248,15 @@ impl RunState {
         Ok(())
     }
 
+    /// The steps that people left out.
+    pub fn left_out(&self) -> Vec<StepIx> {
+        let skipped = self.steps.iter().enumerate().filter(|(_, step)| step.skipped_by.is_some());
+        skipped.map(|(at, _)| index(at)).collect()
+    }
+
     /// The facts that the run rests on: those of its plan, with what was accepted since.
     pub fn facts(&self, plan: &Plan) -> BTreeSet<Fact> {
-        let accepted = |fact: &Fact| self.accepted.iter().any(|other| other.is_about(fact));
+        let accepted = |fact: &Fact| self.accepted.iter().any(|other| is_same(other, fact));
         let kept = plan.facts.iter().filter(|fact| !accepted(fact));
         kept.chain(&self.accepted).cloned().collect()
     }
@@ -243,6 +278,33 @@ impl RunState {
         }
         match self.follow_up(plan, ix) {
             Some(by) => Err(NotAgain::Handled(plan.step(by).id.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a person may leave a step out: one that failed, or was never begun.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_skip(&self, plan: &Plan, ix: StepIx) -> Result<(), NotSkipped> {
+        let (step, stands) = (plan.step(ix), self.step(ix));
+        if matches!(step.kind, Kind::Gate | Kind::Barrier) {
+            return Err(NotSkipped::Idle);
+        }
+        if stands.intent.is_some() {
+            return Err(NotSkipped::Deletes);
+        }
+        match stands.status {
+            Status::Failed => self.may_retry(plan, ix)?,
+            Status::Pending if !stands.is_begun() => {}
+            _ => return Err(NotSkipped::Begun),
+        }
+        let reads = |other: &&Step| {
+            let handles = other.args.handles().any(|(_, id)| id == step.id.as_str());
+            handles || steps_read(&other.args.json()).iter().any(|(_, id)| *id == step.id)
+        };
+        match plan.steps[ix.at() + 1..].iter().find(reads) {
+            Some(other) => Err(NotSkipped::Read(other.id.clone())),
             None => Ok(()),
         }
     }
@@ -312,7 +374,8 @@ fn next(before: Status, event: &EventBody) -> Option<Status> {
             Answer::Rejected | Answer::TimedOut => Status::Rejected,
         }),
         (Status::Running, E::Intent { .. }) => Some(Status::Running),
-        (Status::Pending, E::StepSkipped { .. }) => Some(Status::Skipped),
+        (Status::Pending, E::StepSkipped { .. })
+        | (Status::Failed, E::StepSkipped { by: Some(_), .. }) => Some(Status::Skipped),
         _ => None,
     }
 }
@@ -338,8 +401,12 @@ fn record(step: &mut StepState, after: Status, event: &Event) {
         EventBody::StepRetried { .. } => {
             step.attempts = 0;
             step.ended_at = None;
+            step.skipped_by = None;
         }
-        EventBody::StepSkipped { .. } => step.ended_at = Some(event.at),
+        EventBody::StepSkipped { by, .. } => {
+            step.skipped_by.clone_from(by);
+            step.ended_at = Some(event.at);
+        }
         EventBody::GateOpened { expires_at, message, .. } => {
             step.message = Some(message.clone());
             step.started_at = Some(event.at);

@@ -37,7 +37,11 @@ impl Core {
                 self.leave(ix);
                 self.settle_failed(ix);
             }
-            EventBody::StepSkipped { .. } => {
+            EventBody::StepSkipped { by: Some(_), .. } => {
+                self.clear(ix);
+                self.reshaped();
+            }
+            EventBody::StepSkipped { by: None, .. } => {
                 self.clear(ix);
                 self.settle(ix, Settled::GuardFalse);
             }

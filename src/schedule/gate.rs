@@ -111,6 +111,17 @@ impl Core {
                 Some(ix) => self.retry(ix, &by, id),
                 None => self.out.push(Action::Dismiss(id)),
             },
+            Command::Skip { step, reason } => match self.may_skip(&step) {
+                Some(ix) => {
+                    self.set(ix, Phase::Recording);
+                    self.reshaping += 1;
+                    self.append_for(
+                        EventBody::StepSkipped { step, reason, by: Some(by) },
+                        Some(id),
+                    );
+                }
+                None => self.out.push(Action::Dismiss(id)),
+            },
             Command::Exclude { machine, reason } => {
                 let known = self.plan.steps.iter().any(|s| s.machine.as_ref() == Some(&machine));
                 if known && !self.state.excluded.contains(&machine) {
@@ -129,6 +140,13 @@ impl Core {
                 self.append_for(EventBody::CancelAsked { by, reason }, Some(id));
             }
         }
+    }
+
+    /// A step that nobody is at.
+    fn may_skip(&self, step: &StepId) -> Option<StepIx> {
+        let ix = self.state.place(step)?;
+        let free = self.state.may_skip(&self.plan, ix).is_ok() && !self.phases.contains_key(&ix);
+        free.then_some(ix)
     }
 
     fn may_retry(&self, step: &StepId) -> Option<StepIx> {

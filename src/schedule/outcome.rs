@@ -63,6 +63,7 @@ impl Standing {
             standing.held |= derived.held[ix.at()];
             standing.unwinding |= settled.is_none() && cleans_up(plan, step);
             match settled {
+                Some(Settled::SkippedByPerson) => standing.exceptions = true,
                 Some(Settled::OptionalFailed) => standing.exceptions |= step.kind != Kind::Notify,
                 Some(Settled::Failed | Settled::Rejected) if unhandled.is_handled(plan, step) => {
                     standing.exceptions = true;

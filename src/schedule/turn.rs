@@ -142,7 +142,8 @@ impl Core {
             Turn::Skipped(reason) => {
                 self.ready.return_unused(ix);
                 self.set(ix, Phase::Ending);
-                self.append(EventBody::StepSkipped { step: step.id.clone(), reason });
+                let step = step.id.clone();
+                self.append(EventBody::StepSkipped { step, reason, by: None });
             }
             Turn::Refused(failure) => self.refuse(ix, step, failure),
         }

@@ -24,9 +24,11 @@ use std::collections::BTreeSet;
 use crate::base::Digest;
 use crate::diagnostic::{Diagnostic, any_error};
 use crate::plan::digest::Begun;
+use crate::plan::effect::Effect;
 use crate::plan::facts::{Fact, FactLog, Facts};
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
+use crate::plan::step::StepIx;
 use crate::verify::guards::Table;
 use crate::verify::report::Findings;
 
@@ -108,9 +110,17 @@ pub fn verify(mut plan: Plan, facts: &FactLog<'_>, inventory: &Inventory) -> Ver
     Verdict { plan: Some(VerifiedPlan { plan, digest, warnings, acknowledged }), diagnostics }
 }
 
-/// Proves a plan once more as if it rested on other facts.
-pub fn verify_with(plan: &Plan, facts: BTreeSet<Fact>, inventory: &Inventory) -> Verdict {
-    let (nothing, plan) = (Facts::default(), Plan { facts, ..plan.clone() });
+/// Proves a plan once more as if it rested on other facts, and as if these steps did nothing.
+pub fn verify_with(
+    plan: &Plan,
+    facts: BTreeSet<Fact>,
+    left_out: &[StepIx],
+    inventory: &Inventory,
+) -> Verdict {
+    let (nothing, mut plan) = (Facts::default(), Plan { facts, ..plan.clone() });
+    for ix in left_out {
+        plan.steps[ix.at()].effect = Effect::Nothing;
+    }
     let log = FactLog::resting_on(&nothing, &plan.facts);
     verify(plan, &log, inventory)
 }

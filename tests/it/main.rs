@@ -36,6 +36,7 @@ mod saved;
 mod scopes;
 mod situations;
 mod situations_more;
+mod skip;
 mod soak;
 mod support;
 mod watch;
