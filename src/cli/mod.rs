@@ -120,7 +120,26 @@ fn listen(global: &Global, terminal: Terminal) {
         .init();
 }
 
+/// What a run leaves behind (journal, locks, practice grounds, sockets) is for its owner alone; a plan or a
+/// runbook is written to be handed on.
+fn keep_private(command: &Command) {
+    let hands_on = matches!(
+        command,
+        Command::Plan(_)
+            | Command::Runbook(_)
+            | Command::Diff(_)
+            | Command::Init(_)
+            | Command::Completions(_)
+            | Command::Man
+            | Command::Schema
+    );
+    if !hands_on {
+        rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    }
+}
+
 fn dispatch(command: Command, global: &Global, terminal: Terminal) -> Done {
+    keep_private(&command);
     match command {
         Command::Check(args) => check::check(&args, global, terminal),
         Command::Plan(args) => plan::plan(&args, global, terminal),

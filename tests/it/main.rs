@@ -34,6 +34,7 @@ mod rehearse;
 mod runbook;
 mod saved;
 mod scopes;
+mod secrets;
 mod situations;
 mod situations_more;
 mod skip;
