@@ -12,7 +12,8 @@ use crate::cli::terminal::Terminal;
 use crate::cli::{Done, print, print_json};
 use crate::compile::saved::Unproved;
 use crate::journal::{Audited, PrintedHead};
-use crate::report::audit::{Audit, head, page, rederived};
+use crate::report::audit::{Audit, head, page};
+use crate::schedule::rederived;
 
 /// `audit`
 #[derive(Debug, Args)]

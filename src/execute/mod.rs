@@ -12,7 +12,7 @@ mod launch;
 mod recheck;
 mod workers;
 
-pub use claims::{Over, Tokens, give_back, leave, look, take};
+pub use claims::{Over, Tokens, leave, look, take};
 pub use context::{Announcement, Line, Sites};
 pub use driver::{Ended, dangers};
 pub use inject::{Injection, InvalidInjection};

@@ -7,6 +7,7 @@ use crate::plan::effect::Effect;
 use crate::plan::graph::Plan;
 use crate::run::event::{Event, EventBody};
 use crate::run::outcome::Outcome;
+use crate::schedule::rederived;
 use crate::sites::model::World;
 
 /// Every promise that was broken; `None` as outcome: it never came to an end.
@@ -18,6 +19,7 @@ pub(super) fn broken(
 ) -> Vec<String> {
     let mut broken = world.broken();
     broken.extend(repeated(events));
+    broken.extend(rederived(plan, events).1);
     let Some(outcome) = outcome else {
         broken.push("the run never came to an end, although everything was well again".to_owned());
         return broken;

@@ -3,12 +3,8 @@
 use serde::Serialize;
 
 use crate::base::RunId;
-use crate::plan::graph::Plan;
 use crate::render::style::{Ink, Style};
-use crate::run::event::{Event, EventBody};
 use crate::run::outcome::Outcome;
-use crate::run::state::RunState;
-use crate::schedule::may_end;
 
 /// An audit, as data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -23,31 +19,6 @@ pub struct Audit {
     pub outcome: Option<Outcome>,
     /// What was done to its records, or does not follow from them; empty: nothing.
     pub findings: Vec<String>,
-}
-
-/// Derives every outcome anew from the events before it; what does not follow is a finding.
-pub fn rederived(plan: &Plan, events: &[Event]) -> (RunState, Vec<String>) {
-    let mut state = RunState::new(plan);
-    let mut findings = Vec::new();
-    let mut before: Option<&EventBody> = None;
-    for event in events {
-        if let EventBody::RunEnded { outcome } = &event.body {
-            // A process that a site kept from its machines leaves at once.
-            let kept_out = matches!(before, Some(EventBody::RunResumed { .. }));
-            if !kept_out && !may_end(plan, &state, *outcome) {
-                let seq = event.seq;
-                findings.push(format!(
-                    "event {seq} says that the run {outcome}: the events before it say otherwise"
-                ));
-            }
-        }
-        if let Err(illegal) = state.apply(event) {
-            findings.push(illegal.to_string());
-            break;
-        }
-        before = Some(&event.body);
-    }
-    (state, findings)
 }
 
 /// For a person. Ends with a line break.

@@ -18,13 +18,15 @@ mod gate;
 mod order;
 mod outcome;
 mod ready;
+mod rederive;
 mod sections;
 mod turn;
 pub mod window;
 
 pub use core::{Core, Manner, OnGate};
 pub use order::{Action, Changes, Input, Order, Report, Why};
-pub use outcome::{danger, may_end, no_longer_held, touched};
+pub use outcome::{danger, no_longer_held, touched};
+pub use rederive::rederived;
 
 #[cfg(test)]
 mod left_out;

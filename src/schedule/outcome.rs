@@ -120,7 +120,7 @@ impl Standing {
 
 /// Whether a run whose events fold to `state` may have been left like this. What its machines looked like then,
 /// and whether its process was asked to stop, no event tells.
-pub fn may_end(plan: &Plan, state: &RunState, outcome: Outcome) -> bool {
+pub(super) fn may_end(plan: &Plan, state: &RunState, outcome: Outcome) -> bool {
     let may = |interrupted: bool, danger: bool| {
         let standing = Standing::of(plan, state, interrupted);
         let at_rest = standing.complete

@@ -17,6 +17,5 @@ mod power;
 mod site;
 mod world;
 
-pub use ledger::Effect;
 pub use site::ModelSite;
 pub use world::{Beginning, Call, Clock, Honest, Meddler, Sides, World};

@@ -286,17 +286,6 @@ impl World {
         lock(&self.inner).ledger.broken.clone()
     }
 
-    /// How often something was done, by its name in [`super::Effect`].
-    pub fn count(&self, what: &str) -> u32 {
-        lock(&self.inner).ledger.count(what)
-    }
-
-    /// Writes that machines were told are safe, all together.
-    pub fn writes(&self) -> u64 {
-        let mut inner = self.now();
-        inner.ledger.told.values_mut().map(|told| told.writes).sum()
-    }
-
     /// Machines of which no side runs, and whether a power loss did that since they were started last.
     pub fn down(&self) -> Vec<(MachineName, bool)> {
         let inner = self.now();
