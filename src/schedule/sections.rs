@@ -59,17 +59,17 @@ fn is_work_of(step: &Step, machine: &MachineName) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     use super::*;
-    use crate::base::{HostName, Side, SiteName};
+    use crate::base::Side;
     use crate::plan::effect::{Chosen, Mode};
     use crate::plan::graph::index;
-    use crate::plan::inventory::{Addresses, MachineEntry};
     use crate::run::event::EventBody;
     use crate::run::outcome::Outcome;
     use crate::run::state::Status;
     use crate::schedule::trial::{Behaviour, Trial, plan, step};
+    use crate::sites::look::tests::entry;
 
     const FINAL: Effect =
         Effect::Transfer { mode: Mode::Delta, from_snapshot: false, chosen: Chosen::NOTHING };
@@ -98,20 +98,7 @@ mod tests {
         let on = (0..MACHINES)
             .map(|of| part(of, Effect::Start(Side::Onprem), vec![index(MACHINES + of)]));
         let mut trial = Trial::new(plan(off.chain(copied).chain(on).collect()), seed);
-        let site = |text| SiteName::new(text).unwrap();
-        let entry = MachineEntry {
-            cloud: site("azure"),
-            onprem: site("dc1"),
-            host: HostName::new("hv-01").unwrap(),
-            disks: Vec::new(),
-            tags: BTreeMap::new(),
-            needs: Vec::new(),
-            rto_s: None,
-            key: None,
-            address: Addresses::default(),
-            settings: BTreeMap::new(),
-        };
-        trial.inventory.machines = (0..MACHINES).map(|of| (name(of), entry.clone())).collect();
+        trial.inventory.machines = (0..MACHINES).map(|of| (name(of), entry())).collect();
         trial.inventory.limits.transfers = 2;
         trial
     }
