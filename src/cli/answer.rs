@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::base::{RunId, StepId};
+use crate::base::{MachineName, RunId, StepId};
 use crate::cli::args::Global;
 use crate::cli::asker::asker;
 use crate::cli::exit::Exit;
@@ -145,12 +145,13 @@ fn answered(past: &Past) -> Result<Vec<StepId>, Stop> {
 /// # Errors
 /// Exit 2 when there is no such run or it is over.
 pub fn cancel(args: &CancelArgs, global: &Global, terminal: Terminal) -> Done {
-    let past = open_run(global, &args.run)?;
+    let place = Place::find(global, None)?;
+    let past = open_run_of(&place, &args.run)?;
     post(&past, &Command::Cancel { reason: args.reason.clone() })?;
     if owned(&past)? {
         return tell_owner(&past, "told to stop at safe points, for good");
     }
-    match run::take_up(&args.run, global, terminal)? {
+    match run::take_up(&args.run, &place, terminal)? {
         Exit::Interrupted => Ok(Exit::Success),
         other => Ok(other),
     }
@@ -205,23 +206,31 @@ pub fn step_of(past: &Past, id: &str) -> Result<StepIx, Stop> {
 /// Exit 2 when there is no such run, or the machine is not in it any more.
 pub fn exclude(args: &ExcludeArgs, global: &Global) -> Done {
     let past = open_run(global, &args.run)?;
-    let machines = past.plan.plan().machines();
-    let Some(machine) = machines.iter().find(|machine| machine.as_str() == args.machine) else {
-        let message = format!("run `{}` has no machine `{}`", args.run, args.machine);
-        let stop = Stop::new(Exit::Usage, message);
-        let names = machines.iter().map(|machine| machine.as_str());
-        return Err(match did_you_mean(&args.machine, names) {
-            Some(meant) => stop.help(format!("did you mean `{meant}`?")),
-            None => stop.help(format!("`homing status {}` lists them", args.run)),
-        });
-    };
-    if past.state.excluded.contains(*machine) {
+    let machine = machine_of(&past, &args.machine)?;
+    if past.state.excluded.contains(machine) {
         let message = format!("`{machine}` takes no further step in run `{}` already", args.run);
         return Err(Stop::new(Exit::Usage, message).help(format!("homing status {}", args.run)));
     }
-    let (machine, reason) = ((*machine).clone(), args.reason.clone());
+    let (machine, reason) = (machine.clone(), args.reason.clone());
     post(&past, &Command::Exclude { machine, reason })?;
     tell_owner(&past, "asked to leave it out")
+}
+
+/// The machine of that name.
+///
+/// # Errors
+/// Exit 2 when the run has no such machine.
+pub fn machine_of<'a>(past: &'a Past, name: &str) -> Result<&'a MachineName, Stop> {
+    let machines = past.plan.plan().machines();
+    if let Some(machine) = machines.iter().find(|machine| machine.as_str() == name) {
+        return Ok(machine);
+    }
+    let run = &past.row.run;
+    let stop = Stop::new(Exit::Usage, format!("run `{run}` has no machine `{name}`"));
+    Err(match did_you_mean(name, machines.iter().map(|machine| machine.as_str())) {
+        Some(meant) => stop.help(format!("did you mean `{meant}`?")),
+        None => stop.help(format!("`homing status {run}` lists them")),
+    })
 }
 
 fn open_run(global: &Global, run: &RunId) -> Result<Past, Stop> {

@@ -5,9 +5,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::base::RunId;
 use crate::cli::accept::AcceptArgs;
+use crate::cli::adopt::AdoptArgs;
 use crate::cli::answer::{AnswerArgs, CancelArgs, ExcludeArgs, RetryArgs};
 use crate::cli::audit::AuditArgs;
+use crate::cli::instead::{ReplanArgs, RollbackArgs};
 use crate::cli::rehearse::RehearseArgs;
+use crate::cli::runbook::RunbookArgs;
 use crate::cli::skip::SkipArgs;
 
 /// Brings virtual machines home after a disaster: recovery plans as code, proved, reviewed, run, resumable.
@@ -172,6 +175,36 @@ Exit codes: 0 accepted, 2 no such run or it is over, or that fact has not change
         after_help = "Example: homing exclude r1122-k3f9xw web-07 --reason \"its host is broken\""
     )]
     Exclude(ExcludeArgs),
+    /// Take the machines of a run back to the side that they left, as long as they are not committed.
+    #[command(after_help = "\
+With MACHINE the run goes on without it; else the run ends. Proved before anything is begun; a gate asks before
+what was written since the switch is given up. To look at it first:
+          homing plan std/rollback -p machines=web-01,web-02
+
+Examples: homing rollback r1122-k3f9xw
+          homing rollback r1122-k3f9xw web-07 --approve rollback
+
+Exit codes: 2 no such run or machine, or all are committed, 3 there is no safe way back; else as of `run`.")]
+    Rollback(RollbackArgs),
+    /// Run another script on the machines of a run, instead of the rest of it.
+    #[command(after_help = "\
+The script is planned from where the machines are now. Only if nothing refuses it the run ends, at safe points,
+and the script runs. `homing plan SCRIPT` shows it first.
+
+Example: homing replan r1122-k3f9xw scripts/by-hand.rhai --reason \"hv-02 is broken\"
+
+Exit codes: 2 no such run, 3 the plan is refused or leaves a machine down, 5 another plan than expected: then the
+run is as it was; else as of `run`.")]
+    Replan(ReplanArgs),
+    /// Take over machines whose run's state folder is lost, from the marks at their sites.
+    #[command(after_help = "\
+Lists them; with --yes they are free for the next run, and snapshots that such runs left are deleted. A replica
+that a lost run left dirty stays dirty: no plan boots it before another transfer has finished.
+
+Example: homing adopt --yes
+
+Exit codes: 0 listed or taken over, 1 a site cannot be asked (then nothing was taken over), 6 another was faster.")]
+    Adopt(AdoptArgs),
     /// Where every machine runs, whether its data is safe, what to type next.
     #[command(after_help = "Example: homing status")]
     Status(StatusArgs),
@@ -285,29 +318,6 @@ pub struct DiffArgs {
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
-}
-
-/// How to write a runbook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum BookFormat {
-    /// Task lists and tables.
-    Markdown,
-    /// One file for the browser and the printer: no scripts, no network.
-    Html,
-}
-
-/// `runbook`
-#[derive(Debug, Args)]
-pub struct RunbookArgs {
-    /// What to plan: a script, a module of the library, or a saved plan.
-    #[command(flatten)]
-    pub compile: CompileArgs,
-    /// How to write it; else as the name of `--out` ends (`.html`), else Markdown.
-    #[arg(long, value_enum)]
-    pub format: Option<BookFormat>,
-    /// Write it to a file, as a whole or not at all; else it is printed.
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<Utf8PathBuf>,
 }
 
 /// What a run is told before it begins.

@@ -10,6 +10,7 @@ pub mod memory;
 pub mod world;
 
 mod accept;
+mod adopt;
 mod answer;
 mod asker;
 mod audit;
@@ -19,6 +20,7 @@ mod diff;
 mod explain;
 mod gate;
 mod init;
+mod instead;
 mod lab;
 mod named;
 mod past;
@@ -155,6 +157,9 @@ fn dispatch(command: Command, global: &Global, terminal: Terminal) -> Done {
         Command::Skip(args) => skip::skip(&args, global),
         Command::Accept(args) => accept::accept(&args, global),
         Command::Exclude(args) => answer::exclude(&args, global),
+        Command::Rollback(args) => instead::rollback(&args, global, terminal),
+        Command::Replan(args) => instead::replan(&args, global, terminal),
+        Command::Adopt(args) => adopt::adopt(&args, global, terminal),
         Command::Status(args) => runs::status(&args, global, terminal),
         Command::Runs(args) => runs::list(&args, global, terminal),
         Command::Show(args) => runs::show(&args, global, terminal),

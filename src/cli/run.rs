@@ -51,12 +51,7 @@ pub fn run(args: &RunArgs, global: &Global, terminal: Terminal) -> Done {
         {
             return go_on(&open, &place, &sites, options, terminal).await;
         }
-        let ready = if is_saved(script) {
-            saved_plan(args, &place, &sites).await?
-        } else {
-            fresh_plan(&args.compile, &place, &sites, terminal).await?
-        };
-        expected(args, &ready.plan)?;
+        let ready = ready(args, &place, &sites, terminal).await?;
         named::known(ready.plan.plan(), &options.approve, &options.inject)?;
         if ready.plan.plan().nothing_to_do() {
             say("nothing to do: no step touches a machine\n");
@@ -83,25 +78,47 @@ pub fn resume(args: &ResumeArgs, global: &Global, terminal: Terminal) -> Done {
     wait_for(go_on(&run, &place, &sites, options, terminal))?
 }
 
-/// Takes a run up that nobody works on, as `resume` with its defaults.
+/// Takes a run up that nobody works on, only to let count what people have asked of it: nothing begins.
 ///
 /// # Errors
 /// As [`resume`].
-pub fn take_up(run: &RunId, global: &Global, terminal: Terminal) -> Done {
-    let options = RunOptions {
+pub fn take_up(run: &RunId, place: &Place, terminal: Terminal) -> Done {
+    let args = RunOptions {
         approve: Vec::new(),
         on_gate: Some(OnGate::Exit),
         output: Output::Plain,
         inject: Vec::new(),
     };
-    resume(&ResumeArgs { run: Some(run.clone()), options }, global, terminal)
+    let options = Options::new(&args, terminal)?;
+    options.interrupt.cancel();
+    wait_for(go_on(run, place, &place.sites()?, options, terminal))?
 }
 
 /// A plan that may run.
-struct Ready {
-    plan: VerifiedPlan,
+pub struct Ready {
+    /// The ticket.
+    pub plan: VerifiedPlan,
     saved: Saved,
     step_s: Vec<f64>,
+}
+
+/// The plan that `run` would run, by a script or as it was saved.
+///
+/// # Errors
+/// As [`run`], before there is a run.
+pub async fn ready(
+    args: &RunArgs,
+    place: &Place,
+    sites: &Opened,
+    terminal: Terminal,
+) -> Result<Ready, Stop> {
+    let ready = if is_saved(&args.compile.script) {
+        saved_plan(args, place, sites).await?
+    } else {
+        fresh_plan(&args.compile, place, sites, terminal).await?
+    };
+    expected(args, &ready.plan)?;
+    Ok(ready)
 }
 
 async fn fresh_plan(
@@ -343,7 +360,8 @@ fn refused(error: &RunError) -> Stop {
             let stop = Stop::new(Exit::Busy, message).code("H341");
             match run {
                 Some(run) => stop.help(format!(
-                    "run `{run}` holds it; where that run was begun: homing resume {run}, or homing cancel {run}"
+                    "run `{run}` holds it; where that run was begun: homing resume {run}, or homing cancel {run}\n\
+                     if its state folder is lost: homing adopt"
                 )),
                 None => stop,
             }

@@ -1,6 +1,9 @@
 //! `runbook`: the plan as a procedure on paper.
 
-use crate::cli::args::{BookFormat, Global, RunbookArgs};
+use camino::Utf8PathBuf;
+use clap::{Args, ValueEnum};
+
+use crate::cli::args::{CompileArgs, Global};
 use crate::cli::compiled::{Planned, compile, is_module, is_saved};
 use crate::cli::exit::Exit;
 use crate::cli::place::Place;
@@ -12,6 +15,29 @@ use crate::plan::facts::Facts;
 use crate::render::runbook::html::html;
 use crate::render::runbook::markdown::markdown;
 use crate::render::runbook::{document, hands};
+
+/// How to write a runbook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BookFormat {
+    /// Task lists and tables.
+    Markdown,
+    /// One file for the browser and the printer: no scripts, no network.
+    Html,
+}
+
+/// `runbook`
+#[derive(Debug, Args)]
+pub struct RunbookArgs {
+    /// What to plan: a script, a module of the library, or a saved plan.
+    #[command(flatten)]
+    pub compile: CompileArgs,
+    /// How to write it; else as the name of `--out` ends (`.html`), else Markdown.
+    #[arg(long, value_enum)]
+    pub format: Option<BookFormat>,
+    /// Write it to a file, as a whole or not at all; else it is printed.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<Utf8PathBuf>,
+}
 
 /// Compiles, or reads a saved plan, and writes the book.
 ///

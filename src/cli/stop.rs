@@ -45,6 +45,14 @@ impl Stop {
         self
     }
 
+    /// The same, with one more line of it.
+    #[must_use]
+    pub fn also(mut self, line: &str) -> Stop {
+        let before = self.help.take().map(|help| help + "\n").unwrap_or_default();
+        self.help = Some(before + line);
+        self
+    }
+
     /// What goes to standard error.
     pub fn show(&self, terminal: &Terminal) -> String {
         let mut out = draw(&self.diagnostics, &self.texts, terminal.colour, terminal.width);

@@ -167,21 +167,21 @@ pub async fn look<'a>(
 }
 
 /// One side of one machine at its site.
-struct Ask {
+pub(super) struct Ask {
     machine: MachineName,
     side: Side,
     entry: MachineEntry,
-    site: Arc<dyn Site>,
+    pub(super) site: Arc<dyn Site>,
 }
 
 impl Ask {
-    fn at(&self) -> At<'_> {
+    pub(super) fn at(&self) -> At<'_> {
         At { machine: &self.machine, side: self.side, entry: &self.entry }
     }
 }
 
 /// Asks for both sides of every machine, some at once.
-async fn each<'a, T, Asking, Answer>(
+pub(super) async fn each<'a, T, Asking, Answer>(
     sites: &Sites,
     inventory: &Inventory,
     machines: impl Iterator<Item = &'a MachineName>,

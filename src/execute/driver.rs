@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::base::{MachineName, StepId, Timestamp};
+use crate::base::{MachineName, RunId, Side, StepId, Timestamp};
 use crate::execute::claims::{self, Over, Tokens};
 use crate::execute::context::{Announcement, Line, Sites};
 use crate::execute::recheck::Recheck;
@@ -22,6 +22,7 @@ use crate::run::state::RunState;
 use crate::schedule::{
     Action, Changes, Core, Input, Order, Report, danger, no_longer_held, touched,
 };
+use crate::sites::SideView;
 
 /// How often other processes' requests are looked for.
 const POLL: Duration = Duration::from_millis(150);
@@ -129,12 +130,16 @@ impl Driver {
             let events = self.owned.acked().await?;
             self.appended(events)?;
         }
+        let interrupt = self.around.interrupt.clone();
+        let mut interrupted = interrupt.is_cancelled();
+        if interrupted {
+            // It was taken up only to let those requests count: nothing begins.
+            self.feed(Input::Interrupt)?;
+        }
         self.feed(Input::Begin)?;
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let interrupt = self.around.interrupt.clone();
         let nudge = self.around.nudge.clone();
-        let mut interrupted = false;
         let mut reports = Vec::with_capacity(QUEUE);
         while self.ended.is_none() {
             let alarm = alarm(self.core.wakes_at());
@@ -199,8 +204,9 @@ impl Driver {
             Action::Look => {
                 let (sites, inventory) = (self.around.sites.clone(), self.around.inventory.clone());
                 let (touched, tokens) = (self.touched.clone(), self.around.tokens.clone());
+                let run = self.owned.id().clone();
                 self.answer_later(
-                    async move { dangers(&sites, &inventory, &touched, &tokens).await },
+                    async move { dangers(&sites, &inventory, &touched, &tokens, &run).await },
                     |bug| vec![bug],
                     |dangers| Input::Looked { dangers },
                 );
@@ -213,6 +219,18 @@ impl Driver {
                     async move { claims::leave(&sites, &inventory, &tokens, &run, &over).await },
                     |_| (),
                     |()| Input::Released,
+                );
+            }
+            Action::GiveBack(machine) => {
+                let (sites, inventory) = (self.around.sites.clone(), self.around.inventory.clone());
+                let (run, over) = (self.owned.id().clone(), self.around.over.clone());
+                // Of a machine that this process never claimed there is no token, but maybe an old claim.
+                let held = self.around.tokens.remove(&machine).unwrap_or_default();
+                let tokens = Tokens::from([(machine.clone(), held)]);
+                self.answer_later(
+                    async move { claims::leave(&sites, &inventory, &tokens, &run, &over).await },
+                    |_| (),
+                    |()| Input::GivenBack(machine),
                 );
             }
             Action::Done(outcome) => self.ended = Some(outcome),
@@ -338,17 +356,23 @@ async fn alarm(at: Option<Timestamp>) {
 }
 
 /// What a person is needed for among the machines that the run was begun on; `tokens` are the claims that
-/// it holds.
+/// it holds. A machine that it gave back is another run's, where one has taken it since.
 pub async fn dangers(
     sites: &Sites,
     inventory: &Inventory,
     touched: &BTreeSet<MachineName>,
     tokens: &Tokens,
+    run: &RunId,
 ) -> Vec<String> {
     let looked = claims::look(sites, inventory, touched.iter()).await;
     let judge = |(machine, views): &(MachineName, Vec<_>)| {
         let lost = tokens.get(machine).and_then(|ours| no_longer_held(machine, views, ours));
-        lost.or_else(|| danger(machine, views))
+        lost.or_else(|| danger(machine, views).filter(|_| !held_by_another(views, run)))
     };
     looked.iter().filter_map(judge).collect()
+}
+
+fn held_by_another(views: &[(Side, Result<SideView, Failure>)], run: &RunId) -> bool {
+    let claims = views.iter().filter_map(|(_, view)| view.as_ref().ok()?.claim.as_ref());
+    claims.into_iter().any(|claim| claim.run != *run)
 }

@@ -1,13 +1,13 @@
 //! Beginning and taking up runs: the door of this room.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::base::{PlanId, RunId};
+use crate::base::{MachineName, PlanId, RunId};
 use crate::execute::claims::{self, Over, Refused, Tokens};
 use crate::execute::context::Sites;
 use crate::execute::driver::{self, Driver, Ended, Surroundings};
@@ -192,7 +192,7 @@ impl Listener {
 pub async fn start(setup: Setup, saved: Saved) -> Result<RunHandle, RunError> {
     let plan = setup.plan.plan();
     let machines = plan.changed_machines();
-    let owned = setup.journal.create_run(&NewRun {
+    let mut owned = setup.journal.create_run(&NewRun {
         plan_id: saved.plan_id,
         digest: setup.plan.digest().clone(),
         script: plan.script.clone(),
@@ -202,9 +202,11 @@ pub async fn start(setup: Setup, saved: Saved) -> Result<RunHandle, RunError> {
         machines: machines.iter().map(|machine| (*machine).clone()).collect(),
         repeat: repeat(plan, saved.again),
     })?;
-    let over = over(&setup.journal);
-    match claims::take(&setup.sites, &setup.inventory, &machines, owned.id(), true, &over).await {
-        Ok(tokens) => launch(setup, owned, tokens),
+    match claimed(&setup, &machines, owned.id(), true).await {
+        Ok(tokens) => {
+            let past = Folded::of(plan, &mut owned)?;
+            launch(setup, owned, past, tokens)
+        }
         Err(refused) => {
             owned.discard()?;
             Err(refused.into())
@@ -223,13 +225,58 @@ pub async fn resume(setup: Setup, run: &RunId) -> Result<RunHandle, RunError> {
         let (expected, found) = (row.digest, found.to_owned());
         return Err(RunError::OtherPlan { run: run.clone(), expected, found });
     }
-    let owned = setup.journal.take(run)?;
-    let machines = setup.plan.plan().changed_machines();
-    let over = over(&setup.journal);
-    match claims::take(&setup.sites, &setup.inventory, &machines, run, false, &over).await {
-        Ok(tokens) => launch(setup, owned, tokens),
-        Err(refused) => Err(leave_unclaimed(&setup, owned, refused.into()).await?),
+    let mut owned = setup.journal.take(run)?;
+    let plan = setup.plan.plan();
+    let past = Folded::of(plan, &mut owned)?;
+    let (leaving, stay) = past.held_machines(plan);
+    match claimed(&setup, &stay, run, false).await {
+        Ok(mut tokens) => {
+            // Nothing but their own end depends on these.
+            tokens.extend(claimed(&setup, &leaving, run, false).await.unwrap_or_default());
+            launch(setup, owned, past, tokens)
+        }
+        Err(refused) => Err(leave_unclaimed(&setup, owned, past, refused.into()).await?),
     }
+}
+
+/// What happened before this process, and where the run stands by that.
+struct Folded {
+    history: Vec<Event>,
+    state: RunState,
+}
+
+impl Folded {
+    /// The machines that the run holds: those that take no further step, and the others.
+    fn held_machines<'a>(
+        &self,
+        plan: &'a Plan,
+    ) -> (BTreeSet<&'a MachineName>, BTreeSet<&'a MachineName>) {
+        let held = plan.changed_machines().into_iter();
+        let held = held.filter(|machine| !self.state.given_back.contains(*machine));
+        held.partition(|machine| self.state.excluded.contains(*machine))
+    }
+
+    fn of(plan: &Plan, owned: &mut OwnedRun) -> Result<Folded, JournalError> {
+        let history = owned.history();
+        let mut state = RunState::new(plan);
+        for event in &history {
+            state.apply(event).map_err(|illegal| JournalError::Altered {
+                run: owned.id().clone(),
+                reason: illegal.to_string(),
+            })?;
+        }
+        Ok(Folded { history, state })
+    }
+}
+
+async fn claimed(
+    setup: &Setup,
+    machines: &BTreeSet<&MachineName>,
+    run: &RunId,
+    fresh: bool,
+) -> Result<Tokens, Refused> {
+    let over = over(&setup.journal);
+    claims::take(&setup.sites, &setup.inventory, machines, run, fresh, &over).await
 }
 
 /// Asks the journal of this state folder: a run of another one may well go on.
@@ -245,32 +292,21 @@ fn over(journal: &Journal) -> Over {
 async fn leave_unclaimed(
     setup: &Setup,
     mut owned: OwnedRun,
+    past: Folded,
     mut refused: RunError,
 ) -> Result<RunError, RunError> {
     let mut outcome = Outcome::Interrupted;
     if let RunError::Site { dangers, .. } = &mut refused {
         let plan = setup.plan.plan();
-        let history = owned.history();
-        let state = folded(plan, owned.id(), &history)?;
-        let touched = touched(plan, &state).into_iter().cloned().collect();
+        let touched = touched(plan, &past.state).into_iter().cloned().collect();
         let held = Tokens::new();
-        *dangers = driver::dangers(&setup.sites, &setup.inventory, &touched, &held).await;
+        *dangers =
+            driver::dangers(&setup.sites, &setup.inventory, &touched, &held, owned.id()).await;
         let down = !dangers.is_empty();
         outcome = if down { Outcome::FailedUnsafe } else { Outcome::Failed };
     }
     owned.append(EventBody::RunEnded { outcome }).await?;
     Ok(refused)
-}
-
-fn folded(plan: &Plan, run: &RunId, history: &[Event]) -> Result<RunState, JournalError> {
-    let mut state = RunState::new(plan);
-    for event in history {
-        state.apply(event).map_err(|illegal| JournalError::Altered {
-            run: run.clone(),
-            reason: illegal.to_string(),
-        })?;
-    }
-    Ok(state)
 }
 
 /// A plan that stops or deletes nothing may run as often as it likes.
@@ -289,11 +325,15 @@ fn repeat(plan: &Plan, again: bool) -> Repeat {
     }
 }
 
-fn launch(setup: Setup, mut owned: OwnedRun, tokens: Tokens) -> Result<RunHandle, RunError> {
+fn launch(
+    setup: Setup,
+    owned: OwnedRun,
+    past: Folded,
+    tokens: Tokens,
+) -> Result<RunHandle, RunError> {
     let plan = Arc::new(setup.plan.plan().clone());
     let id = owned.id().clone();
-    let mut history = owned.history();
-    let state = folded(&plan, &id, &history)?;
+    let Folded { mut history, state } = past;
     let manner = Manner {
         on_gate: setup.on_gate,
         advance: advance(&history, &setup.approve, &setup.by),

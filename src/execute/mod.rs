@@ -4,6 +4,7 @@
 //! survives the death of its process. Refuses to know: what primitives do, what reporters show, exit codes,
 //! and what runs when: [`crate::schedule`] decides, the driver is its hands on tokio, [`Workers`] make attempts.
 
+mod adopt;
 mod claims;
 mod context;
 mod driver;
@@ -12,6 +13,7 @@ mod launch;
 mod recheck;
 mod workers;
 
+pub use adopt::{Marked, adopt, marks};
 pub use claims::{Over, Tokens, leave, look, take};
 pub use context::{Announcement, Line, Sites};
 pub use driver::{Ended, dangers};

@@ -34,6 +34,19 @@ pub(super) fn give_back(inside: &Transaction<'_>, run: &RunId) -> Result<(), Jou
     Ok(())
 }
 
+/// The same of one machine.
+pub(super) fn give_one_back(
+    inside: &Transaction<'_>,
+    run: &RunId,
+    machine: &MachineName,
+) -> Result<(), JournalError> {
+    inside.execute(
+        "DELETE FROM claim WHERE run = ?1 AND machine = ?2",
+        [run.as_str(), machine.as_str()],
+    )?;
+    Ok(())
+}
+
 /// The first of these machines that an open run holds, with that run.
 pub(super) fn holder<'a>(
     connection: &Connection,

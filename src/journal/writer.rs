@@ -140,6 +140,7 @@ pub(super) fn append(
         EventBody::RunResumed { .. } => {
             inside.execute("UPDATE run SET outcome = NULL WHERE id = ?1", [run.as_str()])?;
         }
+        EventBody::MachineGivenBack { machine } => claims::give_one_back(inside, run, machine)?,
         EventBody::RunEnded { outcome } => {
             let word = serde_json::to_value(outcome).expect("BUG: an outcome is a word");
             let word = word.as_str().expect("BUG: an outcome is a word");

@@ -118,8 +118,9 @@ impl Process<'_> {
 
     async fn work(&self, run: &mut Run, asked: Vec<Waiting>) -> Left {
         let plan = &self.stage.plan;
-        let machines = plan.changed_machines();
         let begun = !run.events.is_empty();
+        let mut machines = plan.changed_machines();
+        machines.retain(|machine| !run.state(self.stage).given_back.contains(*machine));
         let taken =
             take(&self.sites, &self.stage.inventory, &machines, &run.id, !begun, &none_is_over())
                 .await;
@@ -278,8 +279,9 @@ impl<'a> Alive<'a> {
             Action::Look => {
                 let (sites, inventory) = self.surroundings();
                 let (touched, tokens) = (self.touched.clone(), self.tokens.clone());
+                let run = self.run.id.clone();
                 self.asking.spawn(async move {
-                    let dangers = dangers(&sites, &inventory, &touched, &tokens).await;
+                    let dangers = dangers(&sites, &inventory, &touched, &tokens, &run).await;
                     Input::Looked { dangers }
                 });
             }
@@ -289,6 +291,15 @@ impl<'a> Alive<'a> {
                 self.asking.spawn(async move {
                     leave(&sites, &inventory, &tokens, &run, &none_is_over()).await;
                     Input::Released
+                });
+            }
+            Action::GiveBack(machine) => {
+                let (sites, inventory) = self.surroundings();
+                let held = self.tokens.remove(&machine).unwrap_or_default();
+                let (tokens, run) = (Tokens::from([(machine.clone(), held)]), self.run.id.clone());
+                self.asking.spawn(async move {
+                    leave(&sites, &inventory, &tokens, &run, &none_is_over()).await;
+                    Input::GivenBack(machine)
                 });
             }
             Action::Done(outcome) => self.ended = Some(outcome),

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::{MachineName, Side};
+use crate::base::{Json, MachineName, Side};
 use crate::plan::effect::Effect;
+use crate::plan::facts::Fact;
 use crate::plan::graph::Plan;
 use crate::plan::step::StepIx;
 use crate::render::style::{Ink, Style};
@@ -52,7 +53,7 @@ pub(super) fn section(seen: &Seen<'_>, style: Style) -> String {
 
 /// The side that was left again, and the step that went back.
 pub(super) fn way_back(seen: &Seen<'_>, machine: &MachineName) -> Option<(Side, StepIx)> {
-    let mut newest = None;
+    let mut newest = switched_before(seen.plan, machine);
     for ix in seen.chains.get(machine)? {
         let state = seen.state.step(*ix);
         let done = state.status == Status::Succeeded;
@@ -69,6 +70,19 @@ pub(super) fn way_back(seen: &Seen<'_>, machine: &MachineName) -> Option<(Side, 
         }
     }
     None
+}
+
+/// The side that an earlier run had switched the machine to, with no commit yet: it has been writing there.
+fn switched_before(plan: &Plan, machine: &MachineName) -> Option<Side> {
+    let observed = |fact: &str, value: &str| {
+        plan.facts.contains(&Fact::new(machine.as_str(), fact, &Json::from(value)))
+    };
+    if !observed("commit", "pending") {
+        return None;
+    }
+    [(Side::Cloud, "cloud"), (Side::Onprem, "home")]
+        .into_iter()
+        .find_map(|(side, word)| observed("where", word).then_some(side))
 }
 
 /// Why the plan's author goes back there all the same.

@@ -69,6 +69,9 @@ pub(super) fn line(event: &Event, seen: &Seen<'_>) -> Option<Line> {
             let text = format!("{machine} takes no further step: {reason}");
             Some(Line::new(Ink::Warn, "leave", text))
         }
+        E::MachineGivenBack { machine } => {
+            Some(Line::new(Ink::Dim, "leave", format!("{machine} is free for another run")))
+        }
         E::GateOpened { step, message, expires_at } => {
             Some(gate_opened(step, message, event.at, *expires_at, seen))
         }

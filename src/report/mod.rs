@@ -6,6 +6,7 @@
 //! stdout is data, stderr is talk; writers are passed in. What one kind of event looks like stands in
 //! `line.rs`, one small function each; how lines reach a reader is the reporters' own business.
 
+pub mod adopted;
 pub mod audit;
 pub mod clock;
 pub mod given_up;

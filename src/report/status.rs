@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::base::units::show_seconds;
 use crate::base::{MachineName, RunId, StepId, Timestamp};
+use crate::plan::effect::Effect;
 use crate::plan::facts::{Facts, Power};
 use crate::plan::step::{Step, StepIx};
 use crate::render::fold::count;
@@ -252,7 +253,20 @@ pub fn commands(seen: &Seen<'_>, owned: bool) -> Vec<String> {
         commands.push(format!("homing cancel {run}"));
         commands.push(format!("homing plan {}", seen.plan.script));
     }
+    if matches!(seen.state.outcome, Some(Outcome::Failed | Outcome::FailedUnsafe))
+        && may_go_back(seen)
+    {
+        commands.push(format!("homing rollback {run}"));
+    }
     commands
+}
+
+/// It has turned machines off, and committed none.
+fn may_go_back(seen: &Seen<'_>) -> bool {
+    let done = |(ix, step): (StepIx, &Step)| seen.state.step(ix).is_begun().then_some(step.effect);
+    let done: Vec<Effect> = seen.plan.iter().filter_map(done).collect();
+    let commits = |effect: &Effect| matches!(effect, Effect::Commit | Effect::CommitFailover);
+    done.iter().any(|effect| matches!(effect, Effect::Stop(_))) && !done.iter().any(commits)
 }
 
 #[cfg(test)]

@@ -98,6 +98,11 @@ pub enum EventBody {
         /// Who decided.
         by: Asker,
     },
+    /// Nothing of such a machine was under way any more: from here on another run may take it.
+    MachineGivenBack {
+        /// The machine.
+        machine: MachineName,
+    },
     /// A person asked to try a failed step again; its tries count anew.
     StepRetried {
         /// The step.
@@ -217,6 +222,7 @@ impl EventBody {
             | E::FactAccepted { .. }
             | E::CancelAsked { .. }
             | E::MachineExcluded { .. }
+            | E::MachineGivenBack { .. }
             | E::RunResumed { .. }
             | E::RunEnded { .. } => None,
         }

@@ -286,6 +286,9 @@ pub fn derive(plan: &Plan, state: &RunState, in_flight: impl Fn(StepIx) -> bool)
                 Some(Settled::SkippedByPerson)
             }
             Status::Skipped => Some(Settled::GuardFalse),
+            Status::Running | Status::Backoff if state.is_given_back(step) => {
+                Some(Settled::Excluded)
+            }
             Status::Running | Status::Backoff => None,
             Status::Failed | Status::Rejected | Status::Open if state.is_excluded(step) => {
                 Some(Settled::Excluded)

@@ -149,6 +149,8 @@ pub struct RunState {
     pub held: Vec<String>,
     /// Machines that take no further step in this run.
     pub excluded: BTreeSet<MachineName>,
+    /// Those of them that the run holds no longer.
+    pub given_back: BTreeSet<MachineName>,
     /// Facts that changed and were accepted, each with the value that it counts with.
     pub accepted: Vec<Fact>,
     places: Arc<HashMap<StepId, StepIx>>,
@@ -169,6 +171,7 @@ impl RunState {
             cancel_asked: false,
             held: Vec::new(),
             excluded: BTreeSet::new(),
+            given_back: BTreeSet::new(),
             accepted: Vec::new(),
             places: Arc::new(places),
         }
@@ -238,6 +241,12 @@ impl RunState {
             EventBody::CancelAsked { .. } => self.cancel_asked = true,
             EventBody::MachineExcluded { machine, .. } => {
                 self.excluded.insert(machine.clone());
+            }
+            EventBody::MachineGivenBack { machine } => {
+                if !self.excluded.contains(machine) {
+                    return Err(format!("`{machine}` was not taken out"));
+                }
+                self.given_back.insert(machine.clone());
             }
             EventBody::RunEnded { outcome } => {
                 self.outcome = Some(*outcome);
@@ -330,6 +339,11 @@ impl RunState {
     /// Its machine takes no further step in this run.
     pub fn is_excluded(&self, step: &Step) -> bool {
         step.machine.as_ref().is_some_and(|machine| self.excluded.contains(machine))
+    }
+
+    /// The run does not hold its machine any more: what a process that died had begun stays as it is.
+    pub fn is_given_back(&self, step: &Step) -> bool {
+        step.machine.as_ref().is_some_and(|machine| self.given_back.contains(machine))
     }
 
     /// A required step that failed for good, or a gate that got a no, of a machine that is still in the run.

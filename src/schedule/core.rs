@@ -5,11 +5,11 @@
 //! the journal. The driver may die after any action; a new core over the same events goes on.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{RunId, Timestamp};
+use crate::base::{MachineName, RunId, Timestamp};
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
 use crate::plan::step::{Step, StepIx};
@@ -109,6 +109,10 @@ pub struct Core {
     pub(super) rechecks: usize,
     /// Records on their way after which it is derived anew who may start: nothing starts before.
     pub(super) reshaping: usize,
+    /// Machines that take no further step, and are held yet.
+    to_give_back: Vec<MachineName>,
+    /// Those that are being given back.
+    giving_back: BTreeSet<MachineName>,
     life: Life,
     pub(super) begun: bool,
     interrupted: bool,
@@ -145,6 +149,8 @@ impl Core {
             unacked: 0,
             rechecks: 0,
             reshaping: 0,
+            to_give_back: Vec::new(),
+            giving_back: BTreeSet::new(),
             life: Life::Waking,
             begun: false,
             interrupted: false,
@@ -199,6 +205,9 @@ impl Core {
             Input::Command(asked) => self.asked(asked),
             Input::Rechecked { why, changes } => self.rechecked(why, changes),
             Input::Looked { dangers } => self.looked(dangers),
+            Input::GivenBack(machine) => {
+                self.append(EventBody::MachineGivenBack { machine });
+            }
             Input::Released => self.end(self.standing().outcome(!self.dangers.is_empty())),
             Input::Tick => self.tick(),
             Input::Interrupt => {
@@ -216,6 +225,8 @@ impl Core {
             self.life = Life::Ending;
             return self.end(Outcome::Succeeded);
         }
+        let held = self.state.excluded.difference(&self.state.given_back);
+        self.to_give_back = held.cloned().collect();
         self.rebuild();
         self.recheck(Why::Begin);
     }
@@ -225,6 +236,7 @@ impl Core {
         if self.life != Life::Going {
             return;
         }
+        self.give_back();
         if self.begun && !self.stops() {
             self.end_sections();
             while self.unacked < IN_FLIGHT_MAX
@@ -256,8 +268,37 @@ impl Core {
         });
     }
 
+    /// Machines that take no further step are others' once nothing of theirs is under way.
+    fn give_back(&mut self) {
+        let (phases, plan, state) = (&self.phases, &self.plan, &self.state);
+        let is_under_way = |machine: &MachineName| {
+            let own = |step: &Step| step.machine.as_ref() == Some(machine);
+            let works = phases.iter().any(|(ix, phase)| {
+                own(plan.step(*ix)) && !matches!(phase, Phase::Open { .. } | Phase::Early { .. })
+            });
+            // Of what has begun to delete there is only forward, whoever began it.
+            let deletes = |(ix, step): (StepIx, &Step)| {
+                let stands = state.step(ix);
+                let begun = matches!(stands.status, Status::Running | Status::Backoff);
+                begun && stands.intent.is_some() && own(step)
+            };
+            works || plan.iter().any(deletes)
+        };
+        let free = self.to_give_back.extract_if(.., |machine| !is_under_way(machine));
+        for machine in free {
+            self.giving_back.insert(machine.clone());
+            self.out.push(Action::GiveBack(machine));
+        }
+    }
+
+    /// It is too late to begin anything of its machine.
+    pub(super) fn is_given_back(&self, step: &Step) -> bool {
+        step.machine.as_ref().is_some_and(|machine| self.giving_back.contains(machine))
+    }
+
     fn is_at_rest(&self) -> bool {
-        let quiet = self.busy == 0 && self.unacked == 0 && self.rechecks == 0;
+        let working = self.busy + self.unacked + self.rechecks + self.giving_back.len();
+        let quiet = working == 0;
         if !quiet || self.stops() {
             return quiet;
         }
@@ -339,7 +380,16 @@ impl Core {
         match &event.body {
             EventBody::RunEnded { outcome } => self.out.push(Action::Done(*outcome)),
             EventBody::CancelAsked { .. } => self.stop_attempts(),
-            EventBody::MachineExcluded { .. } => self.reshaped(),
+            EventBody::MachineExcluded { machine, .. } => {
+                self.to_give_back.push(machine.clone());
+                self.reshaped();
+            }
+            EventBody::MachineGivenBack { machine } => {
+                self.giving_back.remove(machine);
+                if self.is_going() {
+                    self.rebuild();
+                }
+            }
             body => {
                 if let Some(ix) = body.step().and_then(|step| self.state.place(step)) {
                     self.step_appended(ix, body);

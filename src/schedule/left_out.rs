@@ -152,3 +152,30 @@ fn what_was_never_begun_is_not_undone() {
     assert_eq!(commands(WORKS, BROKEN), [Succeeded, Failed, Succeeded, Succeeded]);
     assert_eq!(commands(BROKEN, WORKS), [Failed, Pending, Skipped, Succeeded]);
 }
+
+#[test]
+fn who_is_taken_out_is_given_back_once_nothing_of_it_is_under_way() {
+    for (at, seed) in (2..20).flat_map(|at| (0..8).map(move |seed| (at, seed))) {
+        let mut weaver = Weaver::default();
+        for _ in 0..3 {
+            each(&mut weaver, 0..MACHINES);
+        }
+        let mut trial = trial(&weaver, seed);
+        trial.commands.insert(at, exclude(0));
+        // Its process dies a few records later, and the next one ends what it began.
+        let died = trial.process(Some(at + usize::try_from(seed).unwrap() % 4));
+        if died.is_none() && trial.state().outcome.is_none() {
+            trial.resume(None).unwrap();
+        }
+        let state = trial.state();
+        assert_eq!(state.given_back, state.excluded, "at {at}, seed {seed}");
+        let is_given = |body: &EventBody| matches!(body, EventBody::MachineGivenBack { .. });
+        let given = trial.events.iter().position(|event| is_given(&event.body));
+        let later = trial.events.iter().skip(given.unwrap_or(trial.events.len()));
+        let own = later.filter(|event| {
+            let of = event.body.step().and_then(|step| state.place(step));
+            of.is_some_and(|of| trial.plan.step(of).machine == Some(machine(0)))
+        });
+        assert_eq!(own.count(), 0, "nothing is told of it afterwards: at {at}, seed {seed}");
+    }
+}

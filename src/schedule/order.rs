@@ -99,6 +99,8 @@ pub enum Input {
     },
     /// The machines have been given back at their sites.
     Released,
+    /// A machine that takes no further step has been given back at its sites.
+    GivenBack(MachineName),
     /// It is as late as the core asked to be woken.
     Tick,
     /// The process was asked to stop.
@@ -127,6 +129,8 @@ pub enum Action {
     Look,
     /// Give the machines back at their sites; `Released` follows.
     Release,
+    /// Give one machine back, which takes no further step; `GivenBack` follows.
+    GiveBack(MachineName),
     /// The run has left in order; it is journalled.
     Done(Outcome),
 }

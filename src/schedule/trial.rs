@@ -249,6 +249,7 @@ impl Trial {
             }
             Action::Look => inputs.push_back(Input::Looked { dangers: Vec::new() }),
             Action::Release => inputs.push_back(Input::Released),
+            Action::GiveBack(machine) => inputs.push_back(Input::GivenBack(machine)),
             Action::Dismiss(_) => {}
             Action::Done(outcome) => return Some(outcome),
         }

@@ -127,12 +127,12 @@ impl Core {
 
     /// A step has its tokens: begin it, unless it does not happen.
     pub(super) fn start(&mut self, ix: StepIx) {
-        if self.frontier.settled(ix).is_some() {
+        let plan = self.plan.clone();
+        let step = plan.step(ix);
+        if self.frontier.settled(ix).is_some() || self.is_given_back(step) {
             // It was barred while it waited for room.
             return self.ready.return_unused(ix);
         }
-        let plan = self.plan.clone();
-        let step = plan.step(ix);
         match self.turn(ix, step) {
             Turn::Begins => self.take_turn(ix, step),
             Turn::Waits(until) => {

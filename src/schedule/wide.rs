@@ -111,6 +111,7 @@ fn run(machines: usize, all: bool, apart: usize) -> (usize, u64) {
                 Action::Recheck(why) => Input::Rechecked { why, changes: Changes::default() },
                 Action::Look => Input::Looked { dangers: Vec::new() },
                 Action::Release => Input::Released,
+                Action::GiveBack(machine) => Input::GivenBack(machine),
                 Action::Done(how) => {
                     outcome = Some(how);
                     continue;

@@ -23,6 +23,7 @@ mod gates;
 mod hostile;
 mod html;
 mod https;
+mod instead;
 mod kill;
 mod lab;
 mod main_job;

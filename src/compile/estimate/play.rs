@@ -198,6 +198,7 @@ impl<'a> Play<'a> {
             Action::Recheck(why) => Some(Input::Rechecked { why, changes: Changes::default() }),
             Action::Look => Some(Input::Looked { dangers: Vec::new() }),
             Action::Release => Some(Input::Released),
+            Action::GiveBack(machine) => Some(Input::GivenBack(machine)),
             Action::Cancel(_) | Action::Dismiss(_) | Action::Done(_) => None,
         }
     }

@@ -1,0 +1,128 @@
+//! `rollback`, `replan`, `adopt`: another plan on machines that a run holds, or that a lost one held.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::support::Ground;
+
+/// Where each machine runs.
+fn places(ground: &Ground) -> BTreeMap<String, String> {
+    let said = ground.homing(&["lab", "verify", "--format", "json"]).json();
+    let word = |machine: &Value, key: &str| machine[key].as_str().unwrap_or("nowhere").to_owned();
+    let machines = said["machines"].as_array().unwrap().iter();
+    machines.map(|one| (word(one, "machine"), word(one, "running_on"))).collect()
+}
+
+fn at(db: &str, web_1: &str, web_2: &str) -> BTreeMap<String, String> {
+    [("db-01", db), ("web-01", web_1), ("web-02", web_2)]
+        .map(|(machine, place)| (machine.to_owned(), place.to_owned()))
+        .into()
+}
+
+#[test]
+fn one_machine_goes_back_while_its_run_lives_and_goes_on_without_it() {
+    let ground = Ground::new();
+    let options = ["--approve", "complete", "--on-gate", "wait", "--output", "jsonl"];
+    let mut running = ground.start(&[&["run", "failback.rhai"][..], &options].concat());
+    running.until_event("gate_opened", "commit");
+    let run = ground.newest_run();
+    ground.homing(&["rollback", &run, "web-20"]).exit(2).says(&["did you mean `web-02`?"]);
+    let back = ground.homing(&["rollback", &run, "web-02", "--approve", "rollback"]).exit(0);
+    back.says(&["web-02 takes no further step", "given up on a way back", "Given up"]);
+    assert_eq!(places(&ground), at("dc1", "dc1", "azure"));
+    // Nobody's any more: any plan may take it, while the run holds the others.
+    ground.write("copy.rhai", "transfer_delta(snapshot(vm(\"web-02\")));\n");
+    ground.homing(&["run", "copy.rhai"]).exit(0);
+    ground.edit("copy.rhai", "web-02", "web-01");
+    ground.homing(&["run", "copy.rhai"]).exit(3).says(&[&run, "and holds `web-01`"]);
+    ground.homing(&["approve", &run, "commit"]).exit(0);
+    assert_eq!(running.end(), 7);
+    assert_eq!(places(&ground), at("dc1", "dc1", "azure"));
+    ground.homing(&["audit", &run]).exit(0);
+    let none = ground.homing(&["rollback", &run]).exit(2);
+    none.says(&["db-01 is committed: it has no way back", "there is nothing to roll back"]);
+    assert_eq!(ground.snapshots(), [""; 0]);
+}
+
+#[test]
+fn a_run_that_died_in_the_downtime_is_taken_back_without_a_question() {
+    let ground = Ground::new();
+    let mut running =
+        ground.start(&["run", "failback.rhai", "--approve", "all", "--output", "jsonl"]);
+    running.until_event("step_succeeded", "db-01.shutdown_azure_vm");
+    running.kill();
+    let run = ground.newest_run();
+    ground.homing(&["rollback", &run, "--reason", "not tonight"]).exit(0);
+    assert!(ground.homing(&["logs", &run]).exit(0).out.contains("not tonight"));
+    ground.homing(&["resume", &run]).exit(2).says(&["is over"]);
+    for machine in ground.verified() {
+        assert_eq!(machine["running_on"], "azure", "{machine}");
+    }
+    ground.homing(&["run", "failback.rhai", "--approve", "all"]).exit(0);
+}
+
+#[test]
+fn a_run_that_failed_is_replaced_by_a_plan_that_leaves_nobody_down() {
+    let ground = Ground::new();
+    let broken = ["--inject", "web-01.start_onprem_vm=permanent"];
+    let args = [&["run", "failback.rhai", "--approve", "all"][..], &broken].concat();
+    ground.homing(&args).exit(9).says(&["homing rollback"]);
+    let run = ground.newest_run();
+    let as_it_was = || ground.homing(&["status", &run]).exit(0).out.contains("homing resume");
+
+    ground.write("wrong.rhai", "start_azure_vm(vm(\"web-01\")).after(nobody);\n");
+    ground
+        .homing(&["replan", &run, "wrong.rhai"])
+        .exit(3)
+        .says(&["nothing was begun", "is as it was"]);
+    ground.write("other.rhai", "check(vm(\"db-01\"));\n");
+    ground
+        .homing(&["replan", &run, "other.rhai"])
+        .exit(3)
+        .says(&["web-01 is down", "homing cancel"]);
+    let forward = "let web = vm(\"web-01\");\nstart_onprem_vm(web);\ncheck(web);\n";
+    ground.write("forward.rhai", forward);
+    let other = ["--expect", "0000"];
+    ground.homing(&[&["replan", &run, "forward.rhai"][..], &other].concat()).exit(5);
+    assert!(as_it_was());
+
+    ground.homing(&["replan", &run, "forward.rhai"]).exit(0).says(&["is over"]);
+    ground.homing(&["resume", &run]).exit(2).says(&["is over"]);
+    for machine in ground.verified() {
+        assert_eq!(machine["running_on"], "dc1", "{machine}");
+    }
+    assert_eq!(ground.snapshots(), [""; 0]);
+}
+
+#[test]
+fn machines_of_a_lost_state_folder_are_adopted_and_a_process_that_lives_on_is_fenced_out() {
+    let ground = Ground::with_bandwidth("3MiB/s");
+    let options = ["-p", "tier=web", "--approve", "all", "--output", "jsonl", "--state", "lost"];
+    let mut running = ground.start(&[&["run", "full-download.rhai"][..], &options].concat());
+    let halfway = |e: &Value| e["progress"]["done"].as_u64().is_some_and(|d| d >= 3 << 20);
+    running.until(halfway).expect("a transfer in flight");
+    let refused = ground.homing(&["run", "failback.rhai", "--approve", "all"]).exit(6);
+    refused.says(&["if its state folder is lost: homing adopt"]);
+
+    let listed = ground.homing(&["adopt", "--format", "json"]).exit(0).json();
+    let listed = listed.as_array().unwrap();
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    assert_eq!(listed[0]["machine"], "web-01");
+    ground.homing(&["run", "failback.rhai", "--approve", "all"]).exit(6);
+    let taken = ground.homing(&["adopt", "--yes"]).exit(0);
+    assert!(taken.out.contains("dirty"), "{}", taken.out);
+    taken.says(&["2 taken over", "homing plan"]);
+    let left = running.end();
+    assert!([1, 9].contains(&left), "{left}: {}", ground.read("stderr.txt"));
+    assert!(ground.read("stderr.txt").contains("H302"), "{}", ground.read("stderr.txt"));
+    assert!(ground.homing(&["adopt"]).exit(0).out.contains("nothing to adopt"));
+
+    let boot = "let m = vm(\"web-01\");\nshutdown_azure_vm(m);\nstart_onprem_vm(m);\n";
+    ground.write("boot.rhai", boot);
+    ground.homing(&["plan", "boot.rhai"]).exit(3).says(&["H003"]);
+    ground.edit("homing.toml", "3MiB/s", "400MiB/s");
+    ground.homing(&["run", "failback.rhai", "--approve", "all"]).exit(0);
+    assert_eq!(ground.verified().len(), 3);
+    assert_eq!(ground.snapshots(), [""; 0]);
+}
