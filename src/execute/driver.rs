@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::base::{MachineName, RunId, Side, StepId, Timestamp};
+use crate::base::{Json, MachineName, RunId, Side, StepId, Timestamp};
 use crate::execute::claims::{self, Over, Tokens};
 use crate::execute::context::{Announcement, Line, Sites};
 use crate::execute::recheck::Recheck;
@@ -51,6 +51,7 @@ pub(super) struct Surroundings {
     pub(super) sites: Sites,
     pub(super) recheck: Arc<dyn Recheck>,
     pub(super) workers: Arc<dyn Workers>,
+    /// Without sides: an attempt on that machine was abandoned, and it is to be claimed anew.
     pub(super) tokens: Tokens,
     pub(super) over: Over,
     pub(super) interrupt: CancellationToken,
@@ -66,15 +67,26 @@ pub(super) struct Driver {
     around: Surroundings,
     touched: BTreeSet<MachineName>,
     may_drop: BTreeSet<MachineName>,
-    running: HashMap<StepId, CancellationToken>,
+    running: HashMap<StepId, Attempted>,
     announced: HashMap<StepId, oneshot::Sender<()>>,
     last_command: i64,
     ended: Option<Outcome>,
-    reports: Queue<Report>,
+    reports: Queue<(Report, Claimed)>,
     progress: Queue<Progress>,
     announcements: Queue<Announcement>,
     answers: Queue<Input>,
 }
+
+/// An attempt under way.
+pub struct Attempted {
+    /// Fires when it should stop at its next safe point.
+    pub cancelled: CancellationToken,
+    /// Fires when nobody waits for it any more.
+    pub abandoned: CancellationToken,
+}
+
+/// The machine that was claimed anew before an attempt, and its tokens.
+pub type Claimed = Option<(MachineName, BTreeMap<Side, u64>)>;
 
 struct Queue<T> {
     sender: mpsc::Sender<T>,
@@ -146,8 +158,11 @@ impl Driver {
             tokio::select! {
                 events = self.owned.acked() => self.appended(events?)?,
                 _ = self.reports.receiver.recv_many(&mut reports, QUEUE) => {
-                    for report in reports.drain(..) {
+                    for (report, claimed) in reports.drain(..) {
                         self.running.remove(&report.step);
+                        if let Some((machine, tokens)) = claimed {
+                            self.around.tokens.insert(machine, tokens);
+                        }
                         self.feed(Input::Report(report))?;
                     }
                 }
@@ -185,8 +200,18 @@ impl Driver {
             Action::Dismiss(command) => self.owned.dismiss(command),
             Action::Start(order) => self.begin(*order)?,
             Action::Cancel(step) => {
-                if let Some(token) = self.running.get(&step) {
-                    token.cancel();
+                if let Some(running) = self.running.get(&step) {
+                    running.cancelled.cancel();
+                }
+            }
+            Action::Abandon(step) => {
+                if let Some(running) = self.running.get(&step) {
+                    running.abandoned.cancel();
+                }
+                let ix = self.core.state().place(&step);
+                let machine = ix.and_then(|ix| self.around.plan.step(ix).machine.as_ref());
+                if let Some(held) = machine.and_then(|m| self.around.tokens.get_mut(m)) {
+                    held.clear();
                 }
             }
             Action::Recheck(why) => {
@@ -263,7 +288,9 @@ impl Driver {
             order.tokens.clone_from(tokens);
         }
         let cancelled = CancellationToken::new();
-        self.running.insert(order.step.clone(), cancelled.clone());
+        let abandoned = CancellationToken::new();
+        let running = Attempted { cancelled: cancelled.clone(), abandoned: abandoned.clone() };
+        self.running.insert(order.step.clone(), running);
         let line = Line {
             cancelled,
             progress: self.progress.sender.clone(),
@@ -271,15 +298,45 @@ impl Driver {
             saver: self.owned.saver(),
         };
         let (step, attempt) = (order.step.clone(), order.attempt);
-        let (reports, work) = (self.reports.sender.clone(), self.around.workers.run(order, line));
+        let (reports, work) = (self.reports.sender.clone(), self.attempt(order, line));
         tokio::spawn(async move {
-            let result = tokio::spawn(work).await.unwrap_or_else(|panicked| {
-                Err(Failure::permanent(format!("a bug in homing: the attempt broke: {panicked}"))
-                    .help("please report it with `homing logs`; the run can be resumed"))
+            let heard = tokio::spawn(async move {
+                tokio::select! {
+                    done = work => done,
+                    () = abandoned.cancelled() => (Err(Failure::cancelled()), None),
+                }
             });
-            let _ = reports.send(Report { step, attempt, result }).await;
+            let (result, claimed) = heard.await.unwrap_or_else(|panicked| {
+                let bug = format!("a bug in homing: the attempt broke: {panicked}");
+                let help = "please report it with `homing logs`; the run can be resumed";
+                (Err(Failure::permanent(bug).help(help)), None)
+            });
+            let _ = reports.send((Report { step, attempt, result }, claimed)).await;
         });
         Ok(())
+    }
+
+    /// Makes an attempt; on a machine where an abandoned one may still do something, behind a new claim.
+    fn attempt(
+        &self,
+        mut order: Order,
+        line: Line,
+    ) -> impl Future<Output = (Result<Json, Failure>, Claimed)> + Send + use<> {
+        let held = |machine: &MachineName| self.around.tokens.get(machine);
+        let unsure = order.machine.clone().filter(|m| held(m).is_some_and(BTreeMap::is_empty));
+        let (sites, inventory) = (self.around.sites.clone(), self.around.inventory.clone());
+        let (workers, over) = (self.around.workers.clone(), self.around.over.clone());
+        async move {
+            let Some(machine) = unsure else { return (workers.run(order, line).await, None) };
+            let alone = BTreeSet::from([&machine]);
+            let claimed = claims::take(&sites, &inventory, &alone, &order.run, false, &over).await;
+            let tokens = match claimed {
+                Ok(mut tokens) => tokens.remove(&machine).unwrap_or_default(),
+                Err(refused) => return (Err(refused.failure), None),
+            };
+            order.tokens.clone_from(&tokens);
+            (workers.run(order, line).await, Some((machine, tokens)))
+        }
     }
 
     fn appended(&mut self, events: Vec<Event>) -> Result<(), JournalError> {
@@ -330,10 +387,10 @@ impl Driver {
     /// The journal is lost: nothing new, and every attempt gets the chance of a safe point.
     async fn stand_down(&mut self) {
         self.announced.clear();
-        self.running.values().for_each(CancellationToken::cancel);
+        self.running.values().for_each(|running| running.cancelled.cancel());
         let wait = async {
             while !self.running.is_empty() {
-                let Some(report) = self.reports.receiver.recv().await else { return };
+                let Some((report, _)) = self.reports.receiver.recv().await else { return };
                 self.running.remove(&report.step);
             }
         };

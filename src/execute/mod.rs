@@ -16,7 +16,7 @@ mod workers;
 pub use adopt::{Marked, adopt, marks};
 pub use claims::{Over, Tokens, leave, look, take};
 pub use context::{Announcement, Line, Sites};
-pub use driver::{Ended, dangers};
+pub use driver::{Attempted, Claimed, Ended, dangers};
 pub use inject::{Injection, InvalidInjection};
 pub use launch::{
     Listener, RunError, RunHandle, Saved, Setup, Speaker, is_stall, repeatable, resume, start,

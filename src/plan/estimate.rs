@@ -25,6 +25,9 @@ pub struct Estimates {
     pub machines: BTreeMap<MachineName, MachineEstimate>,
     /// Steps of the longest path, in order, as places.
     pub critical_path: Vec<u32>,
+    /// Machines that go down without a slot for their last changes, since the plan stops them together, where
+    /// they are more than may be copied at once: some of them queue while they are down.
+    pub queued: u32,
 }
 
 impl Estimates {

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::{MachineName, PlanId, RunId, StepId, StepKey, Timestamp};
 use crate::execute::{
-    Announcement, Observing, Over, Recheck, Sites, Tokens, dangers, is_stall, leave, take,
+    Announcement, Attempted, Claimed, Observing, Over, Recheck, Sites, Tokens, dangers, is_stall,
+    leave, take,
 };
 use crate::journal::Waiting;
 use crate::rehearse::attempt::{Attempt, Cursors};
@@ -21,6 +22,7 @@ use crate::rehearse::operator::{self, Operator};
 use crate::rehearse::stage::Stage;
 use crate::rehearse::trouble::Trouble;
 use crate::run::event::{Event, EventBody};
+use crate::run::failure::Failure;
 use crate::run::outcome::Outcome;
 use crate::run::state::RunState;
 use crate::schedule::{Action, Changes, Core, Input, Manner, OnGate, Order, Report, touched};
@@ -80,9 +82,9 @@ struct Alive<'a> {
     tokens: Tokens,
     touched: BTreeSet<MachineName>,
     may_drop: BTreeSet<MachineName>,
-    running: HashMap<StepId, CancellationToken>,
+    running: HashMap<StepId, Attempted>,
     announced: HashMap<StepId, oneshot::Sender<()>>,
-    attempts: JoinSet<Report>,
+    attempts: JoinSet<(Report, Claimed)>,
     asking: JoinSet<Input>,
     progress: mpsc::UnboundedSender<StepId>,
     announcements: mpsc::UnboundedSender<Announcement>,
@@ -222,8 +224,9 @@ impl<'a> Alive<'a> {
         tokio::select! {
             biased;
             Some(report) = self.attempts.join_next(), if !self.attempts.is_empty() => {
-                let report = joined(report);
+                let (report, claimed) = joined(report);
                 self.running.remove(&report.step);
+                self.tokens.extend(claimed);
                 Input::Report(report)
             }
             Some(input) = self.asking.join_next(), if !self.asking.is_empty() => joined(input),
@@ -260,8 +263,18 @@ impl<'a> Alive<'a> {
             Action::Dismiss(_) => {}
             Action::Start(order) => self.begin(*order),
             Action::Cancel(step) => {
-                if let Some(token) = self.running.get(&step) {
-                    token.cancel();
+                if let Some(running) = self.running.get(&step) {
+                    running.cancelled.cancel();
+                }
+            }
+            Action::Abandon(step) => {
+                if let Some(running) = self.running.get(&step) {
+                    running.abandoned.cancel();
+                }
+                let ix = self.core.state().place(&step);
+                let machine = ix.and_then(|ix| self.process.stage.plan.step(ix).machine.as_ref());
+                if let Some(held) = machine.and_then(|machine| self.tokens.get_mut(machine)) {
+                    held.clear();
                 }
             }
             Action::Recheck(why) => {
@@ -355,14 +368,19 @@ impl<'a> Alive<'a> {
         if let Some(tokens) = order.machine.as_ref().and_then(|machine| self.tokens.get(machine)) {
             order.tokens.clone_from(tokens);
         }
-        let cancelled = CancellationToken::new();
-        self.running.insert(order.step.clone(), cancelled.clone());
+        let (cancelled, abandoned) = (CancellationToken::new(), CancellationToken::new());
+        let running = Attempted { cancelled: cancelled.clone(), abandoned: abandoned.clone() };
+        self.running.insert(order.step.clone(), running);
+        let unsure = order
+            .machine
+            .clone()
+            .filter(|machine| self.tokens.get(machine).is_some_and(|tokens| tokens.is_empty()));
         let (step, attempt) = (order.step.clone(), order.attempt);
         let ix = self.core.state().place(&step).expect("BUG: the core orders its own steps");
         let (half_s, slow_s) = stage.step_s.get(ix.at()).copied().unwrap_or_default();
         let matter = (u64::from(ix.0) << 20) | (u64::from(order.epoch) << 8) | u64::from(attempt);
         let takes_s = Dice::of(self.process.seed, matter).duration_s(half_s, slow_s);
-        let attempt_made = Attempt {
+        let mut made = Attempt {
             key: StepKey::of(&order.run, &order.step),
             order,
             cancelled,
@@ -373,15 +391,29 @@ impl<'a> Alive<'a> {
             progress: self.progress.clone(),
             announcements: self.announcements.clone(),
         };
+        let work = async move {
+            let mut claimed = None;
+            if let Some(machine) = unsure {
+                match made.claim(&machine).await {
+                    Ok(tokens) => claimed = Some((machine, tokens)),
+                    Err(failure) => return (Err(failure), None),
+                }
+            }
+            (made.make(Duration::from_secs_f64(takes_s)).await, claimed)
+        };
         self.attempts.spawn(async move {
-            let result = attempt_made.make(Duration::from_secs_f64(takes_s)).await;
-            Report { step, attempt, result }
+            let (result, claimed) = tokio::select! {
+                biased;
+                done = work => done,
+                () = abandoned.cancelled() => (Err(Failure::cancelled()), None),
+            };
+            (Report { step, attempt, result }, claimed)
         });
     }
 }
 
 /// There was no run before this one.
-fn none_is_over() -> Over {
+pub(super) fn none_is_over() -> Over {
     Arc::new(|_| false)
 }
 

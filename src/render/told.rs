@@ -158,7 +158,13 @@ pub fn duration(review: &Review<'_>) -> String {
         true => "",
         false => ", people's waits at gates left out",
     };
-    format!("{}{people}; {basis}", show_seconds(review.estimates.makespan_s))
+    let queue = match review.estimates.queued {
+        0 => String::new(),
+        n => format!(
+            "; {n} machines are stopped together, more than are copied at once: some of them queue while they are down"
+        ),
+    };
+    format!("{}{people}; {basis}{queue}", show_seconds(review.estimates.makespan_s))
 }
 
 /// One fact, of all the subjects that it is true of.

@@ -1,6 +1,7 @@
 //! What becomes of a step in flight: its attempts, retries, time limits; and steps that only wait.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::base::units::parse_duration;
 use crate::base::{Json, StepId};
@@ -14,6 +15,9 @@ use crate::schedule::backoff::next_wait;
 use crate::schedule::core::{Asked, Core, Phase, later};
 use crate::schedule::order::{Action, Order, Report};
 
+/// How long an attempt whose time is up may take to its next safe point.
+const STOP_TIME: Duration = Duration::from_secs(60);
+
 impl Core {
     /// A durable event about a step: go on with that step.
     pub(super) fn step_appended(&mut self, ix: StepIx, body: &EventBody) {
@@ -26,7 +30,7 @@ impl Core {
             EventBody::AttemptStarted { .. } => self.hand_out(ix),
             EventBody::AttemptFailed { retry_in_ms, .. } => {
                 self.ready.release(ix);
-                let wait = std::time::Duration::from_millis(*retry_in_ms);
+                let wait = Duration::from_millis(*retry_in_ms);
                 self.set(ix, Phase::Backoff { until: later(self.now, wait) });
             }
             EventBody::StepSucceeded { .. } => {
@@ -104,7 +108,11 @@ impl Core {
             Err(failure) if failure.class == Class::Cancelled => match asked {
                 // It stands as if its process had died, only at a better place.
                 Some(Asked::RunStops) => self.leave(ix),
-                Some(Asked::TooLong) => self.fail(ix, self.took_too_long(ix)),
+                Some(Asked::TooLong) => self.fail(ix, self.took_too_long(ix, "")),
+                Some(Asked::Unheard) => {
+                    let unsure = "; its site does not answer, and may do it yet";
+                    self.fail(ix, self.took_too_long(ix, unsure));
+                }
                 None => self.fail(ix, Failure::transient("it stopped although nobody asked")),
             },
             Err(failure) => self.fail(ix, failure),
@@ -135,14 +143,14 @@ impl Core {
         });
     }
 
-    fn took_too_long(&self, ix: StepIx) -> Failure {
+    fn took_too_long(&self, ix: StepIx, unsure: &str) -> Failure {
         let step = self.plan.step(ix);
         let limit = step.policy.timeout_ms.unwrap_or(0) as f64 / 1000.0;
         let limit = crate::base::units::show_seconds(limit);
         if (self.manner.is_stall)(step) {
-            Failure::timed_out(format!("no progress for {limit}"))
+            Failure::timed_out(format!("no progress for {limit}{unsure}"))
         } else {
-            Failure::timed_out(format!("not done after {limit}"))
+            Failure::timed_out(format!("not done after {limit}{unsure}"))
         }
     }
 
@@ -170,6 +178,16 @@ impl Core {
                 *asked = Some(Asked::TooLong);
                 let step = self.plan.step(ix).id.clone();
                 self.out.push(Action::Cancel(step));
+                self.wake_at(later(now, STOP_TIME), ix);
+            }
+            Some(Phase::Running { deadline: Some(at), asked: Some(asked @ Asked::TooLong) }) => {
+                let patient_until = later(*at, STOP_TIME);
+                if patient_until > now {
+                    return self.wake_at(patient_until, ix);
+                }
+                *asked = Asked::Unheard;
+                let step = self.plan.step(ix).id.clone();
+                self.out.push(Action::Abandon(step));
             }
             Some(Phase::Backoff { until } | Phase::Early { until }) if *until <= now => {
                 self.clear(ix);

@@ -76,6 +76,8 @@ pub(super) enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     TooLong,
+    /// And it did not stop.
+    Unheard,
     RunStops,
 }
 

@@ -27,6 +27,7 @@ pub use core::{Core, Manner, OnGate};
 pub use order::{Action, Changes, Input, Order, Report, Why};
 pub use outcome::{danger, no_longer_held, touched};
 pub use rederive::rederived;
+pub use sections::stopped_together;
 
 #[cfg(test)]
 mod left_out;

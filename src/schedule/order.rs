@@ -123,6 +123,9 @@ pub enum Action {
     Start(Box<Order>),
     /// Ask an attempt to stop at its next safe point.
     Cancel(StepId),
+    /// Drop an attempt: it was asked to stop long ago and does not. `Report` follows. What it began at a site
+    /// may still happen: before the next attempt on that machine it is claimed anew, which fences that out.
+    Abandon(StepId),
     /// Observe the facts again; `Rechecked` follows.
     Recheck(Why),
     /// Look at the touched machines; `Looked` follows.

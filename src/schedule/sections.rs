@@ -17,6 +17,19 @@ pub(super) struct Section {
 /// it wait for more (other machines, a person), a slot that is kept might be the one that those need: it is
 /// taken when the transfer begins, as for any other.
 pub(super) fn sections(plan: &Plan) -> Vec<Section> {
+    let kept = all(plan).into_iter();
+    kept.filter(|(section, machine)| waits_for_itself_alone(plan, *section, machine))
+        .map(|(section, _)| section)
+        .collect()
+}
+
+/// How many machines a plan takes down with no slot kept for their last changes.
+pub fn stopped_together(plan: &Plan) -> usize {
+    all(plan).len() - sections(plan).len()
+}
+
+/// Every stop with the transfer of what that leaves.
+fn all(plan: &Plan) -> Vec<(Section, &MachineName)> {
     let mut found = Vec::new();
     let mut open: std::collections::HashMap<&MachineName, StepIx> = Default::default();
     for (ix, step) in plan.iter() {
@@ -25,8 +38,7 @@ pub(super) fn sections(plan: &Plan) -> Vec<Section> {
             Effect::Stop(_) => drop(open.insert(machine, ix)),
             Effect::Transfer { from_snapshot: false, .. } => {
                 let Some(stop) = open.remove(machine) else { continue };
-                let section = Section { stop, transfer: ix };
-                found.extend(waits_for_itself_alone(plan, section, machine).then_some(section));
+                found.push((Section { stop, transfer: ix }, machine));
             }
             Effect::Start(_) => drop(open.remove(machine)),
             _ => {}
@@ -149,6 +161,7 @@ mod tests {
         for seed in 0..10 {
             let mut trial = trial(true, seed);
             assert_eq!(sections(&trial.plan), []);
+            assert_eq!(stopped_together(&trial.plan), MACHINES);
             assert_eq!(trial.process(None), Some(Outcome::Succeeded));
             assert_eq!(most_waiting(&trial), MACHINES);
         }

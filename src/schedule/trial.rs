@@ -33,6 +33,8 @@ pub(super) enum Behaviour {
     Broken,
     /// Ends only when it is asked to.
     Hangs,
+    /// Does not even then.
+    Deaf,
 }
 
 /// A step that does nothing, named `s<n>`.
@@ -228,7 +230,7 @@ impl Trial {
                     Behaviour::Flaky(times) if order.attempt > times => Ok(outputs(&order.step)),
                     Behaviour::Flaky(_) => Err(Failure::transient("lost contact")),
                     Behaviour::Broken => Err(Failure::permanent("it cannot work")),
-                    Behaviour::Hangs => return None,
+                    Behaviour::Hangs | Behaviour::Deaf => return None,
                 };
                 let (step, attempt) = (order.step, order.attempt);
                 inputs.push_back(Input::Report(Report { step, attempt, result }));
@@ -239,6 +241,11 @@ impl Trial {
                     let result = Err(Failure::cancelled());
                     inputs.push_back(Input::Report(Report { step, attempt, result }));
                 }
+            }
+            Action::Abandon(step) => {
+                let attempt = core.state().step(core.state().place(&step).unwrap()).attempts;
+                let result = Err(Failure::cancelled());
+                inputs.push_back(Input::Report(Report { step, attempt, result }));
             }
             Action::Recheck(why) => {
                 let stale = self.stale_at == Some(why);
@@ -340,7 +347,7 @@ pub(super) fn specified(plan: &Plan, behaviours: &[Behaviour]) -> Vec<Status> {
             let fails = match behaviours[ix.at()] {
                 Behaviour::Works => false,
                 Behaviour::Flaky(times) => times >= step.policy.attempts,
-                Behaviour::Broken | Behaviour::Hangs => true,
+                Behaviour::Broken | Behaviour::Hangs | Behaviour::Deaf => true,
             };
             match (acts && fails, step.optional) {
                 (false, _) => (Status::Succeeded, Some(Settled::Succeeded)),
@@ -540,12 +547,20 @@ mod tests {
         let mut hanging = step(0, Kind::Act);
         hanging.policy =
             Arc::new(Policy { timeout_ms: Some(5000), ..hanging.policy.as_ref().clone() });
-        let mut trial = Trial::new(plan(vec![hanging]), 1);
-        trial.behaviours = vec![Behaviour::Hangs];
-        let from = trial.now;
-        assert_eq!(trial.process(None), Some(Outcome::Failed));
-        assert_eq!(trial.state().steps[0].attempts, 3);
-        assert!(trial.now.duration_since(from).as_secs() >= 15);
+        let stands_still = |behaviour: Behaviour| {
+            let mut trial = Trial::new(plan(vec![hanging.clone()]), 1);
+            trial.behaviours = vec![behaviour];
+            let from = trial.now;
+            assert_eq!(trial.process(None), Some(Outcome::Failed));
+            let step = &trial.state().steps[0];
+            assert_eq!(step.attempts, 3);
+            (trial.now.duration_since(from).as_secs(), step.failure.clone().unwrap().message)
+        };
+        let (took_s, said) = stands_still(Behaviour::Hangs);
+        assert!((15..60).contains(&took_s) && said == "not done after 5.0s", "{took_s} {said}");
+        let (took_s, said) = stands_still(Behaviour::Deaf);
+        assert!(took_s >= 3 * 65, "{took_s}");
+        assert!(said.ends_with("its site does not answer, and may do it yet"), "{said}");
     }
 
     #[test]

@@ -116,7 +116,7 @@ fn run(machines: usize, all: bool, apart: usize) -> (usize, u64) {
                     outcome = Some(how);
                     continue;
                 }
-                Action::Cancel(_) | Action::Dismiss(_) => continue,
+                Action::Cancel(_) | Action::Abandon(_) | Action::Dismiss(_) => continue,
             });
         }
     }

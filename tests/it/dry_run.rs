@@ -106,6 +106,11 @@ const LIBRARY: &[(&str, &str)] = &[
     ("std/failover::switch_over", "failover::switch_over(vm(\"web-01\"));"),
     ("std/failover::synchronize", "failover::synchronize(vm(\"web-01\"));"),
     (
+        "std/rollback::back",
+        "rollback::back([vm(\"web-01\"), vm(\"web-02\")], #{ gate: false, grace: \"1m\" });",
+    ),
+    ("std/rollback::main", "-p machines=web-01,web-02"),
+    (
         "std/waves::canary",
         "let o = #{ first: 1, hold: \"5m\", size: 2 };\n\
          waves::canary(vms(\"\"), o, |m| failback::synchronize(m));",
@@ -119,11 +124,17 @@ const LIBRARY: &[(&str, &str)] = &[
 
 fn of_library(function: &str, uses: &str) -> (String, Vec<String>) {
     let (module, name) = function.split_once("::").unwrap();
-    // A failover begins at home.
-    let observed = if module == "std/failover" {
-        "// facts: web-01 where=home cloud.power=off onprem.power=on protection=onprem_to_cloud"
-    } else {
-        ""
+    let observed = match module {
+        // A failover begins at home.
+        "std/failover" => {
+            "// facts: web-01 where=home cloud.power=off onprem.power=on protection=onprem_to_cloud"
+        }
+        // One machine was switched over, and the other one only stopped.
+        "std/rollback" => {
+            "// facts: web-01 where=home cloud.power=off onprem.power=on commit=pending\n\
+             // facts: web-02 cloud.power=off"
+        }
+        _ => "",
     };
     if name == "main" {
         let given = uses.strip_prefix("-p ").and_then(|given| given.split_once('='));

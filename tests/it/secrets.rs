@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::support::Ground;
 
@@ -22,30 +22,8 @@ fn vault() -> Ground {
     ground
 }
 
-fn files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap().flatten() {
-        let path = entry.path();
-        match fs::symlink_metadata(&path) {
-            Ok(meta) if meta.is_dir() => files(&path, found),
-            Ok(meta) if meta.is_file() => found.push(path),
-            _ => {}
-        }
-    }
-}
-
 fn tells(bytes: &[u8]) -> bool {
     [SECRET, WRONG].iter().any(|key| bytes.windows(key.len()).any(|part| part == key.as_bytes()))
-}
-
-/// Command lines and environments of all processes that were started in this ground.
-fn processes(ground: &Ground) -> Vec<Vec<u8>> {
-    let of = |pid: &Path| {
-        let is_here =
-            fs::read_link(pid.join("cwd")).is_ok_and(|cwd| cwd.starts_with(ground.path()));
-        let read = |name: &str| fs::read(pid.join(name)).unwrap_or_default();
-        is_here.then(|| [read("cmdline"), read("environ")].concat())
-    };
-    fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| of(&entry.path())).collect()
 }
 
 #[test]
@@ -68,7 +46,7 @@ fn a_key_is_nowhere_but_in_its_own_file() {
     let mut running =
         ground.start(&["run", "failback.rhai", "--on-gate", "wait", "--output", "jsonl"]);
     running.until_event("gate_opened", "complete");
-    let alive = processes(&ground);
+    let alive = ground.processes();
     assert!(!alive.is_empty() && alive.iter().all(|one| !tells(one)), "a process list tells it");
     let run = ground.newest_run();
     for gate in ["complete", "commit"] {
@@ -86,11 +64,10 @@ fn a_key_is_nowhere_but_in_its_own_file() {
     for one in said {
         assert!(!tells(one.out.as_bytes()) && !tells(one.err.as_bytes()), "{}{}", one.out, one.err);
     }
-    let mut found = Vec::new();
-    files(ground.path(), &mut found);
+    let found = ground.files("");
     let own = ground.path().join("shop.key");
     assert!(tells(&fs::read(&own).unwrap()), "it would be seen");
-    for path in found.iter().filter(|path| **path != own) {
+    for path in found.iter().filter(|path| **path != own && path.is_file()) {
         assert!(!tells(&fs::read(path).unwrap()), "{} tells it", path.display());
     }
 }
@@ -102,8 +79,8 @@ fn what_a_run_leaves_is_for_its_owner_alone() {
     let state = ground.path().join(".homing");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&state), 0o700);
-    let mut found = Vec::new();
-    files(&state, &mut found);
+    let mut found = ground.files(".homing");
+    found.retain(|path| path.is_file());
     assert!(found.len() > 5, "{found:?}");
     for path in found {
         assert_eq!(mode(&path) & 0o077, 0, "{}", path.display());

@@ -1,12 +1,14 @@
-//! `kill -9` at random moments. The seeds are fixed; where a kill lands is up to the machine. Set
-//! `HOMING_SOAK` to make it 200 kills.
+//! `kill -9` at random moments, and inside chosen system calls: writes and syncs of the journal, writes of
+//! disks, deletions of a commit; half of these as a power cut, which loses writes that were not synced. The
+//! seeds are fixed; where a kill lands is up to the machine. Set `HOMING_SOAK` to make it 200 kills.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::support::Ground;
+use crate::support::dying::Call;
 
 /// What is run, over which link, the longest that a process may live before it is killed, and who is home
 /// at the end.
@@ -52,10 +54,43 @@ impl Luck {
     }
 }
 
+/// The calls that processes end in, and of how many of each one is chosen.
+const CALLS: [(&str, &str, u64); 6] = [
+    ("write", "homing.db-wal", 160),
+    ("remove", "/azure/", 16),
+    ("sync", "homing.db-wal", 40),
+    ("write", "/dc1/", 48),
+    ("sync", "/dc1/", 24),
+    ("write", "/azure/", 24),
+];
+
+/// How a process ends.
+#[derive(Clone, Copy, Debug)]
+enum Death {
+    After(Duration),
+    In(Call),
+}
+
+impl Death {
+    fn drawn(round: u32, job: &Job, luck: &mut Luck) -> Death {
+        if round % 2 == 0 {
+            return Death::After(Duration::from_millis(30 + luck.below(job.life_ms)));
+        }
+        let (name, path, most) = CALLS[luck.below(CALLS.len() as u64) as usize];
+        let (nth, lots) = (1 + luck.below(most), luck.below(u64::MAX));
+        Death::In(Call { name, path, nth, power_cut: lots * luck.below(2) })
+    }
+}
+
 #[derive(Debug, Default)]
 struct Counts {
     rounds: u32,
     kills: u32,
+    /// Of those, in which calls.
+    inside: BTreeMap<(&'static str, &'static str), u32>,
+    power_cuts: u32,
+    /// Kills between the announcement of a deletion and its end.
+    in_deletions: u32,
     /// Processes that had ended before their time came.
     too_late: u32,
     /// Transfers that a later process took up from their checkpoint.
@@ -90,15 +125,15 @@ fn round(job: &Job, luck: &mut Luck, counts: &mut Counts) {
             Some(run) => vec!["resume", run.as_str()],
             None => [&["run"], job.args].concat(),
         };
-        let life = Duration::from_millis(30 + luck.below(job.life_ms));
-        let (said, ended) = ground.start(&[&args[..], &tail].concat()).live_for(life);
+        let death = Death::drawn(counts.rounds, job, luck);
+        let (said, ended) = died(&ground, &[&args[..], &tail].concat(), death);
         heard.push(said);
         if let Some(code) = ended {
             assert_eq!(code, 0, "{}", ground.read("stderr.txt"));
             counts.too_late += 1;
             break;
         }
-        counts.kills += 1;
+        counts.died(death, &heard);
     }
     if let Some(run) = open_run(&ground) {
         let said = ground.homing(&[&["resume", run.as_str()][..], &tail].concat()).exit(0);
@@ -108,6 +143,48 @@ fn round(job: &Job, luck: &mut Luck, counts: &mut Counts) {
     }
     take_up_checkpoints(&heard, counts);
     all_is_well(&ground, job);
+    all_that_was_told_is_journalled(&ground, &heard);
+}
+
+fn died(ground: &Ground, args: &[&str], death: Death) -> (Vec<Value>, Option<i32>) {
+    match death {
+        Death::After(life) => ground.start(args).live_for(life),
+        Death::In(call) => {
+            ground.start_with(args, &call.environment(ground.path())).live_for(FOR_EVER)
+        }
+    }
+}
+
+/// No run here takes as long.
+const FOR_EVER: Duration = Duration::from_secs(300);
+
+impl Counts {
+    fn died(&mut self, death: Death, heard: &[Vec<Value>]) {
+        self.kills += 1;
+        if let Death::In(call) = death {
+            *self.inside.entry((call.name, call.path)).or_default() += 1;
+            self.power_cuts += u32::from(call.power_cut != 0);
+        }
+        let mut deletes = BTreeSet::new();
+        for said in heard.iter().flatten() {
+            match said["event"].as_str() {
+                Some("intent") => drop(deletes.insert(said["step"].as_str())),
+                Some("step_succeeded") => drop(deletes.remove(&said["step"].as_str())),
+                _ => {}
+            }
+        }
+        self.in_deletions += u32::from(!deletes.is_empty());
+    }
+}
+
+/// Nothing is shown before it is durable: what a process told before it died is in the journal as it was told.
+#[track_caller]
+fn all_that_was_told_is_journalled(ground: &Ground, heard: &[Vec<Value>]) {
+    let journalled = ground.events(&ground.newest_run());
+    for said in heard.iter().flatten().filter(|said| said["seq"].is_u64()) {
+        let at = usize::try_from(said["seq"].as_u64().unwrap()).unwrap() - 1;
+        assert_eq!(Some(said), journalled.get(at), "told, and not there");
+    }
 }
 
 fn open_run(ground: &Ground) -> Option<String> {
@@ -156,5 +233,10 @@ fn all_is_well(ground: &Ground, job: &Job) {
         let event_name = event["event"].as_str().unwrap();
         assert!(!event_name.ends_with("_failed"), "a kill is no failure: {event}");
     }
+    ground.homing(&["audit", &run]).exit(0);
     assert_eq!(ground.snapshots(), Vec::<String>::new(), "left over");
+    assert!(ground.homing(&["adopt"]).exit(0).out.contains("nothing to adopt"), "claims are left");
+    // A machine that runs has one process, and one socket to speak to it; nobody else has any.
+    let running = ground.verified().len();
+    assert_eq!((ground.processes().len(), ground.sockets().len()), (running, running));
 }

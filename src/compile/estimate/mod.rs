@@ -20,6 +20,7 @@ use crate::plan::graph::{Plan, index};
 use crate::plan::inventory::Inventory;
 use crate::plan::step::StepIx;
 use crate::primitives::contract::Cost;
+use crate::schedule::stopped_together;
 use crate::verify::Downtime;
 
 /// What a plan will cost, with the downtime of every machine that goes down.
@@ -50,8 +51,15 @@ pub(super) fn estimate(
         machines: longest.iter().map(|(name, one)| ((*name).clone(), one.estimate)).collect(),
         critical_path: critical_path(&way, &times, makespan_s),
         steps: expected.iter().zip(&times).enumerate().map(|one| step(one, &way)).collect(),
+        queued: queued(plan, inventory),
     };
     Estimated { estimates, downtimes: downtimes(longest) }
+}
+
+/// Machines that a plan stops together, where there are more of them than slots.
+fn queued(plan: &Plan, inventory: &Inventory) -> u32 {
+    let together = u32::try_from(stopped_together(plan)).unwrap_or(u32::MAX);
+    if together > inventory.limits.transfers { together } else { 0 }
 }
 
 fn step((at, (expected, time)): (usize, (&Expected, &Time)), way: &Way) -> StepEstimate {

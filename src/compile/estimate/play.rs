@@ -199,7 +199,7 @@ impl<'a> Play<'a> {
             Action::Look => Some(Input::Looked { dangers: Vec::new() }),
             Action::Release => Some(Input::Released),
             Action::GiveBack(machine) => Some(Input::GivenBack(machine)),
-            Action::Cancel(_) | Action::Dismiss(_) | Action::Done(_) => None,
+            Action::Cancel(_) | Action::Abandon(_) | Action::Dismiss(_) | Action::Done(_) => None,
         }
     }
 

@@ -56,6 +56,10 @@ pub struct Document {
     pub(super) plan_id: PlanId,
     /// The id of the first step after which there is only forward; `null` where everything can be taken back.
     pub(super) point_of_no_return: Option<StepId>,
+    /// Machines that are stopped together, where they are more than may be copied at once: some of them wait
+    /// for their last changes while they are down. An estimate.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(super) queued: u32,
     /// The codes of the rules that the plan was proved against.
     pub(super) rules: Vec<Cow<'static, str>>,
     /// Runs of steps with a meaning of their own, an outer one before those in it; the first is the plan.
@@ -98,8 +102,14 @@ impl Document {
             makespan_s: self.makespan_s,
             machines: self.machines.iter().map(machine).collect(),
             critical_path: path.collect(),
+            queued: self.queued,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the serializer passes references")]
+fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 /// One use of a primitive.

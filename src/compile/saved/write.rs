@@ -50,6 +50,7 @@ pub fn save(verified: &VerifiedPlan, estimates: &Estimates, plan_id: &PlanId) ->
         params: plan.params.clone(),
         plan_id: plan_id.clone(),
         point_of_no_return: no_return(plan),
+        queued: estimates.queued,
         rules: verified.rules().iter().map(|code| Cow::Borrowed(*code)).collect(),
         scopes: scopes::write(plan, &scope_ids),
         script: plan.script.clone(),

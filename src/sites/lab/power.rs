@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::base::Json;
 use crate::run::failure::Failure;
 use crate::sites::files::{self, blocking, io};
-use crate::sites::lab::guest::control::Request;
+use crate::sites::lab::guest::control::{Request, SOCKET};
 use crate::sites::lab::launch;
 use crate::sites::lab::seat::{Seat, key_check};
 use crate::sites::lab::site::LabSite;
@@ -144,6 +144,8 @@ impl Seat {
         state.known(&self.records.here())?;
         self.reach(&state)?;
         let pulled = launch::stop(self, &state, grace)?;
+        // Nobody listens there any more.
+        io(files::remove(&self.folder(&state).join(SOCKET)))?;
         if !state.fenced {
             state.fenced = true;
             self.records.save(&state)?;

@@ -56,11 +56,12 @@ impl Machines for ModelSite {
     }
 
     async fn delete(&self, at: At<'_>, generation: &str, fence: &Fence) -> Result<(), Failure> {
-        self.act(at, "delete", |here| {
-            here.known(fence)?;
+        let (generation, fence) = (generation.to_owned(), fence.clone());
+        self.act_alone(at, "delete", move |here| {
+            here.known(&fence)?;
             let name = here.name.clone();
             let seat = here.seat();
-            seat.state.may_delete(&name, seat.on, generation)?;
+            seat.state.may_delete(&name, seat.on, &generation)?;
             seat.snapshots.clear();
             seat.tracking = None;
             if !seat.state.exists {

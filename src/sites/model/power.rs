@@ -13,10 +13,11 @@ use crate::sites::{At, Boot, Fence, PowerSwitch, SideView};
 #[async_trait]
 impl PowerSwitch for ModelSite {
     async fn start(&self, at: At<'_>, boot: &Boot, fence: &Fence) -> Result<SideView, Failure> {
-        self.act(at, "start", |here| {
-            here.check(fence)?;
+        let (boot, fence) = (boot.clone(), fence.clone());
+        self.act_alone(at, "start", move |here| {
+            here.check(&fence)?;
             if !here.seat().on {
-                start(here, boot, fence)?;
+                start(here, &boot, &fence)?;
             }
             Ok(here.seat().view())
         })
@@ -24,8 +25,9 @@ impl PowerSwitch for ModelSite {
     }
 
     async fn stop(&self, at: At<'_>, _: Duration, fence: &Fence) -> Result<bool, Failure> {
-        self.act(at, "stop", |here| {
-            here.known(fence)?;
+        let fence = fence.clone();
+        self.act_alone(at, "stop", move |here| {
+            here.known(&fence)?;
             let seat = here.seat();
             (seat.on, seat.lost_power) = (false, false);
             seat.state.fenced = true;

@@ -17,6 +17,7 @@ use crate::sites::state::State;
 use crate::sites::{At, Claim, Claims, Disks, Fence, Machines, PowerSwitch, SideView, Site};
 
 /// A site in memory.
+#[derive(Clone)]
 pub struct ModelSite {
     pub(super) name: SiteName,
     pub(super) world: Arc<World>,
@@ -84,12 +85,32 @@ impl ModelSite {
         operation: &'static str,
         work: impl FnOnce(&mut Here<'_>) -> Result<T, Failure> + Send,
     ) -> Result<T, Failure> {
-        let whose = (at.machine.clone(), at.side);
+        self.act_on((at.machine.clone(), at.side), operation, work).await
+    }
+
+    /// The same of a request that is on its way: it arrives although its caller has given it up, or died.
+    pub(super) async fn act_alone<T: Send + 'static>(
+        &self,
+        at: At<'_>,
+        operation: &'static str,
+        work: impl FnOnce(&mut Here<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (site, whose) = (self.clone(), (at.machine.clone(), at.side));
+        let asked = tokio::spawn(async move { site.act_on(whose, operation, work).await });
+        asked.await.unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()))
+    }
+
+    async fn act_on<T: Send>(
+        &self,
+        whose: (MachineName, Side),
+        operation: &'static str,
+        work: impl FnOnce(&mut Here<'_>) -> Result<T, Failure> + Send,
+    ) -> Result<T, Failure> {
         let call = Call { site: self.name.clone(), machine: Some(whose.clone()), operation };
         let number = self.world.meddler.before(&call).await?;
         let done = {
             let mut inner = self.world.now();
-            let name = format!("{} at {}", at.machine, self.name);
+            let name = format!("{} at {}", whose.0, self.name);
             let mut here = Here { inner: &mut inner, whose, name };
             if here.seat().dark && operation != "look" {
                 let message = format!("{} cannot be reached", here.name);

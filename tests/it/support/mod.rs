@@ -1,6 +1,7 @@
 //! A practice ground in a temporary folder, and the binary to work on it.
 
 pub mod bench;
+pub mod dying;
 pub mod observed;
 pub mod qemu;
 pub mod scribe;
@@ -8,8 +9,9 @@ pub mod situation;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
@@ -159,7 +161,7 @@ impl Ground {
     }
 
     /// The same with more in its environment.
-    pub fn homing_with(&self, args: &[&str], env: &[(&str, std::path::PathBuf)]) -> Said {
+    pub fn homing_with(&self, args: &[&str], env: &[(&str, PathBuf)]) -> Said {
         let output = self.command(args).envs(env.iter().cloned()).output().unwrap();
         Said {
             code: output.status.code().unwrap_or(-1),
@@ -170,8 +172,15 @@ impl Ground {
 
     /// Calls the binary and goes on; its standard output is read line by line.
     pub fn start(&self, args: &[&str]) -> Running {
+        self.start_with(args, &[])
+    }
+
+    /// The same with more in its environment.
+    pub fn start_with(&self, args: &[&str], env: &[(&str, PathBuf)]) -> Running {
         let log = fs::File::create(self.path().join("stderr.txt")).unwrap();
-        let mut child = self.command(args).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut command = self.command(args);
+        command.envs(env.iter().cloned()).stdout(Stdio::piped()).stderr(log);
+        let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         Running { child, out, heard: Vec::new() }
     }
@@ -221,19 +230,42 @@ impl Ground {
 
     /// Snapshots at any site, by path.
     pub fn snapshots(&self) -> Vec<String> {
-        fn walk(folder: &Path, found: &mut Vec<String>) {
+        let in_lab = self.files(".homing/lab");
+        let inside = |path: &Path| path.components().any(|part| part.as_os_str() == "snapshots");
+        let found = in_lab.iter().filter(|path| inside(path));
+        found.map(|path| path.display().to_string()).collect()
+    }
+
+    /// Sockets that somebody listens on, or listened.
+    pub fn sockets(&self) -> Vec<PathBuf> {
+        let is_socket =
+            |path: &PathBuf| fs::metadata(path).is_ok_and(|it| it.file_type().is_socket());
+        self.files(".homing").into_iter().filter(is_socket).collect()
+    }
+
+    /// What lies in a folder of it, at any depth, but folders.
+    pub fn files(&self, folder: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.path().join(folder)];
+        while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
-                if folder.ends_with("snapshots") {
-                    found.push(path.display().to_string());
-                } else if path.is_dir() {
-                    walk(&path, found);
-                }
+                let is_folder = fs::symlink_metadata(&path).is_ok_and(|it| it.is_dir());
+                if is_folder { folders.push(path) } else { found.push(path) }
             }
         }
-        let mut found = Vec::new();
-        walk(&self.path().join(".homing/lab"), &mut found);
         found
+    }
+
+    /// Command lines and environments of all processes that were started in it.
+    pub fn processes(&self) -> Vec<Vec<u8>> {
+        let of = |pid: &Path| {
+            let is_here =
+                fs::read_link(pid.join("cwd")).is_ok_and(|cwd| cwd.starts_with(self.path()));
+            let read = |name: &str| fs::read(pid.join(name)).unwrap_or_default();
+            is_here.then(|| [read("cmdline"), read("environ")].concat())
+        };
+        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| of(&entry.path())).collect()
     }
 
     /// Pulls the plug of a machine that runs at home on `hv-01`, and waits until it is gone.

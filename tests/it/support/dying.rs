@@ -1,0 +1,49 @@
+//! Processes that end inside one chosen system call: a small library, compiled when it is first needed and
+//! loaded before libc's own functions.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// In which call a process ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// `write` (half of it is done), `sync` or `remove` (none of it is).
+    pub name: &'static str,
+    /// A part of the path of the file.
+    pub path: &'static str,
+    /// The how-manieth of these, from 1.
+    pub nth: u64,
+    /// Not 0: of the writes that were not synced some are lost, by lots from this seed.
+    pub power_cut: u64,
+}
+
+impl Call {
+    /// What a process below `ground` needs in its environment for that.
+    pub fn environment(&self, ground: &Path) -> Vec<(&'static str, PathBuf)> {
+        vec![
+            ("LD_PRELOAD", library().to_owned()),
+            ("DIE_ROOT", ground.canonicalize().unwrap()),
+            ("DIE_CALL", self.name.into()),
+            ("DIE_PATH", self.path.into()),
+            ("DIE_NTH", self.nth.to_string().into()),
+            ("DIE_SEED", self.power_cut.to_string().into()),
+        ]
+    }
+}
+
+fn library() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/die.c");
+        // Of this process alone: another one may load its own at the same moment.
+        let built = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let built = built.join(format!("die-{}.so", std::process::id()));
+        // The journal's database is compiled by the same one: it is there.
+        let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
+        let mut command = Command::new(compiler);
+        command.args(["-Wall", "-Werror", "-O1", "-shared", "-fPIC", "-o"]).arg(&built).arg(source);
+        assert!(command.status().unwrap().success());
+        built
+    })
+}
