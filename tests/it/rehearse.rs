@@ -242,3 +242,46 @@ fn the_drill_as_a_command_touches_nothing() {
     ground.homing(&["run", "failback-one.rhai", "--approve", "all"]).exit(0);
     ground.homing(&["rehearse", "plan.json", "--runs", "1"]).exit(5).says(&["H342", "web-01"]);
 }
+
+/// On-prem is started, turned off again, and the cloud goes on for hours.
+const THERE_AND_BACK: &str = "
+import \"std/failback\" as failback;
+let web = vm(\"web-01\");
+acknowledge(\"H016\", \"a trial\");
+failback::synchronize(web);
+failback::switch_over(web);
+shutdown_onprem_vm(web);
+start_azure_vm(web);
+wait(\"4h\");
+check(web, #{ side: \"cloud\" });
+";
+
+#[test]
+fn a_request_that_arrives_after_its_attempt_was_given_up_changes_nothing() {
+    let home = inventory("homing.toml");
+    let beginning = away(&home);
+    let stage = staged("back.rhai", THERE_AND_BACK, home, beginning);
+    let calls = play(&stage, Troubles::default(), Operator::Prompt).counts.calls;
+    let with = |call: u64, seed: u64| {
+        let only = Some(BTreeSet::from([call]));
+        play(
+            &stage,
+            Troubles { seed, per_mille: 1000, only, ..Troubles::default() },
+            Operator::Prompt,
+        )
+    };
+    let is = |played: &Played, what: &str| {
+        played.struck.first().is_some_and(|struck| struck.what.starts_with(what))
+    };
+    let starts = (1..=calls).find(|call| is(&with(*call, 1), "start of web-01 at dc1")).unwrap();
+    let mut late = 0;
+    for seed in 0..160 {
+        let played = with(starts, seed);
+        assert_eq!(played.broken, Vec::<String>::new(), "seed {seed}");
+        late += u32::from(played.events.iter().any(|event| match &event.body {
+            EventBody::AttemptFailed { failure, .. } => failure.message.contains("may do it yet"),
+            _ => false,
+        }));
+    }
+    assert!(late > 1, "{late} of them were given up");
+}
