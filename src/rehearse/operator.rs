@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::Timestamp;
+use crate::base::{MachineName, Timestamp};
 use crate::journal::Waiting;
 use crate::plan::graph::Plan;
 use crate::rehearse::dice::Dice;
@@ -56,8 +56,12 @@ impl Operator {
         }
     }
 
-    /// What they ask for because of what happened, and how much later.
-    pub(super) fn hears(self, event: &Event) -> Vec<(Duration, Asked)> {
+    /// What they ask for because of what happened, and how much later; `machine`: to whom it happened.
+    pub(super) fn hears(
+        self,
+        event: &Event,
+        machine: Option<&MachineName>,
+    ) -> Vec<(Duration, Asked)> {
         let Operator::Human { seed } = self else { return Vec::new() };
         let mut dice = Dice::of(seed, event.seq.wrapping_add(1 << 40));
         let mut asked = Vec::new();
@@ -79,6 +83,10 @@ impl Operator {
         match dice.below(400) {
             0 => asked.push((wait, Asked::Interrupt)),
             1 => asked.push((wait, Asked::Command(Command::Cancel { reason: None }))),
+            2 | 3 => asked.extend(machine.map(|machine| {
+                let (machine, reason) = (machine.clone(), "by luck".to_owned());
+                (wait, Asked::Command(Command::Exclude { machine, reason }))
+            })),
             _ => {}
         }
         asked

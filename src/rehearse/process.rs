@@ -351,7 +351,9 @@ impl<'a> Alive<'a> {
             }
             _ => {}
         }
-        for (wait, command) in self.process.operator.hears(event) {
+        let of = event.body.step().and_then(|step| self.core.state().place(step));
+        let machine = of.and_then(|ix| plan.step(ix).machine.as_ref());
+        for (wait, command) in self.process.operator.hears(event, machine) {
             self.asked += 1;
             let at = self.process.clock.now() + wait;
             let answered_at = self.process.at().checked_add(wait).unwrap_or(Timestamp::MAX);

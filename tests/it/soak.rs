@@ -19,11 +19,17 @@ struct Job {
     home: &'static [&'static str],
 }
 
-const JOBS: [Job; 3] = [
+const JOBS: [Job; 5] = [
     Job {
         args: &["failback.rhai"],
         bandwidth: "400MiB/s",
         life_ms: 1500,
+        home: &["db-01", "web-01", "web-02"],
+    },
+    Job {
+        args: &["commit.rhai"],
+        bandwidth: "400MiB/s",
+        life_ms: 500,
         home: &["db-01", "web-01", "web-02"],
     },
     // Slow enough that kills land behind its checkpoints, which are two seconds apart.
@@ -39,7 +45,13 @@ const JOBS: [Job; 3] = [
         life_ms: 1000,
         home: &["web-01"],
     },
+    Job { args: &["failback-one.rhai"], bandwidth: "400MiB/s", life_ms: 1000, home: &["web-01"] },
 ];
+
+/// What `commit.rhai` finds.
+const SWITCHED: &str = "import \"std/waves\" as waves;\n\
+    for m in vms() { transfer_delta(snapshot(m)); }\n\
+    waves::tiers(vms());\n";
 
 /// The same numbers for the same seed.
 struct Luck(u64);
@@ -113,11 +125,15 @@ fn at_random_moments_nothing_is_lost_and_nothing_done_twice() {
 fn round(job: &Job, luck: &mut Luck, counts: &mut Counts) {
     let ground = Ground::with_bandwidth(job.bandwidth);
     ground.homing(&["lab", "init"]).exit(0);
+    if job.args[0] == "commit.rhai" {
+        ground.write("switched.rhai", SWITCHED);
+        ground.homing(&["run", "switched.rhai"]).exit(0);
+    }
     let tail = ["--approve", "all", "--output", "jsonl"];
     let mut heard: Vec<Vec<Value>> = Vec::new();
     for _ in 0..=luck.below(3) {
-        let run = open_run(&ground);
-        if run.is_none() && !ground.runs().is_empty() {
+        let run = open_run(&ground, job);
+        if run.is_none() && !runs(&ground, job).is_empty() {
             // It was killed once its success was written: there is nothing left to resume.
             break;
         }
@@ -135,10 +151,10 @@ fn round(job: &Job, luck: &mut Luck, counts: &mut Counts) {
         }
         counts.died(death, &heard);
     }
-    if let Some(run) = open_run(&ground) {
+    if let Some(run) = open_run(&ground, job) {
         let said = ground.homing(&[&["resume", run.as_str()][..], &tail].concat()).exit(0);
         heard.push(said.lines());
-    } else if ground.runs().is_empty() {
+    } else if runs(&ground, job).is_empty() {
         ground.homing(&[&["run"], job.args, &tail].concat()).exit(0);
     }
     take_up_checkpoints(&heard, counts);
@@ -187,8 +203,14 @@ fn all_that_was_told_is_journalled(ground: &Ground, heard: &[Vec<Value>]) {
     }
 }
 
-fn open_run(ground: &Ground) -> Option<String> {
-    let open = ground.runs().into_iter().find(|run| run["outcome"] != "succeeded");
+fn runs(ground: &Ground, job: &Job) -> Vec<Value> {
+    let mut runs = ground.runs();
+    runs.retain(|run| run["script"] == job.args[0]);
+    runs
+}
+
+fn open_run(ground: &Ground, job: &Job) -> Option<String> {
+    let open = runs(ground, job).into_iter().find(|run| run["outcome"] != "succeeded");
     open.map(|run| run["run"].as_str().unwrap().to_owned())
 }
 
