@@ -7,7 +7,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::base::{PlanId, RunId};
+use crate::base::{MachineName, PlanId, RunId};
 use crate::execute::claims::{self, Over, Refused, Tokens};
 use crate::execute::context::Sites;
 use crate::execute::driver::{self, Driver, Ended, Surroundings};
@@ -89,6 +89,16 @@ pub enum RunError {
         /// What a person is needed for now, one sentence each: the run had begun before.
         dangers: Vec<String>,
     },
+    /// Another process took a machine over while the run went on; this one recorded nothing of it.
+    #[error("`{machine}` was taken over by {}: this process has stopped and changes nothing any more", holder(.run, .by))]
+    TakenOver {
+        /// The machine.
+        machine: MachineName,
+        /// The run that this process worked on.
+        run: RunId,
+        /// The run that holds the machine now; the same one, when another process of it does.
+        by: RunId,
+    },
     /// The plan given is not the one that the run executes.
     #[error("run `{run}` executes plan {expected}, not {found}")]
     OtherPlan {
@@ -101,6 +111,14 @@ pub enum RunError {
     },
 }
 
+fn holder(run: &RunId, by: &RunId) -> String {
+    if run == by {
+        format!("a newer process of the same run `{run}`")
+    } else {
+        format!("run `{by}`")
+    }
+}
+
 /// A run under way in this process.
 pub struct RunHandle {
     /// The run.
@@ -109,8 +127,8 @@ pub struct RunHandle {
     pub history: Vec<Event>,
     /// What happens from here on.
     pub told: Listener,
-    /// How it ended; a journal that fails breaks it off.
-    pub done: JoinHandle<Result<Ended, JournalError>>,
+    /// How it ended; a journal that fails breaks it off, or another process that takes a machine over.
+    pub done: JoinHandle<Result<Ended, RunError>>,
     journal: Journal,
     nudge: Arc<Notify>,
 }
@@ -369,7 +387,7 @@ mod tests {
     use camino::Utf8Path;
 
     use super::*;
-    use crate::base::{Json, MachineName, StepId};
+    use crate::base::{Json, StepId};
     use crate::execute::context::{Announcement, Line};
     use crate::execute::workers::Attempt;
     use crate::plan::facts::{Fact, FactLog, Facts};

@@ -5,6 +5,7 @@
 //! and what runs when: [`crate::schedule`] decides, the driver is its hands on tokio, [`Workers`] make attempts.
 
 mod claims;
+mod clock;
 mod context;
 mod driver;
 mod inject;
