@@ -26,8 +26,8 @@ use crate::cli::{Done, say, wait_for};
 use crate::compile::saved::save;
 use crate::execute::{self, Injection, Observing, RunError, RunHandle, Saved, Setup};
 use crate::journal::Journal;
-use crate::observe::changed_since;
-use crate::plan::facts::Fact;
+use crate::observe::{changed_since, observe_machines};
+use crate::plan::facts::{Fact, Facts};
 use crate::plan::graph::Plan;
 use crate::report::audit::head;
 use crate::report::summary::summary;
@@ -337,7 +337,8 @@ async fn finish(
     let outcome = ended.outcome;
     if !terminal.quiet {
         let seen = Seen::new(&run, plan.plan(), ended.state);
-        say(&summary(&seen, Timestamp::now(), terminal.talk()));
+        let observed = observed(place, plan.plan(), outcome).await?;
+        say(&summary(&seen, observed.as_ref(), Timestamp::now(), terminal.talk()));
         for danger in &ended.dangers {
             say(&format!("  {danger}\n"));
         }
@@ -353,7 +354,21 @@ async fn finish(
     Ok(outcome.into())
 }
 
-fn refused(error: &RunError) -> Stop {
+/// What the sites say of the machines of a run that did not go well: what it did does not tell what others did.
+async fn observed(place: &Place, plan: &Plan, outcome: Outcome) -> Result<Option<Facts>, Stop> {
+    if !matches!(outcome, Outcome::Failed | Outcome::FailedUnsafe | Outcome::Stale) {
+        return Ok(None);
+    }
+    let sites = place.sites()?;
+    let mut facts = Facts::default();
+    let open = |name: &_| sites.site(name);
+    // A machine that cannot be asked stands among the dangers, and as the run left it.
+    let _unseen = observe_machines(&open, &place.inventory, plan.machines(), &mut facts).await;
+    Ok(Some(facts))
+}
+
+/// Why a run could not begin, or was broken off.
+pub fn refused(error: &RunError) -> Stop {
     match error {
         RunError::Journal(error) => past::stop(error),
         RunError::Busy { message, run } => {
@@ -364,6 +379,20 @@ fn refused(error: &RunError) -> Stop {
                      if its state folder is lost: homing adopt"
                 )),
                 None => stop,
+            }
+        }
+        RunError::TakenOver { run, by, .. } => {
+            let stop = Stop::new(Exit::Busy, error.to_string()).code("H302");
+            match by {
+                Some(by) if by == run => stop.help(format!(
+                    "the run goes on where that process is, with the state folder that it has: look there with `homing status {run}`.\nThis state folder knows only what happened before: do not go on from it"
+                )),
+                Some(by) => stop.help(format!(
+                    "see how that run stands, where it was begun: homing status {by}\nonce it is over, go on here: homing resume {run}, or homing cancel {run}"
+                )),
+                None => stop.help(format!(
+                    "somebody took it for lost, with `homing adopt`: ask who, before anything else is done. Then, to go on here: homing resume {run}, or homing cancel {run}"
+                )),
             }
         }
         RunError::Site { failure, dangers } => {

@@ -13,9 +13,11 @@ use crate::cli::asker::asker;
 use crate::cli::exit::Exit;
 use crate::cli::gate::Questions;
 use crate::cli::past::{self, fold};
+use crate::cli::run::refused;
 use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
-use crate::execute::{Ended, RunHandle};
+use crate::execute::{Ended, RunError, RunHandle};
+use crate::journal::JournalError;
 use crate::plan::graph::Plan;
 use crate::report::Reporters;
 use crate::report::jsonl::Jsonl;
@@ -38,7 +40,8 @@ pub struct Attendance {
 /// Follows a run to its end.
 ///
 /// # Errors
-/// Exit 74 when its journal fails, 8 at a second Ctrl-C, 70 when the run breaks off.
+/// Exit 74 when its journal fails, 6 when another process takes a machine over, 8 at a second Ctrl-C, 70 when
+/// the run breaks off.
 pub async fn attend(mut handle: RunHandle, plan: &Plan, how: &Attendance) -> Result<Ended, Stop> {
     let run = handle.id.clone();
     let mut reporters = reporters(&run, &handle.history, plan, how)?;
@@ -73,10 +76,19 @@ pub async fn attend(mut handle: RunHandle, plan: &Plan, how: &Attendance) -> Res
     }
     drop(reporters);
     match handle.done.await {
-        Ok(ended) => ended.map_err(|error| past::stop(&error)),
+        Ok(Err(RunError::Journal(error))) => Err(broken_off(&error, &run)),
+        Ok(ended) => ended.map_err(|error| refused(&error)),
         Err(broken) => Err(Stop::new(Exit::Bug, format!("the run broke off: {broken}"))
             .help(format!("homing resume {run}"))),
     }
+}
+
+/// What an operator has to know when the journal failed under a run: nothing was begun since.
+fn broken_off(error: &JournalError, run: &RunId) -> Stop {
+    past::stop(error).help(format!(
+        "{}\nrun `{run}` began nothing after that, and what was at work was asked to stop; once the journal is back, `homing status {run}` says where every machine stands, `homing resume {run}` goes on",
+        error.help()
+    ))
 }
 
 async fn answered(questions: &mut Option<Questions>) -> crate::run::command::Command {
@@ -117,6 +129,8 @@ impl Signals {
                 .map_err(|error| Stop::new(Exit::Bug, format!("cannot hear signals: {error}")))
         };
         let interrupt = heard(SignalKind::interrupt())?;
+        // A limit on the size of files fails the write that meets it: it must not end the process too.
+        drop(heard(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
         Ok(Signals { interrupt, terminate: heard(SignalKind::terminate())? })
     }
 

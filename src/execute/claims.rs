@@ -166,6 +166,23 @@ pub async fn look<'a>(
     by_machine.into_iter().collect()
 }
 
+/// The run that holds a machine at one of its sites by another claim than ours (`Some(None)`: nobody holds it
+/// any more); `None`: our claims hold, as far as can be seen.
+pub async fn taken_by(
+    sites: &Sites,
+    inventory: &Inventory,
+    machine: &MachineName,
+    ours: &BTreeMap<Side, u64>,
+) -> Option<Option<RunId>> {
+    let looked = look(sites, inventory, std::iter::once(machine)).await;
+    let views = looked.into_iter().flat_map(|(_, views)| views);
+    let claims = views.filter_map(|(side, view)| Some((side, view.ok()?.claim)));
+    let mut lost = claims.filter(|(side, claim)| {
+        ours.get(side).is_some_and(|token| claim.as_ref().map(|claim| claim.token) != Some(*token))
+    });
+    lost.next().map(|(_, claim)| claim.map(|claim| claim.run))
+}
+
 /// One side of one machine at its site.
 pub(super) struct Ask {
     machine: MachineName,
@@ -206,7 +223,10 @@ where
             });
         }
     }
-    tasks.join_all().await
+    // In an order of their own, not of their answers: of several refusals the same one is told.
+    let mut all = tasks.join_all().await;
+    all.sort_by(|(one, a, _): &(MachineName, Side, T), (other, b, _)| (one, a).cmp(&(other, b)));
+    all
 }
 
 #[cfg(test)]

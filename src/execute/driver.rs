@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::{Json, MachineName, RunId, Side, StepId, Timestamp};
 use crate::execute::claims::{self, Over, Tokens};
+use crate::execute::clock::Clock;
 use crate::execute::context::{Announcement, Line, Sites};
+use crate::execute::launch::RunError;
 use crate::execute::recheck::Recheck;
 use crate::execute::workers::Workers;
 use crate::journal::{JournalError, OwnedRun, Watch};
@@ -29,6 +31,9 @@ const POLL: Duration = Duration::from_millis(150);
 
 /// Reports, progress and announcements that may wait for the loop; senders wait, or drop progress.
 const QUEUE: usize = 256;
+
+/// What a site answers to a process whose claim is no longer the one that counts there.
+const FENCED_OUT: &str = "H302";
 
 /// How long attempts may take to reach a safe point once the journal cannot be written any more.
 const LAST_PATIENCE: Duration = Duration::from_secs(30);
@@ -62,6 +67,7 @@ pub(super) struct Surroundings {
 
 pub(super) struct Driver {
     core: Core,
+    clock: Clock,
     owned: OwnedRun,
     watch: Watch,
     around: Surroundings,
@@ -107,6 +113,7 @@ impl Driver {
             touched: touched.into_iter().cloned().collect(),
             may_drop: around.plan.droppable(),
             core,
+            clock: Clock::new(),
             owned,
             watch,
             around,
@@ -121,8 +128,8 @@ impl Driver {
         }
     }
 
-    /// Until the run has left in order, or the journal fails.
-    pub(super) async fn drive(mut self) -> Result<Ended, JournalError> {
+    /// Until the run has left in order, the journal fails, or another process took a machine over.
+    pub(super) async fn drive(mut self) -> Result<Ended, RunError> {
         match self.go().await {
             Ok(outcome) => {
                 let dangers = self.core.dangers().to_vec();
@@ -135,7 +142,7 @@ impl Driver {
         }
     }
 
-    async fn go(&mut self) -> Result<Outcome, JournalError> {
+    async fn go(&mut self) -> Result<Outcome, RunError> {
         // What people asked while nobody was there counts before anything is done.
         self.take_commands()?;
         while self.core.unacked() > 0 {
@@ -154,15 +161,24 @@ impl Driver {
         let nudge = self.around.nudge.clone();
         let mut reports = Vec::with_capacity(QUEUE);
         while self.ended.is_none() {
-            let alarm = alarm(self.core.wakes_at());
+            let alarm = alarm(self.core.wakes_at(), self.clock.now());
             tokio::select! {
                 events = self.owned.acked() => self.appended(events?)?,
                 _ = self.reports.receiver.recv_many(&mut reports, QUEUE) => {
-                    for (report, claimed) in reports.drain(..) {
+                    for (report, claimed) in &reports {
                         self.running.remove(&report.step);
                         if let Some((machine, tokens)) = claimed {
-                            self.around.tokens.insert(machine, tokens);
+                            self.around.tokens.insert(machine.clone(), tokens.clone());
                         }
+                    }
+                    // Who was fenced out knows too little to record anything: it leaves as if it had died.
+                    let fenced_out = reports.iter().find_map(|(report, _)| self.fenced_out(report));
+                    if let Some(machine) = fenced_out
+                        && let Some(taken_over) = self.taken_over(machine).await
+                    {
+                        return Err(taken_over);
+                    }
+                    for (report, _) in reports.drain(..) {
                         self.feed(Input::Report(report))?;
                     }
                 }
@@ -188,7 +204,8 @@ impl Driver {
     }
 
     fn feed(&mut self, input: Input) -> Result<(), JournalError> {
-        for action in self.core.handle(input, Timestamp::now()) {
+        let now = self.clock.now();
+        for action in self.core.handle(input, now) {
             self.perform(action)?;
         }
         Ok(())
@@ -339,6 +356,33 @@ impl Driver {
         }
     }
 
+    /// The machine that a site no longer lets this process change, if that is why an attempt failed.
+    fn fenced_out(&self, report: &Report) -> Option<MachineName> {
+        let failure = report.result.as_ref().err()?;
+        if failure.code.as_deref() != Some(FENCED_OUT) {
+            return None;
+        }
+        let place = self.core.state().place(&report.step)?;
+        let machine = self.around.plan.step(place).machine.as_ref()?;
+        // One that is claimed anew may have been fenced out by this very process.
+        let held = self.around.tokens.get(machine).is_some_and(|held| !held.is_empty());
+        held.then(|| machine.clone())
+    }
+
+    /// Why this process has to leave, if it does not hold that machine any more.
+    fn taken_over(
+        &self,
+        machine: MachineName,
+    ) -> impl Future<Output = Option<RunError>> + Send + use<> {
+        let (sites, inventory) = (self.around.sites.clone(), self.around.inventory.clone());
+        let ours = self.around.tokens.get(&machine).cloned().unwrap_or_default();
+        let run = self.owned.id().clone();
+        async move {
+            let by = claims::taken_by(&sites, &inventory, &machine, &ours).await?;
+            Some(RunError::TakenOver { machine, run, by })
+        }
+    }
+
     fn appended(&mut self, events: Vec<Event>) -> Result<(), JournalError> {
         for event in events {
             self.note(&event);
@@ -384,7 +428,7 @@ impl Driver {
         Ok(())
     }
 
-    /// The journal is lost: nothing new, and every attempt gets the chance of a safe point.
+    /// The journal or a machine is lost: nothing new, and every attempt gets the chance of a safe point.
     async fn stand_down(&mut self) {
         self.announced.clear();
         self.running.values().for_each(|running| running.cancelled.cancel());
@@ -395,16 +439,16 @@ impl Driver {
             }
         };
         if tokio::time::timeout(LAST_PATIENCE, wait).await.is_err() {
-            tracing::warn!("attempts still run although the journal cannot be written");
+            tracing::warn!("attempts still run although the run was broken off");
         }
     }
 }
 
-async fn alarm(at: Option<Timestamp>) {
+async fn alarm(at: Option<Timestamp>, now: Timestamp) {
     match at {
         None => std::future::pending().await,
         Some(at) => {
-            let left = at.duration_since(Timestamp::now());
+            let left = at.duration_since(now);
             // Never sooner than asked: half a millisecond more does no harm.
             let left = Duration::try_from(left).unwrap_or(Duration::ZERO);
             tokio::time::sleep(left).await;

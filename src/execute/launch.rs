@@ -89,6 +89,17 @@ pub enum RunError {
         /// What a person is needed for now, one sentence each: the run had begun before.
         dangers: Vec<String>,
     },
+    /// Another process took a machine over while the run went on; this one recorded nothing of it.
+    #[error("`{machine}` was taken over by {}: this process has stopped and changes nothing any more", holder(.run, .by))]
+    TakenOver {
+        /// The machine.
+        machine: MachineName,
+        /// The run that this process worked on.
+        run: RunId,
+        /// The run that holds the machine now; the same one, when another process of it does; `None`: somebody
+        /// adopted it, and gave it free.
+        by: Option<RunId>,
+    },
     /// The plan given is not the one that the run executes.
     #[error("run `{run}` executes plan {expected}, not {found}")]
     OtherPlan {
@@ -101,6 +112,14 @@ pub enum RunError {
     },
 }
 
+fn holder(run: &RunId, by: &Option<RunId>) -> String {
+    match by {
+        Some(by) if by == run => format!("a newer process of the same run `{run}`"),
+        Some(by) => format!("run `{by}`"),
+        None => "somebody who gave it free".to_owned(),
+    }
+}
+
 /// A run under way in this process.
 pub struct RunHandle {
     /// The run.
@@ -109,8 +128,8 @@ pub struct RunHandle {
     pub history: Vec<Event>,
     /// What happens from here on.
     pub told: Listener,
-    /// How it ended; a journal that fails breaks it off.
-    pub done: JoinHandle<Result<Ended, JournalError>>,
+    /// How it ended; a journal that fails breaks it off, or another process that takes a machine over.
+    pub done: JoinHandle<Result<Ended, RunError>>,
     journal: Journal,
     nudge: Arc<Notify>,
 }
@@ -409,7 +428,7 @@ mod tests {
     use camino::Utf8Path;
 
     use super::*;
-    use crate::base::{Json, MachineName, StepId};
+    use crate::base::{Json, StepId};
     use crate::execute::context::{Announcement, Line};
     use crate::execute::workers::Attempt;
     use crate::plan::facts::{Fact, FactLog, Facts};

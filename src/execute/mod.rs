@@ -6,6 +6,7 @@
 
 mod adopt;
 mod claims;
+mod clock;
 mod context;
 mod driver;
 mod inject;

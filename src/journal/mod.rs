@@ -341,6 +341,9 @@ fn fresh_id(inside: &Transaction<'_>) -> Result<RunId, JournalError> {
 }
 
 #[cfg(test)]
+mod power;
+
+#[cfg(test)]
 pub(crate) mod tests {
     use std::os::unix::fs::PermissionsExt;
 

@@ -88,7 +88,7 @@ impl JournalError {
             JournalError::Unwritable(_) => "check owner and permissions of the state folder, or choose another one with `--state`".into(),
             JournalError::Corrupt(_) => "keep the file, restore a copy of the state folder; `sqlite3 homing.db .recover` shows what can be read".into(),
             JournalError::Locked(_) => "close the program that has the file open (a `sqlite3` shell inside a transaction, a backup), then try again".into(),
-            JournalError::Io(_) => "check the disk of the state folder (`dmesg`), then `homing resume`".into(),
+            JournalError::Io(_) => "check the disk of the state folder (`dmesg`) and the limits on files (`ulimit -f`), then `homing resume`: nothing that was acknowledged is lost".into(),
             JournalError::Gone(_) => "put the state folder back where it was (a copy with all its files will do), then `homing resume`: what was acknowledged before is in it".into(),
             JournalError::Newer { .. } => "use the newer homing that wrote it, or another state folder with `--state`".into(),
             JournalError::NoSuchRun(_) => "`homing runs` lists them; is `--state` the right folder?".into(),
@@ -111,10 +111,11 @@ impl JournalError {
     pub(super) fn of_file(path: &camino::Utf8Path, error: &std::io::Error) -> JournalError {
         let what = format!("{path}: {error}");
         match error.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                JournalError::Full(what)
-            }
+            std::io::ErrorKind::StorageFull
+            | std::io::ErrorKind::QuotaExceeded
+            | std::io::ErrorKind::FileTooLarge => JournalError::Full(what),
             std::io::ErrorKind::PermissionDenied
+            | std::io::ErrorKind::NotFound
             | std::io::ErrorKind::ReadOnlyFilesystem
             | std::io::ErrorKind::NotADirectory
             | std::io::ErrorKind::AlreadyExists => JournalError::Unwritable(what),

@@ -376,7 +376,7 @@ impl<'a> Alive<'a> {
         let unsure = order
             .machine
             .clone()
-            .filter(|machine| self.tokens.get(machine).is_some_and(|tokens| tokens.is_empty()));
+            .filter(|machine| self.tokens.get(machine).is_some_and(BTreeMap::is_empty));
         let (step, attempt) = (order.step.clone(), order.attempt);
         let ix = self.core.state().place(&step).expect("BUG: the core orders its own steps");
         let (half_s, slow_s) = stage.step_s.get(ix.at()).copied().unwrap_or_default();

@@ -307,4 +307,37 @@ pub(crate) mod tests {
         assert_eq!(progress[0], first);
         assert_eq!(progress.len(), 2);
     }
+
+    #[test]
+    fn a_clock_that_was_put_back_makes_no_time_negative() {
+        let sample = Sample::failback(&["web-01"]);
+        let whole = until_second_gate();
+        // From any record on, an hour earlier than the ones before it.
+        for cut in 1..whole.told.len() {
+            let mut story = Story { told: whole.told.clone(), seq: whole.seq };
+            for told in &mut story.told[cut..] {
+                if let Told::Event(event) = told {
+                    event.at -= std::time::Duration::from_secs(3600);
+                }
+            }
+            let (run, mut lines) = (run_id(), Vec::new());
+            let mut reporters = Reporters::new(&run, &sample.plan, RunState::new(&sample.plan))
+                .and(plain::Plain::new(&mut lines, crate::render::style::Style::PLAIN));
+            story.told.iter().for_each(|told| reporters.tell(told));
+            reporters.tick(at(1));
+            drop(reporters);
+            let seen = Seen::new(&run, &sample.plan, story.state(&sample.plan));
+            let style = crate::render::style::Style::PLAIN;
+            let page = summary::summary(&seen, None, at(1), style);
+            for text in [String::from_utf8(lines).unwrap(), page] {
+                let negative = |word: &str| {
+                    word.strip_prefix('-').is_some_and(|rest| rest.starts_with(char::is_numeric))
+                };
+                assert!(!text.split_whitespace().any(negative), "{cut}: {text}");
+            }
+            for standing in standing::standings(&seen, None, at(1)) {
+                assert!(standing.downtime_s.is_none_or(|seconds| seconds >= 0.0), "{standing:?}");
+            }
+        }
+    }
 }

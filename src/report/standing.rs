@@ -73,6 +73,8 @@ pub enum Data {
     LiveOnpremUnprotected,
     /// It runs on-prem, protected towards the cloud.
     LiveOnpremProtected,
+    /// Somebody deleted the side that held it: all that is left is a replica.
+    Gone,
     /// Nobody can say.
     Unknown,
 }
@@ -90,6 +92,7 @@ impl Data {
             Data::LiveOnpremCommitting => "safe on-prem; half committed",
             Data::LiveOnpremUnprotected => "safe on-prem; NOT protected yet",
             Data::LiveOnpremProtected => "safe on-prem and protected",
+            Data::Gone => "GONE: only a replica is left",
             Data::Unknown => "UNKNOWN: observe the machine",
         }
     }
@@ -132,7 +135,7 @@ fn standing(
         onprem: walk.onprem,
         observed: facts.is_some(),
         data,
-        data_safe: data != Data::Unknown && gave_up.is_none(),
+        data_safe: !matches!(data, Data::Unknown | Data::Gone) && gave_up.is_none(),
         point_of_no_return_passed: commits && walk.commit != Commit::No,
         downtime_s: clock.map(|Downtime { seconds, .. }| seconds),
         down: walk.cloud == Power::Off && walk.onprem != Power::On,
@@ -172,6 +175,7 @@ struct Walk {
     current: bool,
     commit: Commit,
     protected: bool,
+    gone: bool,
 }
 
 impl Walk {
@@ -198,6 +202,7 @@ impl Walk {
             current: false,
             commit: Commit::No,
             protected: false,
+            gone: false,
         }
     }
 
@@ -236,6 +241,11 @@ impl Walk {
 
     fn observe(&mut self, facts: &MachineFacts) {
         self.active = Some(facts.active);
+        let live = match facts.active {
+            Side::Cloud => &facts.cloud,
+            Side::Onprem => &facts.onprem,
+        };
+        self.gone = !live.exists && live.power == Power::Off;
         self.cloud = facts.cloud.power;
         self.onprem = facts.onprem.power;
         self.dirty = facts.dirty.is_some() || facts.replica == ReplicaState::Dirty;
@@ -247,6 +257,9 @@ impl Walk {
     }
 
     fn data(&self) -> Data {
+        if self.gone {
+            return Data::Gone;
+        }
         match (self.cloud, self.onprem, self.commit) {
             (_, Power::On, Commit::Begun) => Data::LiveOnpremCommitting,
             (_, Power::On, Commit::Done) if self.protected => Data::LiveOnpremProtected,

@@ -342,6 +342,6 @@ mod tests {
         story.fail("web-01.commit.1").end(Outcome::FailedUnsafe);
         let run = run_id();
         let seen = Seen::new(&run, &sample.plan, story.state(&sample.plan));
-        insta::assert_snapshot!(summary(&seen, at(300), Style::PLAIN));
+        insta::assert_snapshot!(summary(&seen, None, at(300), Style::PLAIN));
     }
 }

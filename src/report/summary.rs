@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::units::show_seconds;
 use crate::base::{MachineName, Timestamp};
+use crate::plan::facts::Facts;
 use crate::render::style::{Ink, Style};
 use crate::render::table::Table;
 use crate::report::clock::seconds_between;
@@ -27,8 +28,9 @@ pub struct Measured {
     pub downtime_s: Option<f64>,
 }
 
-/// The summary of a run that its process just left. Ends with a line break.
-pub fn summary(seen: &Seen<'_>, now: Timestamp, style: Style) -> String {
+/// The summary of a run that its process just left; `observed`: of its machines, just now. Ends with a line
+/// break.
+pub fn summary(seen: &Seen<'_>, observed: Option<&Facts>, now: Timestamp, style: Style) -> String {
     let (ink, words) = match seen.state.outcome {
         Some(outcome) => ended_words(outcome, seen),
         None => (Ink::Danger, "did not end in order; it can be resumed"),
@@ -36,7 +38,7 @@ pub fn summary(seen: &Seen<'_>, now: Timestamp, style: Style) -> String {
     let took = seen.state.started_at.map_or(0.0, |from| seconds_between(from, now));
     let words = style.paint(ink, words);
     let mut page = format!("\nRun {}, after {}: {words}\n", seen.run, show_seconds(took));
-    let all = standings(seen, None, now);
+    let all = standings(seen, observed, now);
     if !all.is_empty() {
         page.push_str(&machines(&all, style));
     }

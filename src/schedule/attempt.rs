@@ -213,7 +213,9 @@ impl Core {
             }
             Ok(wait) => match (self.state.step(ix).status, self.state.step(ix).started_at) {
                 (Status::Running, Some(from)) => {
-                    self.set(ix, Phase::Timing { until: later(from, wait) });
+                    // A clock that was put back since must not make the wait longer.
+                    let until = later(from.min(self.now), wait);
+                    self.set(ix, Phase::Timing { until });
                 }
                 _ => self.attempt(ix),
             },

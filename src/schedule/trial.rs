@@ -609,4 +609,47 @@ mod tests {
         assert_eq!(trial.resume(None), Some(Outcome::Succeeded));
         assert_eq!(trial.now.duration_since(from).as_secs(), 10, "only the rest was waited for");
     }
+
+    /// Where the computer's clock is put back an hour while no process is there.
+    fn an_hour_back(trial: &mut Trial) -> Timestamp {
+        trial.now -= Duration::from_secs(3600);
+        trial.now
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_makes_no_wait_longer_than_it_is() {
+        let mut after = step(1, Kind::Act);
+        after.needs = vec![StepIx(0)];
+        let mut trial = Trial::new(plan(vec![step(0, Kind::Timer), after]), 1);
+        assert_eq!(trial.process(Some(2)), None);
+        let from = an_hour_back(&mut trial);
+        assert_eq!(trial.resume(None), Some(Outcome::Succeeded));
+        assert_eq!(trial.now.duration_since(from).as_secs(), 10, "the wait, once more");
+
+        // Between two tries: the next one comes with the next process.
+        let mut trial = Trial::new(plan(vec![step(0, Kind::Act)]), 1);
+        trial.behaviours = vec![Behaviour::Flaky(1)];
+        assert_eq!(trial.process(Some(3)), None);
+        assert_eq!(trial.statuses(), [Status::Backoff]);
+        let from = an_hour_back(&mut trial);
+        assert_eq!(trial.resume(None), Some(Outcome::Succeeded));
+        assert_eq!(trial.now, from);
+    }
+
+    #[test]
+    fn a_gate_is_open_until_the_time_that_was_told_whatever_the_clock_does() {
+        let mut trial = gated();
+        assert_eq!(trial.process(None), Some(Outcome::Waiting));
+        let told = trial.state().steps[1].expires_at.unwrap();
+        an_hour_back(&mut trial);
+        trial.on_gate = OnGate::Ask;
+        assert_eq!(trial.resume(None), Some(Outcome::Rejected));
+        assert_eq!(trial.now, told);
+        // An answer that comes before it counts.
+        let mut trial = gated();
+        assert_eq!(trial.process(None), Some(Outcome::Waiting));
+        an_hour_back(&mut trial);
+        trial.waiting.push(Command::Approve { gate: gate(), comment: None });
+        assert_eq!(trial.resume(None), Some(Outcome::Succeeded));
+    }
 }

@@ -20,15 +20,17 @@ pub(in crate::sites) fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error +
 /// A system error as an operating error: what only a person can mend is permanent.
 pub(in crate::sites) fn failure(error: &io::Error) -> Failure {
     use io::ErrorKind::{
-        InvalidData, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+        FileTooLarge, InvalidData, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
+        StorageFull,
     };
     let message = error.to_string();
     match error.kind() {
-        StorageFull | QuotaExceeded => Failure::permanent(message)
+        StorageFull | QuotaExceeded | FileTooLarge => Failure::permanent(message)
             .help("make room on that disk, then retry the step and resume the run"),
-        PermissionDenied | ReadOnlyFilesystem | NotFound | InvalidData => {
-            Failure::permanent(message)
-        }
+        PermissionDenied | ReadOnlyFilesystem => Failure::permanent(message)
+            .help("see that homing may read and write there (owner, permissions, a read-only mount), then retry the step"),
+        NotFound | InvalidData => Failure::permanent(message)
+            .help("it is not as homing left it there: put it back as it was, then retry the step"),
         _ => Failure::transient(message),
     }
 }

@@ -25,9 +25,15 @@ pub async fn look(
     Ok(combine(&cloud, &onprem, entry))
 }
 
-/// The side that holds the live data: the one with the higher turn. On a tie the one that runs, else
-/// the cloud (nothing was ever switched).
+/// The side that holds the live data: the one with the higher turn. On a tie the one that runs, else the
+/// cloud (nothing was ever switched).
 pub fn active(cloud: &SideView, onprem: &SideView) -> Side {
+    // A side that somebody deleted has no turn any more: its replica does not become the live data by that.
+    match (&cloud.replica, &onprem.replica) {
+        (None, Some(_)) if !cloud.exists => return Side::Cloud,
+        (Some(_), None) if !onprem.exists => return Side::Onprem,
+        _ => {}
+    }
     match cloud.turn.cmp(&onprem.turn) {
         std::cmp::Ordering::Greater => Side::Cloud,
         std::cmp::Ordering::Less => Side::Onprem,
@@ -82,8 +88,8 @@ pub fn combine(cloud: &SideView, onprem: &SideView, entry: &MachineEntry) -> Mac
     };
     MachineFacts {
         active,
-        cloud: side(cloud, onprem),
-        onprem: side(onprem, cloud),
+        cloud: side(cloud, onprem, active == Side::Cloud),
+        onprem: side(onprem, cloud, active == Side::Onprem),
         host: onprem.host.clone().unwrap_or_else(|| entry.host.clone()),
         replica,
         dirty,
@@ -105,11 +111,13 @@ pub fn facts_now(machine: &MachineName, facts: MachineFacts) -> Facts {
     }
 }
 
-/// A side that nobody can see, and that a person declared lost, counts as off.
-fn side(view: &SideView, twin: &SideView) -> SideFacts {
+/// A side that nobody can see, and that a person declared lost, counts as off. A live side that is off and
+/// has no disks is none any more.
+fn side(view: &SideView, twin: &SideView, is_live: bool) -> SideFacts {
     let is_lost = view.power == Power::Unknown && twin.lost_twin.is_some();
+    let is_gone = is_live && view.power == Power::Off && !view.has_disks;
     SideFacts {
-        exists: view.exists,
+        exists: view.exists && !is_gone,
         power: if is_lost { Power::Off } else { view.power },
         fenced: view.fenced,
         generation: view.generation.clone(),
@@ -200,6 +208,23 @@ pub(crate) mod tests {
             let found = active(&side(cloud), &side(onprem));
             assert_eq!(found, expected, "{cloud:?} {onprem:?}");
         }
+    }
+
+    #[test]
+    fn a_replica_whose_twin_was_deleted_is_no_live_data() {
+        let gone = SideView { exists: false, has_disks: false, ..view("") };
+        let mark = synced("c1", true, "o1");
+        let left = SideView { turn: 1, replica: mark, ..view("o1") };
+        assert_eq!(active(&gone, &left), Side::Cloud);
+        assert_eq!(active(&left, &gone), Side::Onprem);
+        let facts = combine(&gone, &left, &entry());
+        assert_eq!((facts.active, facts.cloud.exists), (Side::Cloud, false));
+        // After its boot it is the machine, whatever is left of the other one.
+        let booted = SideView { replica: None, ..left };
+        assert_eq!(active(&gone, &booted), Side::Onprem);
+        // Disks that are gone are gone, also where the machine's definition is left.
+        let emptied = SideView { turn: 2, has_disks: false, ..view("c1") };
+        assert!(!combine(&emptied, &view("o1"), &entry()).cloud.exists);
     }
 
     #[test]

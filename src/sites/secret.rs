@@ -47,6 +47,7 @@ pub fn read_key(source: &KeySource) -> Result<Secret, Failure> {
         KeySource::File(path) => {
             let file = std::fs::File::open(path).map_err(|error| {
                 Failure::permanent(format!("cannot read the key {path}: {error}"))
+                    .help("put the key's file back, or say in the inventory where it is; nothing was read or written")
             })?;
             (path.to_string(), read(file, path.as_str())?)
         }

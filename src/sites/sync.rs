@@ -275,6 +275,14 @@ async fn stayed_off(from: &End<'_>, source: &Source) -> Result<(), Failure> {
         return Ok(());
     }
     let machine = from.at.machine;
+    if !now.exists || !now.has_disks {
+        let message = format!(
+            "the {} side of `{machine}` went while its stopped disks were read: somebody deleted it; the replica stays dirty",
+            from.at.side
+        );
+        return Err(Failure::refused("H325", message)
+            .help("bring it back as it was, then retry the step: it goes on where it was; until then nothing boots"));
+    }
     Err(Failure::refused(
         "H313",
         format!("the {} side of `{machine}` was started while its stopped disks were read: the replica is not final", from.at.side),

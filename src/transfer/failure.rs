@@ -47,13 +47,15 @@ pub enum TransferError {
         /// Why.
         error: io::Error,
     },
-    /// The sink has no room left.
-    #[error("disk {disk}: no room left on the sink, at byte {offset}")]
+    /// The sink has no room left, or may not grow.
+    #[error("disk {disk}: no room left on the sink, at byte {offset}: {error}")]
     Full {
         /// Which.
         disk: usize,
         /// Where.
         offset: u64,
+        /// What the system calls it.
+        error: io::Error,
     },
     /// What was written may not survive a power loss. The cursor remembers it, so that a resumed transfer
     /// writes it again; a transfer without that cursor would compare with what only memory may hold.
@@ -105,16 +107,18 @@ impl From<TransferError> for Failure {
             TransferError::Cancelled => Failure::cancelled(),
             TransferError::Save { failure, .. } => Failure { message, ..failure },
             TransferError::Full { .. } => Failure::permanent(message)
-                .help("make room where the replica's disks are, then retry the step: it goes on from its last checkpoint"),
+                .help("make room where the replica's disks are (or lift the limit: `ulimit -f`, a quota), then retry the step: it goes on from its last checkpoint; until it has verified nothing boots from the replica"),
             TransferError::Size { .. } => Failure::permanent(message)
                 .help("the replica's disks must have the sizes that the inventory gives them"),
             TransferError::Verify { .. } => Failure::permanent(message)
-                .help("the target does not keep what it is given: check its storage and memory before trying again"),
-            TransferError::Read { .. }
-            | TransferError::ReadBack { .. }
+                .help("the target does not keep what it is given: check its storage and memory, then retry the step; until it has verified nothing boots from the replica"),
+            TransferError::Read { .. } => Failure::transient(message)
+                .help("see to the storage that the source's disks are on, then retry the step; until it has verified nothing boots from the replica"),
+            TransferError::ReadBack { .. }
             | TransferError::Write { .. }
-            | TransferError::Flush { .. }
-            | TransferError::Thread(_) => Failure::transient(message),
+            | TransferError::Flush { .. } => Failure::transient(message)
+                .help("see to the storage that the replica's disks are on, then retry the step; until it has verified nothing boots from the replica"),
+            TransferError::Thread(_) => Failure::transient(message),
         }
     }
 }

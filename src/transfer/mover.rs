@@ -244,8 +244,8 @@ fn read_sink(lane: &Lane<'_>, offset: u64, buffer: &mut [u8]) -> Result<(), Tran
 
 fn write_error(disk: usize, offset: u64, error: io::Error) -> TransferError {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            TransferError::Full { disk, offset }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            TransferError::Full { disk, offset, error }
         }
         _ => TransferError::Write { disk, offset, error },
     }

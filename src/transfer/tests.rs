@@ -407,7 +407,7 @@ fn a_full_sink_says_so_and_goes_on_once_there_is_room() {
     let keeper = Keeper::default();
     let request = request(Way::Full, vec![case.disk(Way::Full, &source, &sink)]);
     let error = copy(&request, &keeper).unwrap_err();
-    assert!(matches!(error, TransferError::Full { disk: 0, offset } if offset >= 8 * B));
+    assert!(matches!(error, TransferError::Full { disk: 0, offset, .. } if offset >= 8 * B));
     let failure = Failure::from(error);
     assert!(failure.class == Class::Permanent && failure.help.is_some());
     sink.room.store(i64::MAX, SeqCst);

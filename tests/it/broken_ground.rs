@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::support::told::told;
 use crate::support::{Ground, Running};
 
 const FULL: [&str; 6] = ["run", "full-download.rhai", "--approve", "all", "--output", "jsonl"];
@@ -26,7 +27,12 @@ fn a_journal_that_is_taken_away_stops_its_run_and_brought_back_lets_it_go_on() {
     let away = ground.path().join("away");
     fs::rename(&state, &away).unwrap();
     assert_eq!(running.end(), 74, "{}", ground.read("stderr.txt"));
-    assert!(ground.read("stderr.txt").contains("put the state folder back"));
+    let said = ground.read("stderr.txt").replace(&ground.path().display().to_string(), "GROUND");
+    insta::assert_snapshot!(told(&said), @r"
+    homing: H343: the journal is gone: GROUND/state/homing.db was removed or replaced while the run went on
+      put the state folder back where it was (a copy with all its files will do), then `homing resume`: what was acknowledged before is in it
+      run `RUN` began nothing after that, and what was at work was asked to stop; once the journal is back, `homing status RUN` says where every machine stands, `homing resume RUN` goes on
+    ");
     fs::rename(&away, &state).unwrap();
     ground.edit("homing.toml", "2MiB/s", "400MiB/s");
     ground.homing(&["--state", "state", "resume", "--approve", "all"]).exit(0);

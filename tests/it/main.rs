@@ -17,6 +17,7 @@ mod estimates;
 mod failover;
 mod failover_run;
 mod failures;
+mod faults;
 mod formats;
 mod front_end;
 mod gates;

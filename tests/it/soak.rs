@@ -85,7 +85,7 @@ enum Death {
 
 impl Death {
     fn drawn(round: u32, job: &Job, luck: &mut Luck) -> Death {
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             return Death::After(Duration::from_millis(30 + luck.below(job.life_ms)));
         }
         let (name, path, most) = CALLS[luck.below(CALLS.len() as u64) as usize];

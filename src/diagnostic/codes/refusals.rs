@@ -22,8 +22,8 @@ pub(super) const CODES: &[CodeText] = &[
         "Every change that a run makes carries the token of its claim, and the site's claim has another \
          one by now: the run was resumed by another process, or cancelled, or another run took the \
          machine. What this process still wants to do was decided on old knowledge.\n\nNothing was \
-         changed. Let this process end; `homing status RUN` shows where the run stands, `homing resume \
-         RUN` takes it up.",
+         changed, and this process ends: `homing status RUN`, with the state folder of whoever took the \
+         machine over, shows where the run stands.",
     ),
     code(
         "H303",
@@ -159,7 +159,7 @@ pub(super) const CODES: &[CodeText] = &[
     code(
         "H325",
         "nothing there to work on",
-        "The machine, or the disks that this step needs, do not exist on that side.\n\nOn-prem: create the machine and transfer to it. In the cloud: look at the site, somebody deleted it outside homing.",
+        "The machine, or the disks that this step needs, do not exist on that side.\n\nOn-prem: create the machine and transfer to it. In the cloud: look at the site, somebody deleted it outside homing. Bring it back if the site can; what is left at home is a replica, which homing does not take for the machine by itself. To start it all the same, a plan says `declare_lost(m, #{ side: \"cloud\", reason: \"..\" })` behind a gate: whatever the other side wrote after the last transfer is given up.",
     ),
     code(
         "H326",

@@ -37,7 +37,7 @@ pub async fn start(sides: &Sides<'_>, side: Side, ctx: &dyn Ctx) -> Result<Start
         Side::Cloud => (&cloud, &onprem),
         Side::Onprem => (&onprem, &cloud),
     };
-    twin_is_off(sides.machine, side, own, twin)?;
+    twin_is_off(sides.machine, side, own, twin, ctx.run().as_str())?;
     if twin.lost_twin.is_some() {
         // It is back. The mark must not outlive that, or it would excuse a second running side later.
         let (other, fence) = (side.other(), sides.fence(side.other())?);
@@ -64,6 +64,7 @@ fn twin_is_off(
     side: Side,
     own: &SideView,
     twin: &SideView,
+    run: &str,
 ) -> Result<(), Failure> {
     let is_lost = twin.power == Power::Unknown && own.lost_twin.is_some();
     if !twin.exists || twin.power == Power::Off || is_lost {
@@ -77,7 +78,7 @@ fn twin_is_off(
         "H312",
         format!("`{machine}` {seen} on its {other} side: starting the {side} side would split it in two{both}"),
     )
-    .help(format!("shut the {other} side down first (`{}(m)` in a script), transfer what it wrote, then start; `declare_lost` is for a side that nobody can reach", shutdown(other))))
+    .help(format!("shut the {other} side down first, transfer what it wrote, then start: `homing cancel {run}`, then run a plan with `{}(m); transfer_delta(m);` before the start (`declare_lost` is for a side that nobody can reach)", shutdown(other))))
 }
 
 /// What this side may boot from.
@@ -97,7 +98,9 @@ fn allowed_boot(
     if is_active {
         return Ok(Boot { turn: own.turn, from: None });
     }
-    let turn = own.turn.max(twin.turn) + 1;
+    // A twin that somebody deleted had the higher turn: should it come back, it must not have it again.
+    let twin_turn = if twin.exists { twin.turn } else { twin.turn.max(own.turn + 1) };
+    let turn = own.turn.max(twin_turn) + 1;
     match &own.replica {
         Some(mark) => {
             let from = Some(verified(machine, side, own, twin, mark, run)?);
@@ -160,12 +163,15 @@ fn verified(
         .help(format!("shut the {} side down and `transfer_delta(m)` from its stopped disks; then start", side.other())));
     }
     let is_same = stamp.source_generation == twin.generation;
+    if !(is_given_up || twin.exists && twin.has_disks) {
+        return Err(twin_gone(machine, side, run));
+    }
     if !is_same && !is_given_up {
         return Err(Failure::refused(
             "H313",
             format!("the {} side of `{machine}` booted or was written after the final transfer: its newer writes would be lost", side.other()),
         )
-        .help(format!("shut the {} side down and `transfer_delta(m)` again; then start", side.other())));
+        .help(format!("transfer again, from its stopped disks: `homing cancel {run}`, then run a plan with `{}(m); transfer_delta(m);` before the start", shutdown(side.other()))));
     }
     Ok(Booted {
         sync: stamp.sync.clone(),
@@ -173,6 +179,19 @@ fn verified(
         is_final: stamp.is_final && is_same,
         run: run.to_owned(),
     })
+}
+
+/// The copy is good; but nobody can see any more whether its source wrote on after it.
+fn twin_gone(machine: &MachineName, side: Side, run: &str) -> Failure {
+    let (other, start) = match side {
+        Side::Onprem => (Side::Cloud, "start_onprem_vm"),
+        Side::Cloud => (Side::Onprem, "start_azure_vm"),
+    };
+    Failure::refused(
+        "H325",
+        format!("the {other} side of `{machine}` is gone: somebody deleted it outside homing after the final transfer. Its {side} disks are that transfer, verified; nothing was started"),
+    )
+    .help(format!("if nobody started the {other} side since, nothing is lost: `homing cancel {run}`, then run a plan with `approve(\"..\"); declare_lost(m, #{{ side: \"{other}\", reason: \"..\" }}); {start}(m);`"))
 }
 
 fn absent(machine: &MachineName, side: Side, twin: &SideView) -> Failure {

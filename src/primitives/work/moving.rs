@@ -51,6 +51,7 @@ pub async fn bring_up(
     let (cloud, onprem) = sides.look_both().await?;
     let from = active(&cloud, &onprem);
     let (live, passive) = by_side(from, &cloud, &onprem);
+    is_there(&sides, from, live)?;
     is_no_way_back(&sides, from, live)?;
     if let Some(taken) = &what.snapshot
         && taken.side != from
@@ -73,7 +74,10 @@ pub async fn bring_up(
         return Err(Failure::refused("H325", message)
             .help("transfer with `mode: \"full\"` (or leave `mode` out); nothing was written"));
     }
-    let synced = synchronize(&sides, from, (live, passive), what, mode, ctx).await?;
+    let synced = match synchronize(&sides, from, (live, passive), what, mode, ctx).await {
+        Err(failure) => return Err(over_a_snapshot(&sides, from, what, failure, ctx).await),
+        Ok(synced) => synced,
+    };
     let until = what.snapshot.as_ref().map(|taken| taken.at);
     release_superseded(&sides, from, until, synced.tracking.as_deref()).await?;
     Ok(moved(synced))
@@ -126,6 +130,44 @@ fn by_side<'v>(
         Side::Cloud => (cloud, onprem),
         Side::Onprem => (onprem, cloud),
     }
+}
+
+/// Why it failed, in words that help: a snapshot that somebody deleted is not taken again under its name,
+/// or a checkpoint would be believed that was made of another moment.
+async fn over_a_snapshot(
+    sides: &Sides<'_>,
+    from: Side,
+    what: &What<'_>,
+    failure: Failure,
+    ctx: &dyn Ctx,
+) -> Failure {
+    let (Some(taken), false) = (&what.snapshot, failure.may_retry()) else { return failure };
+    let Ok(disks) = sides.disks(from) else { return failure };
+    let kept = disks.snapshots(sides.at(from)).await;
+    let is_gone = kept.is_ok_and(|kept| kept.iter().all(|(snapshot, _)| snapshot.id != taken.id));
+    if !is_gone || failure.code.is_some() {
+        return failure;
+    }
+    let (machine, run) = (sides.machine, ctx.run());
+    let message = format!(
+        "the snapshot of `{machine}` that this step reads is gone: somebody deleted it, or its site gave it up"
+    );
+    Failure::permanent(message).help(format!(
+        "this run cannot take it again: `homing cancel {run}`, then run the script once more (to let other machines go on: `homing exclude {run} {machine} --reason \"..\"`)"
+    ))
+}
+
+/// Live data that somebody deleted cannot be copied, and what is left of the machine is only a replica.
+fn is_there(sides: &Sides<'_>, from: Side, live: &SideView) -> Result<(), Failure> {
+    if live.power == Power::Unknown || live.has_disks {
+        return Ok(());
+    }
+    let (machine, other) = (sides.machine, from.other());
+    Err(Failure::refused(
+        "H325",
+        format!("the disks of `{machine}` on its {from} side are gone: somebody deleted them outside homing. Its {other} side is only a replica; nothing was written to it"),
+    )
+    .help(format!("bring the {from} side back (its site may keep deleted disks, or a backup), then retry the step. If they are lost, `declare_lost` in a plan of its own starts the {other} side from its last verified transfer")))
 }
 
 /// Until a switch is committed the other side is the way back: nothing may be written over it.

@@ -309,7 +309,7 @@ impl Seat {
             Some(key) if key_check(&self.machine, &disk_key(key)) != check => {
                 let message = format!("the key does not open {here}");
                 Err(Failure::refused("H308", message)
-                    .help("nothing was read or written; name another key"))
+                    .help("nothing was read or written; put the right key where the inventory's `[key]` says, or name another one, then retry the step"))
             }
             Some(_) => Ok(()),
         }

@@ -31,7 +31,7 @@ const OLD_PACE_NS: i64 = 20_000_000;
 /// Creates the machine with both its sides, and turns it on; `true`: something was done. `onprem`: `None`
 /// when that side is another provider's; then nothing is left there.
 pub(super) fn create(cloud: &Seat, onprem: Option<&Seat>) -> Result<bool, Failure> {
-    if cloud.records.recorded()?.is_some_and(|state| !state.first_boot_due) {
+    if is_there(cloud)? {
         return Ok(false);
     }
     let _cloud = cloud.records.lock()?;
@@ -46,6 +46,14 @@ pub(super) fn create(cloud: &Seat, onprem: Option<&Seat>) -> Result<bool, Failur
     }
     cloud.records.save(&State { first_boot_due: false, ..state })?;
     Ok(true)
+}
+
+/// Whether the machine was created, whatever has become of it since.
+pub(super) fn is_there(cloud: &Seat) -> Result<bool, Failure> {
+    match cloud.records.recorded()? {
+        Some(state) => Ok(!state.first_boot_due),
+        None => cloud.was_held(),
+    }
 }
 
 fn build(cloud: &Seat, onprem: Option<&Seat>) -> Result<State, Failure> {

@@ -10,7 +10,7 @@ use crate::sites::files::io;
 use crate::sites::lab::client;
 use crate::sites::lab::cow::Kept;
 use crate::sites::lab::ledger::{Ledger, Proof, Record, Unproved};
-use crate::sites::lab::seat::Seat;
+use crate::sites::lab::seat::{Seat, key_check};
 use crate::sites::practice::LabMachine;
 use crate::sites::records::Lease;
 use crate::sites::state::State;
@@ -62,8 +62,15 @@ fn told(cloud: &Seat, live: &Seat, seen: LabMachine, prove: bool) -> Result<LabM
 fn proof(seat: &Seat) -> Result<Result<Proof, String>, Failure> {
     // Whoever measures is alone with this side: a snapshot that it finds is of one that died.
     let _alone = seat.records.lock_named("measure.lock")?;
+    let (state, key) = (seat.records.state()?, seat.key()?);
+    let opens = |check: &String| key.is_none_or(|key| key_check(&seat.machine, &key) == *check);
+    if !state.key_check.as_ref().is_none_or(opens) {
+        let message = format!("the key does not open the disks of {}", seat.records.here());
+        return Err(Failure::refused("H308", message)
+            .help("what they hold cannot be measured; nothing was changed"));
+    }
     let (source, snapshot) = open(seat)?;
-    let ledger = Ledger::new(&seat.machine, &seat.records.state()?.disks, seat.key()?);
+    let ledger = Ledger::new(&seat.machine, &state.disks, key);
     let proved = ledger.prove(&source.disks);
     if let Some(id) = snapshot {
         let _lock = seat.records.lock()?;

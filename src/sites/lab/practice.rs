@@ -138,7 +138,7 @@ impl Practice for Lab {
         let clouds: Vec<Seat> = clouds.chain(self.halves()?).collect();
         blocking(move || {
             for cloud in clouds {
-                if cloud.records.recorded()?.is_none_or(|state| state.first_boot_due) {
+                if !init::is_there(&cloud)? {
                     return Ok(false);
                 }
             }

@@ -119,7 +119,7 @@ impl Seat {
     pub(super) fn look(&self) -> Result<SideView, Failure> {
         let lease = self.records.lease()?;
         let Some(mut state) = self.records.recorded()? else {
-            return Ok(self.unborn(lease));
+            return self.unborn(lease);
         };
         state.host = self.host(&state);
         if !self.is_reachable(&state) {
@@ -135,17 +135,26 @@ impl Seat {
     }
 
     /// What is seen of a machine that creating the lab will create.
-    fn unborn(&self, lease: Lease) -> SideView {
-        // A machine that a run once held and that has no state was deleted from outside: it does not
-        // wait to be created.
-        if lease.token > 0 || !self.place.machines.contains(&self.machine) {
+    fn unborn(&self, lease: Lease) -> Result<SideView, Failure> {
+        if self.was_held()? || !self.place.machines.contains(&self.machine) {
             let state = State { host: self.host(&State::absent()), ..State::absent() };
-            return state.view(Power::Off, false, lease);
+            return Ok(state.view(Power::Off, false, lease));
         }
         let state = self.initial(Timestamp::now());
         let power = if self.side == Side::Cloud { Power::On } else { Power::Off };
         let encrypted = self.settings.is_encrypted(&self.entry);
-        SideView { encrypted, ..state.view(power, true, lease) }
+        Ok(SideView { encrypted, ..state.view(power, true, lease) })
+    }
+
+    /// Whether a run ever held the machine, at any of the lab's sites. One that has no state was deleted from
+    /// outside then: it does not wait to be created, and what is left of it is not written over.
+    pub(super) fn was_held(&self) -> Result<bool, Failure> {
+        for (name, (folder, _)) in &self.place.sites {
+            if Records::new(name, folder, &self.machine).lease()?.token > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The state that creating the lab gives it.

@@ -32,6 +32,8 @@ pub struct Bench {
     outputs: Mutex<BTreeMap<String, Arc<Json>>>,
     cursors: Mutex<BTreeMap<String, Vec<u8>>>,
     pub intents: Mutex<BTreeMap<String, Json>>,
+    /// Sites that stand in the place of others.
+    pub instead: BTreeMap<SiteName, Arc<dyn Site>>,
 }
 
 /// One attempt of one step.
@@ -152,6 +154,7 @@ impl Bench {
             outputs: Mutex::default(),
             cursors: Mutex::default(),
             intents: Mutex::default(),
+            instead: BTreeMap::new(),
         }
     }
 
@@ -218,6 +221,11 @@ impl Bench {
         self.did("shutdown_azure_vm", json!({ "grace": "20s" })).await;
         self.did("transfer_delta", json!({})).await;
         self.did("start_onprem_vm", json!({})).await;
+    }
+
+    /// The site itself, whatever stands in its place.
+    pub fn site(&self, name: &SiteName) -> Arc<dyn Site> {
+        self.sites.get(name).unwrap()
     }
 
     fn at(&self, side: Side) -> (Arc<dyn Site>, At<'_>, Fence) {
@@ -318,7 +326,9 @@ impl Ctx for Attempt<'_> {
     }
 
     fn site(&self, site: &SiteName) -> Result<Arc<dyn Site>, Failure> {
-        self.bench.sites.get(site).ok_or_else(|| Failure::permanent("no such site"))
+        let instead = self.bench.instead.get(site).cloned();
+        let found = instead.or_else(|| self.bench.sites.get(site));
+        found.ok_or_else(|| Failure::permanent("no such site"))
     }
 
     fn fence(&self, side: Side) -> Result<Fence, Failure> {

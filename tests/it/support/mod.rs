@@ -2,10 +2,12 @@
 
 pub mod bench;
 pub mod dying;
+pub mod hand;
 pub mod observed;
 pub mod qemu;
 pub mod scribe;
 pub mod situation;
+pub mod told;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -405,6 +407,15 @@ impl Running {
         // The last line may be cut short.
         let lines = reader.join().unwrap();
         (lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect(), ended)
+    }
+
+    /// From now on no file of it may grow beyond that: the next write there fails, whoever runs it.
+    pub fn limit_files(&self, bytes: u64) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let fsize = rustix::process::Resource::Fsize;
+        let limit =
+            rustix::process::Rlimit { current: Some(bytes), ..rustix::process::getrlimit(fsize) };
+        rustix::process::prlimit(Some(pid), fsize, limit).unwrap();
     }
 
     /// Sends a signal.
