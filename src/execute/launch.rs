@@ -13,6 +13,7 @@ use crate::execute::context::Sites;
 use crate::execute::driver::{self, Driver, Ended, Surroundings};
 use crate::execute::inject::Injection;
 use crate::execute::recheck::Recheck;
+use crate::execute::trouble::RunError;
 use crate::execute::workers::{LocalWorkers, Workers};
 use crate::journal::{Journal, JournalError, NewRun, OwnedRun, Repeat};
 use crate::plan::effect::Effect;
@@ -22,7 +23,6 @@ use crate::plan::step::Step;
 use crate::primitives;
 use crate::run::command::{Asker, Command};
 use crate::run::event::{Event, EventBody, Told};
-use crate::run::failure::Failure;
 use crate::run::outcome::Outcome;
 use crate::run::state::RunState;
 use crate::schedule::touched;
@@ -65,59 +65,6 @@ pub struct Saved {
     pub text: String,
     /// It may run again once its earlier runs are over.
     pub again: bool,
-}
-
-/// Why a run could not begin, or broke off.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RunError {
-    /// The journal said no; [`JournalError::is_busy`] tells a busy run from a broken journal.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// A run of another state folder holds a machine at its site.
-    #[error("{message}")]
-    Busy {
-        /// What the site said.
-        message: String,
-        /// That run, when the site knows.
-        run: Option<RunId>,
-    },
-    /// A site could not be asked for its machines.
-    #[error("a machine cannot be claimed: {failure}")]
-    Site {
-        /// What the site said.
-        failure: Failure,
-        /// What a person is needed for now, one sentence each: the run had begun before.
-        dangers: Vec<String>,
-    },
-    /// Another process took a machine over while the run went on; this one recorded nothing of it.
-    #[error("`{machine}` was taken over by {}: this process has stopped and changes nothing any more", holder(.run, .by))]
-    TakenOver {
-        /// The machine.
-        machine: MachineName,
-        /// The run that this process worked on.
-        run: RunId,
-        /// The run that holds the machine now; the same one, when another process of it does; `None`: somebody
-        /// adopted it, and gave it free.
-        by: Option<RunId>,
-    },
-    /// The plan given is not the one that the run executes.
-    #[error("run `{run}` executes plan {expected}, not {found}")]
-    OtherPlan {
-        /// The run.
-        run: RunId,
-        /// Its plan's digest.
-        expected: String,
-        /// The digest of the plan given.
-        found: String,
-    },
-}
-
-fn holder(run: &RunId, by: &Option<RunId>) -> String {
-    match by {
-        Some(by) if by == run => format!("a newer process of the same run `{run}`"),
-        Some(by) => format!("run `{by}`"),
-        None => "somebody who gave it free".to_owned(),
-    }
 }
 
 /// A run under way in this process.
@@ -408,16 +355,6 @@ pub fn is_stall(step: &Step) -> bool {
     primitives::find(step.primitive).is_some_and(|known| known.spec().timeout_is_stall)
 }
 
-impl From<Refused> for RunError {
-    fn from(refused: Refused) -> RunError {
-        if refused.failure.code.as_deref() == Some("H301") || refused.holder.is_some() {
-            RunError::Busy { message: refused.failure.message, run: refused.holder }
-        } else {
-            RunError::Site { failure: refused.failure, dangers: Vec::new() }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -433,6 +370,7 @@ mod tests {
     use crate::execute::workers::Attempt;
     use crate::plan::facts::{Fact, FactLog, Facts};
     use crate::plan::step::{Kind, StepIx};
+    use crate::run::failure::Failure;
     use crate::schedule::Changes;
     use crate::schedule::Order;
     use crate::schedule::trial::{asker, step};

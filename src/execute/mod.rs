@@ -12,6 +12,7 @@ mod driver;
 mod inject;
 mod launch;
 mod recheck;
+mod trouble;
 mod workers;
 
 pub use adopt::{Marked, adopt, marks};
@@ -19,8 +20,7 @@ pub use claims::{Over, Tokens, leave, look, take};
 pub use context::{Announcement, Line, Sites};
 pub use driver::{Attempted, Claimed, Ended, dangers};
 pub use inject::{Injection, InvalidInjection};
-pub use launch::{
-    Listener, RunError, RunHandle, Saved, Setup, Speaker, is_stall, repeatable, resume, start,
-};
+pub use launch::{Listener, RunHandle, Saved, Setup, Speaker, is_stall, repeatable, resume, start};
 pub use recheck::{Observing, Recheck, sorted_out};
+pub use trouble::RunError;
 pub use workers::{Attempt, LocalWorkers, Workers};

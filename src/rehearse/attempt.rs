@@ -9,11 +9,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::base::{Json, MachineName, RunId, Side, SiteName, StepId, StepKey};
-use crate::execute::{Announcement, Sites, take};
+use crate::execute::{Announcement, Over, Sites, take};
 use crate::plan::inventory::Inventory;
 use crate::primitives;
 use crate::primitives::contract::Ctx;
-use crate::rehearse::process::none_is_over;
 use crate::rehearse::trouble::Trouble;
 use crate::run::failure::Failure;
 use crate::schedule::Order;
@@ -31,6 +30,11 @@ impl Cursors {
     pub fn of(&self, step: &StepId) -> Option<Vec<u8>> {
         self.kept().get(step).cloned()
     }
+}
+
+/// There was no run before this one.
+pub(super) fn none_is_over() -> Over {
+    Arc::new(|_| false)
 }
 
 /// One attempt.

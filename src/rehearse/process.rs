@@ -15,7 +15,7 @@ use crate::execute::{
     leave, take,
 };
 use crate::journal::Waiting;
-use crate::rehearse::attempt::{Attempt, Cursors};
+use crate::rehearse::attempt::{Attempt, Cursors, none_is_over};
 use crate::rehearse::clock::Clock;
 use crate::rehearse::dice::Dice;
 use crate::rehearse::operator::{self, Operator};
@@ -412,11 +412,6 @@ impl<'a> Alive<'a> {
             (Report { step, attempt, result }, claimed)
         });
     }
-}
-
-/// There was no run before this one.
-pub(super) fn none_is_over() -> Over {
-    Arc::new(|_| false)
 }
 
 async fn sleep(wait: Option<Duration>) {
