@@ -90,7 +90,8 @@ impl Death {
         }
         let (name, path, most) = CALLS[luck.below(CALLS.len() as u64) as usize];
         let (nth, lots) = (1 + luck.below(most), luck.below(u64::MAX));
-        Death::In(Call { name, path, nth, power_cut: lots * luck.below(2) })
+        let power_cut = lots * luck.below(2);
+        Death::In(Call { name, path, nth, power_cut, error: None })
     }
 }
 

@@ -159,7 +159,8 @@ async fn over_a_snapshot(
 
 /// Live data that somebody deleted cannot be copied, and what is left of the machine is only a replica.
 fn is_there(sides: &Sides<'_>, from: Side, live: &SideView) -> Result<(), Failure> {
-    if live.power == Power::Unknown || live.has_disks {
+    // Where the machine itself is left, its site knows best which disk is missing.
+    if live.power == Power::Unknown || live.has_disks || live.exists {
         return Ok(());
     }
     let (machine, other) = (sides.machine, from.other());

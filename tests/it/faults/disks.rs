@@ -1,13 +1,12 @@
 //! Disks that fail while a replica is written.
 
 use std::fs;
-use std::os::fd::AsRawFd;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::io::Errno;
 
 use super::{HOME, at_the_gate, is_home};
+use crate::support::dying::Call;
 use crate::support::told::told;
 use crate::support::{Ground, Running};
 
@@ -68,36 +67,35 @@ fn no_room_where_the_replica_is() {
     goes_on(&ground, &run, "web-01.transfer_delta.2");
 }
 
-#[test]
-fn a_source_disk_that_cannot_be_read_in_its_middle() {
-    let (ground, run, running) = in_the_final_transfer("2MiB/s");
-    let disk = ground.path().join(SOURCE).join("disk0.raw");
-    let whole = fs::read(&disk).unwrap();
-    fs::File::options().write(true).open(&disk).unwrap().set_len(6 << 20).unwrap();
-    assert_eq!(running.end(), 9, "{}", ground.read("stderr.txt"));
-    insta::assert_snapshot!(failures(&ground, &run));
-    fs::write(&disk, whole).unwrap();
-    goes_on(&ground, &run, "web-01.transfer_delta.2");
+/// What a disk does that is ill: from that call on.
+fn ill(name: &'static str, path: &'static str, nth: u64, error: Errno) -> Call {
+    Call { name, path, nth, error: Some(error), ..Call::default() }
 }
 
-/// A file in memory that the system lets nobody write to stands where the replica's disk was.
+/// The run goes on over a disk that is ill, fails, and goes on once it is well.
+#[track_caller]
+fn fails_and_goes_on(call: Call) -> String {
+    let (ground, run) = at_the_gate("go");
+    let env = call.environment(ground.path());
+    ground.homing_with(&["resume", &run, "--approve", "go"], &env).exit(9);
+    let said = failures(&ground, &run);
+    goes_on(&ground, &run, "web-01.transfer_delta.2");
+    said
+}
+
+#[test]
+fn a_source_disk_that_cannot_be_read_in_its_middle() {
+    insta::assert_snapshot!(fails_and_goes_on(ill("read", SOURCE, 5, Errno::IO)));
+}
+
 #[test]
 fn a_replica_that_cannot_be_written() {
-    let (ground, run) = at_the_gate("go");
-    let sealed = fs::File::from(memfd_create("sealed", MemfdFlags::ALLOW_SEALING).unwrap());
-    sealed.set_len(8 << 20).unwrap();
-    fcntl_add_seals(&sealed, SealFlags::WRITE).unwrap();
-    let disk = ground.path().join(REPLICA);
-    let kept = ground.path().join("kept.raw");
-    fs::rename(&disk, &kept).unwrap();
-    let fd = sealed.as_raw_fd();
-    let sealed_path = PathBuf::from(format!("/proc/{}/fd/{fd}", std::process::id()));
-    std::os::unix::fs::symlink(sealed_path, &disk).unwrap();
-    ground.homing(&["resume", &run, "--approve", "go"]).exit(9);
-    insta::assert_snapshot!(failures(&ground, &run));
-    fs::remove_file(&disk).unwrap();
-    fs::rename(&kept, &disk).unwrap();
-    goes_on(&ground, &run, "web-01.transfer_delta.2");
+    insta::assert_snapshot!(fails_and_goes_on(ill("write", REPLICA, 5, Errno::IO)));
+}
+
+#[test]
+fn a_disk_that_is_full_where_the_replica_is() {
+    insta::assert_snapshot!(fails_and_goes_on(ill("write", REPLICA, 5, Errno::NOSPC)));
 }
 
 #[test]

@@ -3,8 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use super::is_home;
+use rustix::io::Errno;
+
+use super::{at_the_gate, is_home};
 use crate::support::Ground;
+use crate::support::dying::Call;
 use crate::support::told::told;
 
 const RUN: [&str; 6] = ["--state", "state", "run", "failback-one.rhai", "--on-gate", "wait"];
@@ -54,6 +57,21 @@ fn a_journal_without_room_begins_nothing_more_and_goes_on_with_room() {
     ground.homing(&["--state", "state", "status", &run]).exit(0);
     ground.homing(&["--state", "state", "resume", &run, "--approve", "all"]).exit(0);
     ground.homing(&["--state", "state", "audit", &run]).exit(0);
+    is_home(&ground);
+}
+
+#[test]
+fn a_journal_on_a_full_disk_ends_the_run_in_order_and_goes_on_with_room() {
+    let (ground, run) = at_the_gate("go");
+    let (name, path, error) = ("write", "homing.db-wal", Some(Errno::NOSPC));
+    let full = Call { name, path, nth: 12, error, ..Call::default() };
+    let said =
+        ground.homing_with(&["resume", &run, "--approve", "go"], &full.environment(ground.path()));
+    let last = said.exit(74).err;
+    let (_, last) = last.split_once("homing: ").unwrap();
+    insta::assert_snapshot!(told(&format!("homing: {last}")));
+    ground.homing(&["audit", &run]).exit(0);
+    ground.homing(&["resume", &run, "--approve", "all"]).exit(0);
     is_home(&ground);
 }
 

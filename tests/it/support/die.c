@@ -1,12 +1,14 @@
-/* Ends its process inside one chosen system call, as a power cut would, or a kill: loaded before libc's own
- * functions (LD_PRELOAD). Files below DIE_ROOT are watched.
+/* Ends its process inside one chosen system call, as a power cut would, or a kill; or lets that call and all
+ * later ones like it fail: loaded before libc's own functions (LD_PRELOAD). Files below DIE_ROOT are watched.
  *
- *   DIE_CALL  write: half of it is done; sync, remove: none of it
+ *   DIE_CALL  write: half of it is done; read, sync, remove: none of it
  *   DIE_PATH  a part of the path of the file
  *   DIE_NTH   at which of these calls, from 1
  *   DIE_SEED  not 0: the power is cut, and of the writes that were not synced some are lost, by their lots
+ *   DIE_ERROR not 0: the process lives, and the call fails with this number
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
@@ -34,6 +36,7 @@ static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 static struct undo *unsynced;
 static char root[PATH_MAX], call[16], part[PATH_MAX];
 static long nth;
+static int error, struck;
 static unsigned long seed;
 
 static void setting(const char *name, char *into, size_t room) {
@@ -50,6 +53,8 @@ __attribute__((constructor)) static void begin(void) {
     nth = atol(number);
     setting("DIE_SEED", number, sizeof number);
     seed = strtoul(number, NULL, 10);
+    setting("DIE_ERROR", number, sizeof number);
+    error = atoi(number);
     /* Guests are other machines: they live on. */
     unsetenv("LD_PRELOAD");
 }
@@ -107,7 +112,16 @@ static void die(void) {
 }
 
 static int chosen(const char *name, const char *path) {
-    return nth > 0 && strcmp(name, call) == 0 && strstr(path, part) && --nth == 0;
+    if (strcmp(name, call) != 0 || !strstr(path, part)) return 0;
+    if (nth > 0 && --nth == 0) struck = 1;
+    return struck;
+}
+
+/* Dies, unless the call only fails: then the turn is over. */
+static void strike(void) {
+    if (!error) die();
+    pthread_mutex_unlock(&turn);
+    errno = error;
 }
 
 static void remember(const char *path, int fd, off_t at, size_t len) {
@@ -146,6 +160,10 @@ static ssize_t put(int fd, const void *bytes, size_t len, off_t at, int placed) 
     pthread_mutex_lock(&turn);
     remember(path, fd, placed ? at : lseek(fd, 0, SEEK_CUR), len);
     int last = chosen("write", path);
+    if (last && error) {
+        strike();
+        return -1;
+    }
     if (last) len /= 2;
     ssize_t done = placed ? syscall(SYS_pwrite64, fd, bytes, len, at) : syscall(SYS_write, fd, bytes, len);
     if (last) die();
@@ -161,7 +179,10 @@ static int synced(int fd, long number) {
     char path[PATH_MAX];
     if (!path_of(fd, path)) return syscall(number, fd);
     pthread_mutex_lock(&turn);
-    if (chosen("sync", path)) die();
+    if (chosen("sync", path)) {
+        strike();
+        return -1;
+    }
     int done = syscall(number, fd);
     if (done == 0) forget(fd);
     pthread_mutex_unlock(&turn);
@@ -171,17 +192,36 @@ static int synced(int fd, long number) {
 int fsync(int fd) { return synced(fd, SYS_fsync); }
 int fdatasync(int fd) { return synced(fd, SYS_fdatasync); }
 
-static void before_removal(int folder, const char *name) {
+ssize_t pread(int fd, void *bytes, size_t len, off_t at) {
+    char path[PATH_MAX];
+    if (path_of(fd, path)) {
+        pthread_mutex_lock(&turn);
+        if (chosen("read", path)) {
+            strike();
+            return -1;
+        }
+        pthread_mutex_unlock(&turn);
+    }
+    return syscall(SYS_pread64, fd, bytes, len, at);
+}
+
+ssize_t pread64(int fd, void *bytes, size_t len, off_t at) { return pread(fd, bytes, len, at); }
+
+static int before_removal(int folder, const char *name) {
     char path[2 * PATH_MAX], base[PATH_MAX] = "";
     if (*name != '/' && folder != AT_FDCWD) path_of(folder, base);
     snprintf(path, sizeof path, "%s/%s", base, name);
     pthread_mutex_lock(&turn);
-    if (watched(path + (*base ? 0 : 1)) && chosen("remove", path)) die();
+    if (watched(path + (*base ? 0 : 1)) && chosen("remove", path)) {
+        strike();
+        return -1;
+    }
     pthread_mutex_unlock(&turn);
+    return 0;
 }
 
 int unlinkat(int folder, const char *name, int flags) {
-    before_removal(folder, name);
+    if (before_removal(folder, name)) return -1;
     return syscall(SYS_unlinkat, folder, name, flags);
 }
 

@@ -1,14 +1,14 @@
-//! Processes that end inside one chosen system call: a small library, compiled when it is first needed and
-//! loaded before libc's own functions.
+//! Processes that end inside one chosen system call, or in which it fails: a small library, compiled when it is
+//! first needed and loaded before libc's own functions.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// In which call a process ends.
-#[derive(Clone, Copy, Debug)]
+/// In which call a process ends, or which one fails from then on.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Call {
-    /// `write` (half of it is done), `sync` or `remove` (none of it is).
+    /// `write` (half of it is done), `read`, `sync` or `remove` (none of it is).
     pub name: &'static str,
     /// A part of the path of the file.
     pub path: &'static str,
@@ -16,6 +16,8 @@ pub struct Call {
     pub nth: u64,
     /// Not 0: of the writes that were not synced some are lost, by lots from this seed.
     pub power_cut: u64,
+    /// The process lives, and the call fails like this.
+    pub error: Option<rustix::io::Errno>,
 }
 
 impl Call {
@@ -28,6 +30,7 @@ impl Call {
             ("DIE_PATH", self.path.into()),
             ("DIE_NTH", self.nth.to_string().into()),
             ("DIE_SEED", self.power_cut.to_string().into()),
+            ("DIE_ERROR", self.error.map_or(0, |errno| errno.raw_os_error()).to_string().into()),
         ]
     }
 }
