@@ -30,7 +30,7 @@ impl Call {
             ("DIE_PATH", self.path.into()),
             ("DIE_NTH", self.nth.to_string().into()),
             ("DIE_SEED", self.power_cut.to_string().into()),
-            ("DIE_ERROR", self.error.map_or(0, |errno| errno.raw_os_error()).to_string().into()),
+            ("DIE_ERROR", self.error.map_or(0, rustix::io::Errno::raw_os_error).to_string().into()),
         ]
     }
 }
@@ -39,14 +39,20 @@ fn library() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/die.c");
-        // Of this process alone: another one may load its own at the same moment.
-        let built = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let built = built.join(format!("die-{}.so", std::process::id()));
+        let digest = blake3::hash(&std::fs::read(&source).unwrap()).to_hex();
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let built = folder.join(format!("die-{}.so", &digest[..16]));
+        if built.exists() {
+            return built;
+        }
+        // Whole or not at all: another process may want it at the same moment.
+        let begun = folder.join(format!("die-{}.begun", std::process::id()));
         // The journal's database is compiled by the same one: it is there.
         let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
         let mut command = Command::new(compiler);
-        command.args(["-Wall", "-Werror", "-O1", "-shared", "-fPIC", "-o"]).arg(&built).arg(source);
+        command.args(["-Wall", "-Werror", "-O1", "-shared", "-fPIC", "-o"]).arg(&begun).arg(source);
         assert!(command.status().unwrap().success());
+        std::fs::rename(begun, &built).unwrap();
         built
     })
 }
