@@ -97,8 +97,9 @@ pub fn journal(place: &Place, run: &RunId) -> Result<Journal, Stop> {
 /// # Errors
 /// Exit 2 when no run is open.
 pub fn newest_open(place: &Place) -> Result<RunId, Stop> {
-    let open = rows(place)?.into_iter().filter(|row| !row.outcome.is_some_and(Outcome::is_over));
-    open.max_by_key(|row| row.created_at).map(|row| row.run).ok_or_else(|| {
+    let mut rows = rows(place)?.into_iter();
+    let open = rows.find(|row| !row.outcome.is_some_and(Outcome::is_over));
+    open.map(|row| row.run).ok_or_else(|| {
         Stop::new(Exit::Usage, "no run is open").help("`homing runs` lists those that are over")
     })
 }
@@ -108,11 +109,11 @@ pub fn newest_open(place: &Place) -> Result<RunId, Stop> {
 /// # Errors
 /// Exit 2 when there is none.
 pub fn newest(place: &Place) -> Result<RunId, Stop> {
-    let newest = rows(place)?.into_iter().max_by_key(|row| row.created_at);
+    let newest = rows(place)?.into_iter().next();
     newest.map(|row| row.run).ok_or_else(|| no_runs(place))
 }
 
-/// All runs, oldest first; none when there is no journal.
+/// All runs, newest first whatever the clock said; none when there is no journal.
 ///
 /// # Errors
 /// Exit 74 when the journal cannot be read.

@@ -155,7 +155,7 @@ async fn saved_plan(args: &RunArgs, place: &Place, sites: &Opened) -> Result<Rea
     let path = &args.compile.script;
     let saved::Saved { plan, plan_id, estimates, facts, text } =
         saved::proved(&args.compile, place)?;
-    let ran = past::rows(place)?.into_iter().rfind(|row| row.plan_id == plan_id.as_str());
+    let ran = past::rows(place)?.into_iter().find(|row| row.plan_id == plan_id.as_str());
     if let Some(row) = ran.filter(|row| !args.again && changes_machines(plan.plan(), row.outcome)) {
         let message = format!("`{path}` ran already, as run `{}`", row.run);
         let over = row.outcome.is_some_and(Outcome::is_over);

@@ -310,7 +310,7 @@ fn refuse_repeat(inside: &Transaction<'_>, new: &NewRun) -> Result<(), JournalEr
     }
     let earlier: Option<String> = inside
         .query_row(
-            "SELECT id FROM run WHERE plan_id = ?1 ORDER BY created_at DESC LIMIT 1",
+            "SELECT id FROM run WHERE plan_id = ?1 ORDER BY rowid DESC LIMIT 1",
             [new.plan_id.as_str()],
             |row| row.get(0),
         )
