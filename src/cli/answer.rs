@@ -1,5 +1,7 @@
 //! `approve`, `reject`, `cancel`, `retry`, `exclude`: what a person asks of a run, from any shell.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
 use crate::base::{MachineName, RunId, StepId};
@@ -17,6 +19,7 @@ use crate::plan::step::{Kind, StepIx};
 use crate::run::command::Command;
 use crate::run::outcome::Outcome;
 use crate::run::state::{NotAgain, Status};
+use crate::schedule::{half_committed, stranded};
 
 /// `approve`, `reject`
 #[derive(Debug, Args)]
@@ -54,8 +57,9 @@ pub struct RetryArgs {
 pub struct ExcludeArgs {
     /// The run.
     pub run: RunId,
-    /// The machine.
-    pub machine: String,
+    /// The machine, or several.
+    #[arg(required = true)]
+    pub machine: Vec<String>,
     /// Why; it is journalled.
     #[arg(long)]
     pub reason: String,
@@ -147,11 +151,40 @@ fn answered(past: &Past) -> Result<Vec<StepId>, Stop> {
 pub fn cancel(args: &CancelArgs, global: &Global, terminal: Terminal) -> Done {
     let place = Place::find(global, None)?;
     let past = open_run_of(&place, &args.run)?;
-    post(&past, &Command::Cancel { reason: args.reason.clone() })?;
-    if owned(&past)? {
-        return tell_owner(&past, "told to stop at safe points, for good");
+    only_forward(&past)?;
+    end(&past, &place, args.reason.clone(), terminal)
+}
+
+/// Of a machine that is half committed there is only forward.
+///
+/// # Errors
+/// Exit 2, naming it.
+pub fn only_forward(past: &Past) -> Result<(), Stop> {
+    let (run, half) = (&past.row.run, half_committed(past.plan.plan(), &past.state));
+    if half.is_empty() {
+        return Ok(());
     }
-    match run::take_up(&args.run, &place, terminal)? {
+    let message = format!("run `{run}` is not ended: {}", half.join(", "));
+    let help = if owned(past)? {
+        format!(
+            "there is only forward: its process is at it; ask again once it is done (homing status {run})"
+        )
+    } else {
+        format!("there is only forward: homing resume {run} finishes the commit")
+    };
+    Err(Stop::new(Exit::Usage, message).help(help))
+}
+
+/// Ends a run for good, whatever it has begun.
+///
+/// # Errors
+/// As [`cancel`].
+pub fn end(past: &Past, place: &Place, reason: Option<String>, terminal: Terminal) -> Done {
+    post(past, &Command::Cancel { reason })?;
+    if owned(past)? {
+        return tell_owner(past, "told to stop at safe points, for good");
+    }
+    match run::take_up(&past.row.run, place, terminal)? {
         Exit::Interrupted => Ok(Exit::Success),
         other => Ok(other),
     }
@@ -200,20 +233,52 @@ pub fn step_of(past: &Past, id: &str) -> Result<StepIx, Stop> {
     })
 }
 
-/// Lets a machine take no further step.
+/// Lets machines take no further step.
 ///
 /// # Errors
-/// Exit 2 when there is no such run, or the machine is not in it any more.
+/// Exit 2 when there is no such run, or a machine is not in it any more; 3 when others would be left down.
 pub fn exclude(args: &ExcludeArgs, global: &Global) -> Done {
     let past = open_run(global, &args.run)?;
-    let machine = machine_of(&past, &args.machine)?;
-    if past.state.excluded.contains(machine) {
-        let message = format!("`{machine}` takes no further step in run `{}` already", args.run);
-        return Err(Stop::new(Exit::Usage, message).help(format!("homing status {}", args.run)));
+    let mut out = BTreeSet::new();
+    for name in &args.machine {
+        let machine = machine_of(&past, name)?;
+        if past.state.excluded.contains(machine) {
+            let message =
+                format!("`{machine}` takes no further step in run `{}` already", args.run);
+            return Err(Stop::new(Exit::Usage, message).help(format!("homing status {}", args.run)));
+        }
+        out.insert(machine.clone());
     }
-    let (machine, reason) = (machine.clone(), args.reason.clone());
-    post(&past, &Command::Exclude { machine, reason })?;
+    strands_nobody(&past, &out)?;
+    for machine in out {
+        post(&past, &Command::Exclude { machine, reason: args.reason.clone() })?;
+    }
     tell_owner(&past, "asked to leave it out")
+}
+
+/// Refuses to take machines out where others would be stopped, and not started without them.
+///
+/// # Errors
+/// Exit 3, naming those.
+pub fn strands_nobody(past: &Past, out: &BTreeSet<MachineName>) -> Result<(), Stop> {
+    let run = &past.row.run;
+    let left: Vec<&str> =
+        stranded(past.plan.plan(), &past.state, out).into_iter().map(MachineName::as_str).collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    let out: Vec<&str> = out.iter().map(MachineName::as_str).collect();
+    let message = format!(
+        "without {} this run would stop {}, and not start {} again: the start waits for what is left out",
+        out.join(", "),
+        left.join(", "),
+        if left.len() == 1 { "it" } else { "them" },
+    );
+    Err(Stop::new(Exit::Refused, message).help(format!(
+        "take those out too: homing exclude {run} {} {} --reason \"..\"\nor all of them back: homing rollback {run}; or run another plan: homing replan {run} SCRIPT",
+        out.join(" "),
+        left.join(" "),
+    )))
 }
 
 /// The machine of that name.

@@ -153,7 +153,11 @@ Examples: homing run scripts/failback.rhai
     #[command(after_help = "Example: homing reject r1122-k3f9xw commit --comment \"tests failed\"")]
     Reject(AnswerArgs),
     /// End a run for good, at safe points.
-    #[command(after_help = "Example: homing cancel r1122-k3f9xw --reason \"wrong weekend\"")]
+    #[command(after_help = "\
+Example: homing cancel r1122-k3f9xw --reason \"wrong weekend\"
+
+Exit codes: 0 it is over or was told to end, 2 no such run, or a machine is half committed, 9 it is over, and a
+machine is down or its replica dirty.")]
     Cancel(CancelArgs),
     /// Try a failed step again, or the start of a machine that has died since.
     #[command(after_help = "Example: homing retry r1122-k3f9xw web-01.start_onprem_vm.1")]
@@ -323,7 +327,7 @@ pub struct DiffArgs {
 /// What a run is told before it begins.
 #[derive(Debug, Clone, Args)]
 pub struct RunOptions {
-    /// Answer a gate in advance; `all` answers every one. The run remembers it.
+    /// Answer a gate in advance; `all` answers every one. What `run` is given counts for every `resume` too.
     #[arg(long, value_name = "NAME|all")]
     pub approve: Vec<String>,
     /// What to do at a gate; without a terminal the default is `exit`.

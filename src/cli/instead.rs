@@ -8,7 +8,7 @@ use camino::Utf8PathBuf;
 use clap::Args;
 
 use crate::base::{MachineName, RunId};
-use crate::cli::answer::{machine_of, post};
+use crate::cli::answer::{machine_of, only_forward, post, strands_nobody};
 use crate::cli::args::{CompileArgs, Global, RunArgs, RunOptions};
 use crate::cli::compiled::is_module;
 use crate::cli::exit::Exit;
@@ -80,7 +80,7 @@ pub fn rollback(args: &RollbackArgs, global: &Global, terminal: Terminal) -> Don
         None => plan.changed_machines().into_iter().cloned().collect(),
     };
     if args.machine.is_none() {
-        machines.retain(|machine| !past.state.given_back.contains(machine));
+        held_elsewhere(&past, &mut machines)?;
     }
     let committed = committed(plan, &past.state);
     for machine in machines.intersection(&committed) {
@@ -99,6 +99,9 @@ pub fn rollback(args: &RollbackArgs, global: &Global, terminal: Terminal) -> Don
     };
     let instead = run_of(compile, &args.options, None);
     proved(&instead, &past, &place, terminal)?;
+    if args.machine.is_some() && !is_over(&past) {
+        strands_nobody(&past, &machines)?;
+    }
     let reason = args.reason.clone().unwrap_or_else(|| "it is rolled back".to_owned());
     match &args.machine {
         Some(_) => machines.into_iter().try_for_each(|machine| {
@@ -128,6 +131,12 @@ pub fn replan(args: &ReplanArgs, global: &Global, terminal: Terminal) -> Done {
     let past = Past::read(&place, &args.run)?;
     let instead = run_of(args.compile.clone(), &args.options, args.expect.clone());
     let next = proved(&instead, &past, &place, terminal)?;
+    if next.is_empty() {
+        let message = format!("`{script}` has nothing to do where the machines are now");
+        return Err(Stop::new(Exit::Refused, message)
+            .help(format!("run `{}` is as it was: homing status {}", args.run, args.run)));
+    }
+    only_forward(&past)?;
     nobody_left(&past, &next, &place)?;
     let reason = args.reason.clone().unwrap_or_else(|| format!("{script} is run instead"));
     cancelled(&past, &place, reason, terminal)?;
@@ -137,6 +146,22 @@ pub fn replan(args: &ReplanArgs, global: &Global, terminal: Terminal) -> Done {
 fn run_of(compile: CompileArgs, options: &RunOptions, expect: Option<String>) -> RunArgs {
     let options = options.clone();
     RunArgs { compile, options, expect, again: false, resume_or_run: false }
+}
+
+fn is_over(past: &Past) -> bool {
+    past.row.outcome.is_some_and(Outcome::is_over)
+}
+
+/// Leaves those to another run that it has taken since they were given back.
+fn held_elsewhere(past: &Past, machines: &mut BTreeSet<MachineName>) -> Result<(), Stop> {
+    for machine in &past.state.given_back {
+        let held = past.journal.machines_claimed(&BTreeSet::from([machine.clone()]));
+        if let Some((_, run)) = held.map_err(|error| past::stop(&error))? {
+            machines.remove(machine);
+            say(&format!("{machine} is left to run `{run}`, which holds it\n"));
+        }
+    }
+    Ok(())
 }
 
 /// Machines whose switch was committed, or whose deletion was announced.
@@ -187,6 +212,10 @@ fn nobody_left(past: &Past, next: &BTreeSet<MachineName>, place: &Place) -> Resu
 
 /// Ends the run for good.
 fn cancelled(past: &Past, place: &Place, reason: String, terminal: Terminal) -> Result<(), Stop> {
+    if is_over(past) {
+        return Ok(());
+    }
+    only_forward(past)?;
     let command = Command::Cancel { reason: Some(reason) };
     let over = |state: &RunState| state.outcome.is_some_and(Outcome::is_over);
     let_go(past, place, Some(command), over, terminal)?;
@@ -204,7 +233,7 @@ fn let_go(
     terminal: Terminal,
 ) -> Result<(), Stop> {
     let run = &past.row.run;
-    if past.row.outcome.is_some_and(Outcome::is_over) {
+    if is_over(past) {
         return Ok(());
     }
     if let Some(command) = command {
@@ -230,7 +259,8 @@ fn let_go(
         }
         if !told {
             say(&format!(
-                "waiting for the process that works on run `{run}` to reach safe points\n"
+                "waiting for the process that works on run `{run}` to reach safe points; what it was asked stands, \
+                 also if this command is stopped (homing status {run})\n"
             ));
             told = true;
         }

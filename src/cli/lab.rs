@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use crate::base::{MachineName, RunId};
-use crate::cli::answer::CancelArgs;
-use crate::cli::answer::cancel;
+use crate::cli::answer::{end, open_run_of};
 use crate::cli::args::{Format, Global, LabCommand, ListArgs};
 use crate::cli::exit::Exit;
 use crate::cli::past;
@@ -37,7 +36,7 @@ pub fn lab(command: LabCommand, global: &Global, terminal: Terminal) -> Done {
     let practice = practice.as_ref();
     if let LabCommand::Reset { yes } = command {
         sure(yes || confirmed(terminal)?)?;
-        close_runs(&place, global, terminal)?;
+        close_runs(&place, terminal)?;
     }
     wait_for(async {
         match command {
@@ -63,7 +62,7 @@ pub fn lab(command: LabCommand, global: &Global, terminal: Terminal) -> Done {
 ///
 /// # Errors
 /// Exit 6 when a process works on one: nothing is taken away from under it. Else as `homing cancel`.
-fn close_runs(place: &Place, global: &Global, terminal: Terminal) -> Result<(), Stop> {
+fn close_runs(place: &Place, terminal: Terminal) -> Result<(), Stop> {
     let Some(journal) = past::existing(place)? else { return Ok(()) };
     let open = open_runs(place)?;
     for run in &open {
@@ -77,7 +76,7 @@ fn close_runs(place: &Place, global: &Global, terminal: Terminal) -> Result<(), 
     for run in open {
         let reason = Some("its lab is deleted".to_owned());
         say(&format!("run `{run}` is not over and is cancelled: its lab goes\n"));
-        cancel(&CancelArgs { run, reason }, global, Terminal { quiet: true, ..terminal })?;
+        end(&open_run_of(place, &run)?, place, reason, Terminal { quiet: true, ..terminal })?;
     }
     Ok(())
 }

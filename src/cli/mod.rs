@@ -119,6 +119,8 @@ fn listen(global: &Global, terminal: Terminal) {
         .with_max_level(level)
         .with_writer(std::io::stderr)
         .with_ansi(terminal.colour)
+        // It would panic where nobody listens any more.
+        .log_internal_errors(false)
         .init();
 }
 

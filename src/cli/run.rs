@@ -351,12 +351,15 @@ async fn finish(
             say(&unmeasured.show(&terminal));
         }
     }
-    Ok(outcome.into())
+    // Over, but a person is needed.
+    let left_down = outcome == Outcome::Cancelled && !ended.dangers.is_empty();
+    Ok(if left_down { Exit::Unsafe } else { outcome.into() })
 }
 
 /// What the sites say of the machines of a run that did not go well: what it did does not tell what others did.
 async fn observed(place: &Place, plan: &Plan, outcome: Outcome) -> Result<Option<Facts>, Stop> {
-    if !matches!(outcome, Outcome::Failed | Outcome::FailedUnsafe | Outcome::Stale) {
+    use Outcome::{Cancelled, Failed, FailedUnsafe, Stale};
+    if !matches!(outcome, Failed | FailedUnsafe | Stale | Cancelled) {
         return Ok(None);
     }
     let sites = place.sites()?;

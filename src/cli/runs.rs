@@ -34,9 +34,19 @@ pub fn status(args: &StatusArgs, global: &Global, terminal: Terminal) -> Done {
     let owned = past.journal.is_owned(&run).map_err(|error| past::stop(&error))?;
     let now = Timestamp::now();
     let asked = Asked { seen: &seen, observed: Some(&observed), owned, now };
+    let waiting = past.journal.commands(&run).map_err(|error| past::stop(&error))?;
+    let waiting =
+        waiting.iter().map(|one| format!("  {} (by {})\n", one.command.words(), one.by.who));
+    let waiting: String = waiting.collect();
     match args.format {
         Format::Json => print_json(&status::data(&asked)),
-        Format::Text => print(&status::status(&asked, terminal.page())),
+        Format::Text if waiting.is_empty() => print(&status::status(&asked, terminal.page())),
+        Format::Text => {
+            let page = status::status(&asked, terminal.page());
+            print(&format!(
+                "{page}\nAsked, and not taken in yet: it counts first when the run goes on\n{waiting}"
+            ))
+        }
     }
 }
 

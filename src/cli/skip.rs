@@ -44,10 +44,12 @@ pub fn skip(args: &SkipArgs, global: &Global) -> Done {
     let verdict = verify_with(plan, past.state.facts(plan), &left_out, &place.inventory);
     if any_error(&verdict.diagnostics) {
         let stop = Stop::diagnosed(Exit::Refused, verdict.diagnostics, Texts::default());
-        return Err(stop.help(format!(
-            "without `{}` the plan is not safe: homing retry {} {} tries it again",
-            args.step, args.run, args.step
-        )));
+        let next = if past.state.may_retry(plan, ix).is_ok() {
+            format!("homing retry {} {} tries it again", args.run, args.step)
+        } else {
+            format!("homing status {}", args.run)
+        };
+        return Err(stop.help(format!("without `{}` the plan is not safe: {next}", args.step)));
     }
     let known = past.plan.warnings();
     for new in verdict.diagnostics.iter().filter(|warning| !known.contains(warning)) {

@@ -116,10 +116,11 @@ fn reporters<'a>(
     })
 }
 
-/// Ctrl-C and SIGTERM.
+/// Ctrl-C, SIGTERM, and SIGHUP: the terminal is gone.
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
 }
 
 impl Signals {
@@ -131,13 +132,15 @@ impl Signals {
         let interrupt = heard(SignalKind::interrupt())?;
         // A limit on the size of files fails the write that meets it: it must not end the process too.
         drop(heard(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
-        Ok(Signals { interrupt, terminate: heard(SignalKind::terminate())? })
+        let (terminate, hang_up) = (heard(SignalKind::terminate())?, heard(SignalKind::hangup())?);
+        Ok(Signals { interrupt, terminate, hang_up })
     }
 
     async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
         }
     }
 }

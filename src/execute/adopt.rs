@@ -14,7 +14,7 @@ use crate::sites::SideView;
 pub struct Marked {
     /// Both sides, as far as they could be asked.
     pub views: Vec<(Side, Result<SideView, Failure>)>,
-    /// Unknown runs that claim it or took a snapshot of it.
+    /// Unknown runs that claim it or took a snapshot of it; none where a known one claims it.
     pub runs: BTreeSet<RunId>,
 }
 
@@ -43,6 +43,12 @@ pub async fn marks(
             view
         });
         marked.views.push((side, view));
+    }
+    for marked in marked.values_mut() {
+        let claims = marked.views.iter().filter_map(|(_, view)| view.as_ref().ok()?.claim.as_ref());
+        if claims.into_iter().any(|claim| known(&claim.run)) {
+            marked.runs.clear();
+        }
     }
     marked
 }

@@ -90,7 +90,8 @@ pub struct Journal {
 impl Journal {
     /// Whether there is a journal in that state folder; looking creates nothing.
     pub fn exists(state: &Utf8Path) -> bool {
-        state.join(schema::FILE_NAME).exists()
+        // What cannot be looked at is for opening it to explain.
+        state.join(schema::FILE_NAME).as_std_path().try_exists().unwrap_or(true)
     }
 
     /// Opens the journal of a state folder, making both when they are missing.

@@ -60,8 +60,8 @@ fn row(row: &Row<'_>) -> rusqlite::Result<Result<RunRow, String>> {
 
 /// Newest first.
 pub(super) fn runs(connection: &Connection) -> Result<Vec<RunRow>, JournalError> {
-    let mut select = connection
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM run ORDER BY rowid DESC"))?;
+    let mut select =
+        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM run ORDER BY rowid DESC"))?;
     let rows = select.query_map([], row)?;
     rows.map(|row| row?.map_err(JournalError::Corrupt)).collect()
 }

@@ -12,101 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::units::parse_duration;
 use crate::base::{HostName, Json, MachineName, Shared, Side, SiteName, SyncId, Timestamp};
 use crate::plan::reading::{Machines, Read, Reads, Value};
-
-/// Whether a side runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Power {
-    /// It runs.
-    On,
-    /// It is really off.
-    Off,
-    /// Nobody can say; counts as on.
-    Unknown,
-}
-
-impl Power {
-    /// As facts say it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Power::On => "on",
-            Power::Off => "off",
-            Power::Unknown => "unknown",
-        }
-    }
-}
-
-/// What the replica's disks are worth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReplicaState {
-    /// There are no disks.
-    Absent,
-    /// The site could not say.
-    Unknown,
-    /// A transfer began and has not been verified: booting it may not work.
-    Dirty,
-    /// It was booted or written outside a transfer: its history is void, its blocks may be anything.
-    Diverged,
-    /// A verified copy of an earlier moment.
-    Stale,
-    /// A verified copy of the stopped source, which has not booted since.
-    Current,
-}
-
-impl ReplicaState {
-    /// As facts say it.
-    pub fn word(self) -> &'static str {
-        match self {
-            ReplicaState::Absent => "absent",
-            ReplicaState::Unknown => "unknown",
-            ReplicaState::Dirty => "dirty",
-            ReplicaState::Diverged => "diverged",
-            ReplicaState::Stale => "stale",
-            ReplicaState::Current => "current",
-        }
-    }
-}
-
-/// Where the last failover stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CommitState {
-    /// The machine was switched over; the other side still exists and waits for its commit.
-    Pending,
-    /// The last failover was committed.
-    Committed,
-}
-
-impl CommitState {
-    /// As facts say it.
-    pub fn word(self) -> &'static str {
-        match self {
-            CommitState::Pending => "pending",
-            CommitState::Committed => "committed",
-        }
-    }
-}
-
-/// Which way changes are replicated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Protection {
-    /// The on-prem machine is protected towards the cloud.
-    OnpremToCloud,
-    /// Nothing is protected.
-    None,
-}
-
-impl Protection {
-    /// As facts say it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Protection::OnpremToCloud => "onprem_to_cloud",
-            Protection::None => "none",
-        }
-    }
-}
+pub use crate::plan::stands::{CommitState, Power, Protection, ReplicaState};
 
 /// One side of a machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -305,9 +211,12 @@ pub static FACTS: &[FactSpec] = &[
         "`absent`, `unknown`, `dirty`, `diverged`, `stale` or `current`",
         |m, _| Value::Text(m.replica.word())
     ),
-    fact!("commit", Text, "the last failover is `pending` or `committed`", |m, _| Value::Text(
-        m.commit.word()
-    )),
+    fact!(
+        "commit",
+        Text,
+        "the last switch: `pending`, `begun` or `committed`",
+        |m, _| Value::Text(m.commit.word())
+    ),
     fact!("protection", Text, "`onprem_to_cloud` or `none`", |m, _| Value::Text(
         m.protection.word()
     )),
@@ -535,7 +444,10 @@ pub(crate) mod tests {
             }
         }
         same(&[Power::On, Power::Off, Power::Unknown], Power::word);
-        same(&[CommitState::Pending, CommitState::Committed], CommitState::word);
+        same(
+            &[CommitState::Pending, CommitState::Begun, CommitState::Committed],
+            CommitState::word,
+        );
         same(&[Protection::OnpremToCloud, Protection::None], Protection::word);
         use ReplicaState::{Absent, Current, Dirty, Diverged, Stale, Unknown};
         same(&[Absent, Unknown, Dirty, Diverged, Stale, Current], ReplicaState::word);

@@ -16,4 +16,5 @@ pub mod policy;
 pub mod reading;
 pub mod scope;
 pub mod settle;
+pub mod stands;
 pub mod step;

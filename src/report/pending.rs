@@ -34,10 +34,9 @@ pub fn machines<'a>(
     runs: &(impl Iterator<Item = (&'a RunId, &'a Plan, &'a RunState)> + Clone),
     now: Timestamp,
 ) -> Vec<Pending> {
-    let waits = facts
-        .machines
-        .iter()
-        .filter(|(_, facts)| facts.active == Side::Onprem && facts.commit == CommitState::Pending);
+    let waits = facts.machines.iter().filter(|(_, facts)| {
+        facts.active == Side::Onprem && facts.commit != CommitState::Committed
+    });
     let one = |machine: &MachineName| {
         let started = runs
             .clone()

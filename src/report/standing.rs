@@ -251,6 +251,9 @@ impl Walk {
         self.dirty = facts.dirty.is_some() || facts.replica == ReplicaState::Dirty;
         self.current = facts.replica == ReplicaState::Current;
         self.protected = facts.protection == Protection::OnpremToCloud;
+        if facts.commit == CommitState::Begun {
+            self.commit = Commit::Begun;
+        }
         if !facts.cloud.exists && facts.commit == CommitState::Committed {
             self.commit = Commit::Done;
         }

@@ -215,7 +215,12 @@ fn casualties<'a>(seen: &'a Seen<'_>) -> BTreeSet<&'a MachineName> {
 pub fn commands(seen: &Seen<'_>, owned: bool) -> Vec<String> {
     let run = seen.run;
     if seen.state.outcome.is_some_and(Outcome::is_over) {
-        return Vec::new();
+        // Succeeded: whoever was left out may need it; else what it was ended over.
+        let all = !matches!(
+            seen.state.outcome,
+            Some(Outcome::Succeeded | Outcome::SucceededWithExceptions)
+        );
+        return if all && may_go_back(seen) { vec![back(run)] } else { left_down(seen) };
     }
     let of = |status: Status| -> Vec<&StepId> {
         let steps = seen.plan.iter().filter(|(ix, _)| seen.state.step(*ix).status == status);
@@ -256,17 +261,40 @@ pub fn commands(seen: &Seen<'_>, owned: bool) -> Vec<String> {
     if matches!(seen.state.outcome, Some(Outcome::Failed | Outcome::FailedUnsafe))
         && may_go_back(seen)
     {
-        commands.push(format!("homing rollback {run}"));
+        commands.push(back(run));
     }
+    commands.extend(left_down(seen));
     commands
 }
 
-/// It has turned machines off, and committed none.
+fn back(run: &RunId) -> String {
+    format!("homing rollback {run}")
+}
+
+/// It has turned machines off that are still in it, and committed none.
 fn may_go_back(seen: &Seen<'_>) -> bool {
-    let done = |(ix, step): (StepIx, &Step)| seen.state.step(ix).is_begun().then_some(step.effect);
-    let done: Vec<Effect> = seen.plan.iter().filter_map(done).collect();
+    let begun = |(ix, step): (StepIx, &Step)| {
+        (seen.state.step(ix).is_begun() && !seen.state.is_given_back(step)).then_some(step.effect)
+    };
+    let begun: Vec<Effect> = seen.plan.iter().filter_map(begun).collect();
     let commits = |effect: &Effect| matches!(effect, Effect::Commit | Effect::CommitFailover);
-    done.iter().any(|effect| matches!(effect, Effect::Stop(_))) && !done.iter().any(commits)
+    begun.iter().any(|effect| matches!(effect, Effect::Stop(_))) && !begun.iter().any(commits)
+}
+
+/// For the machines that were taken out after the run had turned them off.
+fn left_down(seen: &Seen<'_>) -> Vec<String> {
+    let mut down = BTreeSet::new();
+    for (ix, step) in seen.plan.iter().filter(|(_, step)| seen.state.is_given_back(step)) {
+        let Some(machine) = &step.machine else { continue };
+        match step.effect {
+            Effect::Stop(_) if seen.state.step(ix).is_begun() => drop(down.insert(machine)),
+            Effect::Start(_) if seen.state.step(ix).status == Status::Succeeded => {
+                down.remove(machine);
+            }
+            _ => {}
+        }
+    }
+    down.into_iter().map(|machine| format!("{} {machine}", back(seen.run))).collect()
 }
 
 #[cfg(test)]

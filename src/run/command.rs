@@ -56,6 +56,21 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// In words, for a person who looks at the run.
+    pub fn words(&self) -> String {
+        match self {
+            Command::Approve { gate, .. } => format!("approve {gate}"),
+            Command::Reject { gate, .. } => format!("reject {gate}"),
+            Command::Retry { step } => format!("retry {step}"),
+            Command::Skip { step, .. } => format!("skip {step}"),
+            Command::Exclude { machine, .. } => format!("exclude {machine}"),
+            Command::Accept { fact, .. } => format!("accept {}: {}", fact.subject, fact.fact),
+            Command::Cancel { .. } => "cancel".to_owned(),
+        }
+    }
+}
+
 /// Who asked, as far as a machine can tell. Not authenticated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asker {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{MachineName, RunId, Timestamp};
+use crate::plan::effect::Effect;
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
 use crate::plan::step::{Step, StepIx};
@@ -384,6 +385,7 @@ impl Core {
             EventBody::CancelAsked { .. } => self.stop_attempts(),
             EventBody::MachineExcluded { machine, .. } => {
                 self.to_give_back.push(machine.clone());
+                self.stop_attempts_on(machine);
                 self.reshaped();
             }
             EventBody::MachineGivenBack { machine } => {
@@ -408,6 +410,36 @@ impl Core {
                 self.out.push(Action::Cancel(self.plan.step(*ix).id.clone()));
             }
         }
+    }
+
+    /// The same of a machine that takes no further step and is down: nobody waits for the rest of a transfer
+    /// then. But of what has begun to delete there is only forward.
+    fn stop_attempts_on(&mut self, machine: &MachineName) {
+        if !self.is_down(machine) {
+            return;
+        }
+        for (ix, phase) in &mut self.phases {
+            let step = self.plan.step(*ix);
+            let deletes = self.state.step(*ix).intent.is_some();
+            if let Phase::Running { asked: asked @ None, .. } = phase
+                && step.machine.as_ref() == Some(machine)
+                && !deletes
+            {
+                *asked = Some(Asked::RunStops);
+                self.out.push(Action::Cancel(step.id.clone()));
+            }
+        }
+    }
+
+    fn is_down(&self, machine: &MachineName) -> bool {
+        let own = self.plan.iter().filter(|(_, step)| step.machine.as_ref() == Some(machine));
+        let switched =
+            own.filter_map(|(ix, step)| match (step.effect, self.state.step(ix).status) {
+                (Effect::Stop(_), status) if may_be_off(status) => Some(true),
+                (Effect::Start(_), Status::Succeeded) => Some(false),
+                _ => None,
+            });
+        switched.last().unwrap_or(false)
     }
 
     /// Gives a step up for this process, its tokens with it; the fold keeps where it stands.

@@ -20,14 +20,16 @@ mod outcome;
 mod ready;
 mod rederive;
 mod sections;
+mod stranded;
 mod turn;
 pub mod window;
 
 pub use core::{Core, Manner, OnGate};
 pub use order::{Action, Changes, Input, Order, Report, Why};
-pub use outcome::{danger, no_longer_held, touched};
+pub use outcome::{danger, half_committed, no_longer_held, touched};
 pub use rederive::rederived;
 pub use sections::stopped_together;
+pub use stranded::stranded;
 
 #[cfg(test)]
 mod left_out;

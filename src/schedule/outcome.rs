@@ -76,9 +76,9 @@ impl Standing {
         standing
     }
 
-    /// Whether the answer depends on the machines.
+    /// Whether the answer depends on the machines, or somebody may have to see to them.
     pub fn needs_a_look(self) -> bool {
-        !self.is_cancelled() && (self.failed || self.rejected || self.held || self.excluded)
+        self.is_cancelled() || self.failed || self.rejected || self.held || self.excluded
     }
 
     /// The one outcome, when several hold the gravest; but a cancelled run is over whatever else holds,

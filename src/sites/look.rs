@@ -93,12 +93,23 @@ pub fn combine(cloud: &SideView, onprem: &SideView, entry: &MachineEntry) -> Mac
         host: onprem.host.clone().unwrap_or_else(|| entry.host.clone()),
         replica,
         dirty,
-        commit: if live.committed { CommitState::Committed } else { CommitState::Pending },
+        commit: commit(active, live, passive),
         protection: live.protection,
         encrypted: live.encrypted,
         disk_bytes: live.disk_bytes,
         failed_over_at: cloud.failed_over_at,
         synced_at,
+    }
+}
+
+/// A failback's commit marks the side that runs before it deletes the one that it was brought home from.
+fn commit(active: Side, live: &SideView, twin: &SideView) -> CommitState {
+    let left = live.booted.as_ref().map(|booted| &booted.source_generation);
+    let is_left = twin.exists && twin.power == Power::Off && left == Some(&twin.generation);
+    match (active, live.committed) {
+        (_, false) => CommitState::Pending,
+        (Side::Onprem, true) if is_left => CommitState::Begun,
+        _ => CommitState::Committed,
     }
 }
 

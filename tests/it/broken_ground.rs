@@ -101,7 +101,7 @@ fn a_machine_that_died_at_home_has_its_data_there() {
     assert!(status.out.contains("safe on on-prem disks alone"), "{}", status.out);
     ground.homing(&["resume", &run, "--approve", "all"]).exit(9).says(&["web-01 is down"]);
     // One way out: give the run up, and bring the machine up where its data is.
-    ground.homing(&["cancel", &run]).exit(0);
+    ground.homing(&["cancel", &run]).exit(9).says(&["web-01 is down"]);
     let script = "let web = vm(\"web-01\"); start_onprem_vm(web); check(web);\n\
                   approve(\"Commit\", #{ name: \"commit\", timeout: \"1h\" });\n\
                   commit(web); reverse_replicate(web);\n";

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::support::Ground;
+use crate::support::dying::Call;
 
 /// Where each machine runs.
 fn places(ground: &Ground) -> BTreeMap<String, String> {
@@ -40,8 +41,8 @@ fn one_machine_goes_back_while_its_run_lives_and_goes_on_without_it() {
     assert_eq!(running.end(), 7);
     assert_eq!(places(&ground), at("dc1", "dc1", "azure"));
     ground.homing(&["audit", &run]).exit(0);
-    let none = ground.homing(&["rollback", &run]).exit(2);
-    none.says(&["db-01 is committed: it has no way back", "there is nothing to roll back"]);
+    let none = ground.homing(&["rollback", &run]).exit(0);
+    none.says(&["db-01 is committed: it has no way back", "nothing to do"]);
     assert_eq!(ground.snapshots(), [""; 0]);
 }
 
@@ -76,7 +77,9 @@ fn a_run_that_failed_is_replaced_by_a_plan_that_leaves_nobody_down() {
         .homing(&["replan", &run, "wrong.rhai"])
         .exit(3)
         .says(&["nothing was begun", "is as it was"]);
-    ground.write("other.rhai", "check(vm(\"db-01\"));\n");
+    ground.write("empty.rhai", "// nothing\n");
+    ground.homing(&["replan", &run, "empty.rhai"]).exit(3).says(&["nothing to do", "is as it was"]);
+    ground.write("other.rhai", "commit(vm(\"db-01\"));\n");
     ground
         .homing(&["replan", &run, "other.rhai"])
         .exit(3)
@@ -124,4 +127,101 @@ fn machines_of_a_lost_state_folder_are_adopted_and_a_process_that_lives_on_is_fe
     ground.homing(&["run", "failback.rhai", "--approve", "all"]).exit(0);
     assert_eq!(ground.verified().len(), 3);
     assert_eq!(ground.snapshots(), [""; 0]);
+}
+
+#[test]
+fn nobody_is_left_out_whom_others_need_to_come_up_again() {
+    let ground = Ground::new();
+    ground.homing(&["run", "failback.rhai"]).exit(4);
+    let run = ground.newest_run();
+    let out = |machines: &[&str]| {
+        ground.homing(&[&["exclude", &run][..], machines, &["--reason", "broken"]].concat())
+    };
+    out(&["db-01"]).exit(3).says(&["would stop web-01, web-02", "homing replan"]);
+    ground.homing(&["rollback", &run, "db-01"]).exit(3).says(&["would stop web-01, web-02"]);
+    out(&["db-01", "web-01", "web-02"]).exit(0);
+    ground.homing(&["resume", &run, "--approve", "all"]).exit(7);
+    assert_eq!(places(&ground), at("azure", "azure", "azure"));
+}
+
+/// A run of one machine whose process dies in its downtime.
+fn died_in_the_downtime() -> (Ground, String) {
+    let ground = Ground::new();
+    let mut running =
+        ground.start(&["run", "failback-one.rhai", "--approve", "all", "--output", "jsonl"]);
+    running.until_event("step_succeeded", "web-01.shutdown_azure_vm");
+    running.kill();
+    let run = ground.newest_run();
+    (ground, run)
+}
+
+#[test]
+fn a_run_that_is_cancelled_in_the_downtime_says_who_is_down_and_the_way_back() {
+    let (ground, run) = died_in_the_downtime();
+    ground.homing(&["cancel", &run]).exit(9).says(&["web-01 is down"]);
+    let status = ground.homing(&["status", &run]).exit(0).out;
+    assert!(status.contains(&format!("homing rollback {run}")), "{status}");
+    ground.homing(&["rollback", &run]).exit(0);
+    assert_eq!(places(&ground), at("azure", "azure", "azure"));
+}
+
+#[test]
+fn a_machine_that_is_left_out_in_its_downtime_is_brought_back_by_the_command_that_status_names() {
+    let (ground, run) = died_in_the_downtime();
+    ground.homing(&["exclude", &run, "web-01", "--reason", "broken"]).exit(0);
+    let status = ground.homing(&["status", &run]).exit(0).out;
+    assert!(status.contains("not taken in yet") && status.contains("exclude web-01"), "{status}");
+    ground.homing(&["resume", &run, "--approve", "all"]).exit(9).says(&["web-01 is down"]);
+    let status = ground.homing(&["status", &run]).exit(0).out;
+    assert!(status.contains(&format!("homing rollback {run} web-01")), "{status}");
+    ground.homing(&["rollback", &run, "web-01"]).exit(0);
+    assert_eq!(places(&ground), at("azure", "azure", "azure"));
+}
+
+/// A run whose process died inside the deletions of its commit.
+fn half_committed() -> (Ground, String) {
+    let ground = Ground::new();
+    ground.homing(&["run", "failback-one.rhai", "--approve", "complete"]).exit(4);
+    let run = ground.newest_run();
+    let dies = Call { name: "remove", path: "/azure/", nth: 1, ..Call::default() };
+    let args = ["resume", &run, "--approve", "commit"];
+    ground.homing_with(&args, &dies.environment(ground.path())).exit(-1);
+    (ground, run)
+}
+
+#[test]
+fn of_a_machine_that_is_half_committed_there_is_only_forward() {
+    let (ground, run) = half_committed();
+    let forward = ["web-01 is half committed", "only forward", "homing resume"];
+    ground.homing(&["cancel", &run]).exit(2).says(&forward);
+    ground.homing(&["replan", &run, "commit.rhai"]).exit(2).says(&forward);
+    ground.homing(&["rollback", &run]).exit(2).says(&["web-01 is committed: it has no way back"]);
+    let pending = ground.homing(&["runs", "--pending"]).exit(0).out;
+    assert!(pending.contains("web-01"), "{pending}");
+    ground.homing(&["resume", &run]).exit(0);
+    assert_eq!(ground.verified()[1]["cloud"], "deleted");
+}
+
+#[test]
+fn a_commit_whose_state_folder_is_lost_half_way_is_finished_by_another_run() {
+    let (ground, _) = half_committed();
+    let elsewhere = |args: &[&str]| ground.homing(&[args, &["--state", "other"]].concat());
+    elsewhere(&["adopt", "--yes"]).exit(0);
+    ground.write(
+        "back.rhai",
+        "let m = vm(\"web-01\");\nshutdown_onprem_vm(m);\nstart_azure_vm(m);\n",
+    );
+    elsewhere(&["plan", "back.rhai"]).exit(3).says(&["back.rhai"]);
+    elsewhere(&["run", "commit.rhai", "--approve", "all"]).exit(0);
+    let web = &ground.verified()[1];
+    assert_eq!((&web["cloud"], &web["protected"]), (&"deleted".into(), &"onprem_to_cloud".into()));
+}
+
+#[test]
+fn a_run_goes_on_though_nobody_listens_any_more() {
+    let ground = Ground::new();
+    let mut command = ground.command(&["run", "failback-one.rhai"]);
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(4));
 }

@@ -27,7 +27,7 @@ fn a_step_that_the_proof_rests_on_is_not_left_out() {
     ground.homing(&["run", "failback-one.rhai"]).exit(4);
     let run = ground.newest_run();
     let skip = |step: &str| ground.homing(&["skip", &run, step, "--reason", "no time"]);
-    skip("web-01.transfer_delta.2").exit(3).says(&["H0", "the plan is not safe", "homing retry"]);
+    skip("web-01.transfer_delta.2").exit(3).says(&["H0", "the plan is not safe", "homing status"]);
     skip("complete").exit(2).says(&["answer it"]);
     skip("web-01.snapshot.1").exit(2).says(&["it was begun"]);
     // A person looks at the machine before the commit: no rule needs the check as well.

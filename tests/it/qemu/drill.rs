@@ -93,7 +93,7 @@ fn a_transfer_that_was_cancelled_leaves_a_machine_that_does_not_boot_and_homing_
     running.until(moved).expect("a transfer in flight");
     running.kill();
     let run = ground.newest_run();
-    ground.homing(&["cancel", &run]).exit(0);
+    ground.homing(&["cancel", &run]).exit(9);
 
     // Homing refuses, in the proof and whatever a plan says.
     ground
