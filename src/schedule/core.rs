@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{MachineName, RunId, Timestamp};
-use crate::plan::effect::Effect;
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
 use crate::plan::step::{Step, StepIx};
@@ -113,9 +112,9 @@ pub struct Core {
     /// Records on their way after which it is derived anew who may start: nothing starts before.
     pub(super) reshaping: usize,
     /// Machines that take no further step, and are held yet.
-    to_give_back: Vec<MachineName>,
+    pub(super) to_give_back: Vec<MachineName>,
     /// Those that are being given back.
-    giving_back: BTreeSet<MachineName>,
+    pub(super) giving_back: BTreeSet<MachineName>,
     life: Life,
     pub(super) begun: bool,
     interrupted: bool,
@@ -271,34 +270,6 @@ impl Core {
         });
     }
 
-    /// Machines that take no further step are others' once nothing of theirs is under way.
-    fn give_back(&mut self) {
-        let (phases, plan, state) = (&self.phases, &self.plan, &self.state);
-        let is_under_way = |machine: &MachineName| {
-            let own = |step: &Step| step.machine.as_ref() == Some(machine);
-            let works = phases.iter().any(|(ix, phase)| {
-                own(plan.step(*ix)) && !matches!(phase, Phase::Open { .. } | Phase::Early { .. })
-            });
-            // Of what has begun to delete there is only forward, whoever began it.
-            let deletes = |(ix, step): (StepIx, &Step)| {
-                let stands = state.step(ix);
-                let begun = matches!(stands.status, Status::Running | Status::Backoff);
-                begun && stands.intent.is_some() && own(step)
-            };
-            works || plan.iter().any(deletes)
-        };
-        let free = self.to_give_back.extract_if(.., |machine| !is_under_way(machine));
-        for machine in free {
-            self.giving_back.insert(machine.clone());
-            self.out.push(Action::GiveBack(machine));
-        }
-    }
-
-    /// It is too late to begin anything of its machine.
-    pub(super) fn is_given_back(&self, step: &Step) -> bool {
-        step.machine.as_ref().is_some_and(|machine| self.giving_back.contains(machine))
-    }
-
     fn is_at_rest(&self) -> bool {
         let working = self.busy + self.unacked + self.rechecks + self.giving_back.len();
         let quiet = working == 0;
@@ -410,36 +381,6 @@ impl Core {
                 self.out.push(Action::Cancel(self.plan.step(*ix).id.clone()));
             }
         }
-    }
-
-    /// The same of a machine that takes no further step and is down: nobody waits for the rest of a transfer
-    /// then. But of what has begun to delete there is only forward.
-    fn stop_attempts_on(&mut self, machine: &MachineName) {
-        if !self.is_down(machine) {
-            return;
-        }
-        for (ix, phase) in &mut self.phases {
-            let step = self.plan.step(*ix);
-            let deletes = self.state.step(*ix).intent.is_some();
-            if let Phase::Running { asked: asked @ None, .. } = phase
-                && step.machine.as_ref() == Some(machine)
-                && !deletes
-            {
-                *asked = Some(Asked::RunStops);
-                self.out.push(Action::Cancel(step.id.clone()));
-            }
-        }
-    }
-
-    fn is_down(&self, machine: &MachineName) -> bool {
-        let own = self.plan.iter().filter(|(_, step)| step.machine.as_ref() == Some(machine));
-        let switched =
-            own.filter_map(|(ix, step)| match (step.effect, self.state.step(ix).status) {
-                (Effect::Stop(_), status) if may_be_off(status) => Some(true),
-                (Effect::Start(_), Status::Succeeded) => Some(false),
-                _ => None,
-            });
-        switched.last().unwrap_or(false)
     }
 
     /// Gives a step up for this process, its tokens with it; the fold keeps where it stands.

@@ -21,6 +21,7 @@ mod ready;
 mod rederive;
 mod sections;
 mod stranded;
+mod taken_out;
 mod turn;
 pub mod window;
 
