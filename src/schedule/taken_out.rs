@@ -36,8 +36,8 @@ impl Core {
         step.machine.as_ref().is_some_and(|machine| self.giving_back.contains(machine))
     }
 
-    /// Asks the attempts to stop of a machine that takes no further step and is down: nobody waits for the rest of a transfer
-    /// then. But of what has begun to delete there is only forward.
+    /// Asks the attempts on a machine to stop that takes no further step and is down: nobody waits for the rest
+    /// of a transfer then. But of what has begun to delete there is only forward.
     pub(super) fn stop_attempts_on(&mut self, machine: &MachineName) {
         if !self.is_down(machine) {
             return;
