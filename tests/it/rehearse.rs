@@ -1,7 +1,7 @@
 //! Rehearsals: the scripts of this repository, at sites in memory that fail, over processes that die.
 //!
 //! Plainly run, a slice of the moments and seeds; with `HOMING_SOAK=1` every moment and ten thousand seeds.
-//! The counts are printed (`cargo test rehearse -- --nocapture`). A seed that breaks a promise is named with
+//! The counts are printed. A seed that breaks a promise is named with
 //! its script, and shrunk: `homing rehearse SCRIPT --seed N --runs 1 --kill --people` plays it again.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ use homing::run::outcome::Outcome;
 use homing::sites::model::{Beginning, Honest, World};
 use homing::source::MemoryWorld;
 
-use crate::support::Ground;
+use crate::support::{Ground, tell};
 
 const AT: &str = "2026-11-22T00:00:00Z";
 
@@ -171,7 +171,10 @@ fn the_process_may_die_at_every_moment_once_and_again() {
             }
         }
     }
-    println!("{rehearsals} rehearsals, {deaths} deaths, 0 broken promises, {:?}", began.elapsed());
+    tell(&format!(
+        "every moment: {rehearsals} rehearsals, {deaths} deaths, 0 broken promises, {:.0?}\n",
+        began.elapsed()
+    ));
 }
 
 #[test]
@@ -186,15 +189,15 @@ fn whatever_sites_and_people_do_no_promise_is_broken() {
         let report = rehearse(stage, &show);
         assert!(report.broken.is_empty(), "{script}: {:#?}", report.broken);
         let outcomes = report.outcomes.iter().map(|(how, seeds)| format!("{how} {}", seeds.len()));
-        println!("{script}: {}", outcomes.collect::<Vec<_>>().join(", "));
+        tell(&format!("{script}: {}\n", outcomes.collect::<Vec<_>>().join(", ")));
         rehearsals += report.runs;
         faults += report.faults;
         deaths += report.deaths;
     }
-    println!(
-        "{rehearsals} seeds, {faults} faults, {deaths} deaths, 0 broken promises, {:?}",
+    tell(&format!(
+        "sites and people: {rehearsals} seeds, {faults} faults, {deaths} deaths, 0 broken promises, {:.0?}\n",
         began.elapsed()
-    );
+    ));
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::Ground;
 use crate::support::dying::Call;
+use crate::support::{Ground, tell};
 
 /// What is run, over which link, the longest that a process may live before it is killed, and who is home
 /// at the end.
@@ -119,7 +119,7 @@ fn at_random_moments_nothing_is_lost_and_nothing_done_twice() {
         round(&JOBS[counts.rounds as usize % JOBS.len()], &mut Luck(seed), &mut counts);
         counts.rounds += 1;
     }
-    println!("{counts:?}");
+    tell(&format!("{counts:?}\n"));
 }
 
 /// One run, killed up to three times, then left to finish.

@@ -314,9 +314,13 @@ pub fn have(programs: &[&str], install: &str) -> bool {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let line = format!("skipped {test}: it needs {}: {install}\n", missing.join(", "));
     assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{line}");
-    // Not by the macro: what that prints is kept from whoever runs the tests.
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    tell(&line);
     false
+}
+
+/// Says something to whoever runs the tests, also where all goes well: what the macros print then is kept.
+pub fn tell(line: &str) {
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 fn is_there(program: &str) -> bool {
