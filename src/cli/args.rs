@@ -174,10 +174,12 @@ Example: homing accept r1122-k3f9xw 'web-01: replica' --reason \"synchronized by
 
 Exit codes: 0 accepted, 2 no such run or it is over, or that fact has not changed, 3 a rule refuses the plan with it.")]
     Accept(AcceptArgs),
-    /// Let a machine take no further step in a run; what waited for it goes on without it.
-    #[command(
-        after_help = "Example: homing exclude r1122-k3f9xw web-07 --reason \"its host is broken\""
-    )]
+    /// Let machines take no further step in a run; what waited for them goes on without them, and they are free.
+    #[command(after_help = "\
+Examples: homing exclude r1122-k3f9xw web-07 --reason \"its host is broken\"
+          homing exclude r1122-k3f9xw db-01 web-01 --reason \"not tonight\"
+
+Exit codes: 0 asked, 2 no such run or machine, 3 others would be stopped and not started again without them.")]
     Exclude(ExcludeArgs),
     /// Take the machines of a run back to the side that they left, as long as they are not committed.
     #[command(after_help = "\

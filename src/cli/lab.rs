@@ -12,7 +12,6 @@ use crate::cli::place::Place;
 use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
 use crate::cli::{Done, print, print_json, say, wait_for};
-use crate::plan::graph::Plan;
 use crate::render::table::Table;
 use crate::report::summary::{Measured, measured};
 use crate::run::failure::Failure;
@@ -100,20 +99,19 @@ pub async fn prepare(place: &Place, terminal: Terminal) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Measures what a run promised for its machines, and says it. `gave_up`: the machines of which its way
+/// Measures what a run promised for these machines, and says it. `gave_up`: the machines of which its way
 /// back gave writes up.
 ///
 /// # Errors
 /// Exit 1 when the lab cannot be asked.
 pub async fn measure(
     place: &Place,
-    plan: &Plan,
+    machines: &BTreeSet<&MachineName>,
     gave_up: &BTreeSet<MachineName>,
     terminal: Terminal,
 ) -> Result<(), Stop> {
     let Some(practice) = place.practice()? else { return Ok(()) };
     let report = practice.verify().await.map_err(|failure| stop(&failure))?;
-    let machines = plan.machines();
     let of_plan = report.machines.iter().filter(|row| machines.contains(&row.machine));
     let rows: Vec<Measured> = of_plan.filter_map(|one| row(one, gave_up)).collect();
     if !rows.is_empty() {

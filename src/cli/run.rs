@@ -337,7 +337,7 @@ async fn finish(
     let outcome = ended.outcome;
     if !terminal.quiet {
         let seen = Seen::new(&run, plan.plan(), ended.state);
-        let observed = observed(place, plan.plan(), outcome).await?;
+        let observed = observed(place, &seen).await?;
         say(&summary(&seen, observed.as_ref(), Timestamp::now(), terminal.talk()));
         for danger in &ended.dangers {
             say(&format!("  {danger}\n"));
@@ -347,7 +347,9 @@ async fn finish(
         }
         // How the run ended stands, also where nothing can be measured any more.
         let gave_up = given_up::machines(&seen);
-        if let Err(unmeasured) = lab::measure(place, plan.plan(), &gave_up, terminal).await {
+        let mut own = plan.plan().machines();
+        own.retain(|machine| !seen.state.given_back.contains(*machine));
+        if let Err(unmeasured) = lab::measure(place, &own, &gave_up, terminal).await {
             say(&unmeasured.show(&terminal));
         }
     }
@@ -356,17 +358,19 @@ async fn finish(
     Ok(if left_down { Exit::Unsafe } else { outcome.into() })
 }
 
-/// What the sites say of the machines of a run that did not go well: what it did does not tell what others did.
-async fn observed(place: &Place, plan: &Plan, outcome: Outcome) -> Result<Option<Facts>, Stop> {
+/// What the sites say of the machines of a run that did not go well, or gave some back: what it did does not
+/// tell what others did.
+async fn observed(place: &Place, seen: &Seen<'_>) -> Result<Option<Facts>, Stop> {
     use Outcome::{Cancelled, Failed, FailedUnsafe, Stale};
-    if !matches!(outcome, Failed | FailedUnsafe | Stale | Cancelled) {
+    let went_well = !matches!(seen.state.outcome, Some(Failed | FailedUnsafe | Stale | Cancelled));
+    if went_well && seen.state.given_back.is_empty() {
         return Ok(None);
     }
     let sites = place.sites()?;
     let mut facts = Facts::default();
     let open = |name: &_| sites.site(name);
     // A machine that cannot be asked stands among the dangers, and as the run left it.
-    let _unseen = observe_machines(&open, &place.inventory, plan.machines(), &mut facts).await;
+    let _unseen = observe_machines(&open, &place.inventory, seen.plan.machines(), &mut facts).await;
     Ok(Some(facts))
 }
 
