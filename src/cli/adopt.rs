@@ -58,7 +58,8 @@ pub fn adopt(args: &AdoptArgs, global: &Global, terminal: Terminal) -> Done {
     }
     if !args.yes {
         say(
-            "Only if their state folder is lost: a run of it that still works is refused from then on.\n  \
+            "Only if their state folder is lost: a process of it that still works is refused from then\n  \
+             on, and its run must not be resumed should the folder turn up again.\n  \
              to take them over: homing adopt --yes\n",
         );
         return Ok(Exit::Success);

@@ -13,8 +13,10 @@ use crate::cli::place::Place;
 use crate::cli::run;
 use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
-use crate::cli::{Done, say};
+use crate::cli::{Done, say, wait_for};
 use crate::diagnostic::did_you_mean;
+use crate::observe::observe_machines;
+use crate::plan::facts::{CommitState, Facts};
 use crate::plan::step::{Kind, StepIx};
 use crate::run::command::Command;
 use crate::run::outcome::Outcome;
@@ -151,7 +153,7 @@ fn answered(past: &Past) -> Result<Vec<StepId>, Stop> {
 pub fn cancel(args: &CancelArgs, global: &Global, terminal: Terminal) -> Done {
     let place = Place::find(global, None)?;
     let past = open_run_of(&place, &args.run)?;
-    only_forward(&past)?;
+    only_forward(&past, &place)?;
     end(&past, &place, args.reason.clone(), terminal)
 }
 
@@ -159,8 +161,22 @@ pub fn cancel(args: &CancelArgs, global: &Global, terminal: Terminal) -> Done {
 ///
 /// # Errors
 /// Exit 2, naming it.
-pub fn only_forward(past: &Past) -> Result<(), Stop> {
-    let (run, half) = (&past.row.run, half_committed(past.plan.plan(), &past.state));
+pub fn only_forward(past: &Past, place: &Place) -> Result<(), Stop> {
+    let run = &past.row.run;
+    let sites = place.sites()?;
+    let (mut facts, begun) = (Facts::default(), half_committed(past.plan.plan(), &past.state));
+    let open = |name: &_| sites.site(name);
+    // What cannot be seen is as the run left it; another one may have finished what can.
+    let names = begun.iter().copied();
+    let _unseen = wait_for(observe_machines(&open, &place.inventory, names, &mut facts))?;
+    let finished = |machine: &MachineName| {
+        facts.machines.get(machine).is_some_and(|facts| facts.commit == CommitState::Committed)
+    };
+    let half: Vec<String> = begun
+        .into_iter()
+        .filter(|machine| !finished(machine))
+        .map(|machine| format!("{machine} is half committed"))
+        .collect();
     if half.is_empty() {
         return Ok(());
     }

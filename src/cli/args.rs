@@ -199,7 +199,7 @@ and the script runs. `homing plan SCRIPT` shows it first.
 
 Example: homing replan r1122-k3f9xw scripts/by-hand.rhai --reason \"hv-02 is broken\"
 
-Exit codes: 2 no such run, 3 the plan is refused or leaves a machine down, 5 another plan than expected: then the
+Exit codes: 2 no such run, 3 the plan is refused or does nothing about a machine that is down, 5 another plan than expected: then the
 run is as it was; else as of `run`.")]
     Replan(ReplanArgs),
     /// Take over machines whose run's state folder is lost, from the marks at their sites.

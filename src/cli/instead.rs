@@ -18,7 +18,7 @@ use crate::cli::run::{self, ready, take_up};
 use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
 use crate::cli::{Done, say, wait_for};
-use crate::execute::{Tokens, dangers};
+use crate::execute::{Touched, dangers};
 use crate::plan::effect::Effect;
 use crate::plan::graph::Plan;
 use crate::run::command::Command;
@@ -136,7 +136,7 @@ pub fn replan(args: &ReplanArgs, global: &Global, terminal: Terminal) -> Done {
         return Err(Stop::new(Exit::Refused, message)
             .help(format!("run `{}` is as it was: homing status {}", args.run, args.run)));
     }
-    only_forward(&past)?;
+    only_forward(&past, &place)?;
     nobody_left(&past, &next, &place)?;
     let reason = args.reason.clone().unwrap_or_else(|| format!("{script} is run instead"));
     cancelled(&past, &place, reason, terminal)?;
@@ -196,10 +196,10 @@ fn proved(
 fn nobody_left(past: &Past, next: &BTreeSet<MachineName>, place: &Place) -> Result<(), Stop> {
     let begun = touched(past.plan.plan(), &past.state).into_iter();
     let begun = begun.filter(|machine| !past.state.given_back.contains(*machine));
-    let left = begun.filter(|machine| !next.contains(*machine)).cloned().collect();
-    let (sites, none) = (place.sites()?.for_engine(), Tokens::new());
+    let machines = begun.filter(|machine| !next.contains(*machine)).cloned().collect();
+    let (sites, left) = (place.sites()?.for_engine(), Touched { machines, ..Touched::default() });
     let run = &past.row.run;
-    let dangers = wait_for(dangers(&sites, &place.inventory, &left, &none, run))?;
+    let dangers = wait_for(dangers(&sites, &place.inventory, &left, run))?;
     if dangers.is_empty() {
         return Ok(());
     }
@@ -215,7 +215,7 @@ fn cancelled(past: &Past, place: &Place, reason: String, terminal: Terminal) -> 
     if is_over(past) {
         return Ok(());
     }
-    only_forward(past)?;
+    only_forward(past, place)?;
     let command = Command::Cancel { reason: Some(reason) };
     let over = |state: &RunState| state.outcome.is_some_and(Outcome::is_over);
     let_go(past, place, Some(command), over, terminal)?;

@@ -22,7 +22,7 @@ use crate::run::failure::Failure;
 use crate::run::outcome::Outcome;
 use crate::run::state::RunState;
 use crate::schedule::{
-    Action, Changes, Core, Input, Order, Report, danger, no_longer_held, touched,
+    Action, Changes, Core, Input, Order, Report, danger, no_longer_held, not_up, touched,
 };
 use crate::sites::SideView;
 
@@ -247,8 +247,10 @@ impl Driver {
                 let (sites, inventory) = (self.around.sites.clone(), self.around.inventory.clone());
                 let (touched, tokens) = (self.touched.clone(), self.around.tokens.clone());
                 let run = self.owned.id().clone();
+                let given_back = self.core.state().given_back.clone();
+                let asked = Touched { machines: touched, tokens, given_back };
                 self.answer_later(
-                    async move { dangers(&sites, &inventory, &touched, &tokens, &run).await },
+                    async move { dangers(&sites, &inventory, &asked, &run).await },
                     |bug| vec![bug],
                     |dangers| Input::Looked { dangers },
                 );
@@ -456,19 +458,33 @@ async fn alarm(at: Option<Timestamp>, now: Timestamp) {
     }
 }
 
-/// What a person is needed for among the machines that the run was begun on; `tokens` are the claims that
-/// it holds. A machine that it gave back is another run's, where one has taken it since.
+/// The machines that a run was begun on.
+#[derive(Debug, Default)]
+pub struct Touched {
+    /// Which.
+    pub machines: BTreeSet<MachineName>,
+    /// The claims that it holds.
+    pub tokens: Tokens,
+    /// Those that it gave back: of these only counts whether they run, unless another run has taken them since.
+    pub given_back: BTreeSet<MachineName>,
+}
+
+/// What a person is needed for among the machines that a run was begun on.
 pub async fn dangers(
     sites: &Sites,
     inventory: &Inventory,
-    touched: &BTreeSet<MachineName>,
-    tokens: &Tokens,
+    touched: &Touched,
     run: &RunId,
 ) -> Vec<String> {
-    let looked = claims::look(sites, inventory, touched.iter()).await;
+    let looked = claims::look(sites, inventory, touched.machines.iter()).await;
     let judge = |(machine, views): &(MachineName, Vec<_>)| {
-        let lost = tokens.get(machine).and_then(|ours| no_longer_held(machine, views, ours));
-        lost.or_else(|| danger(machine, views).filter(|_| !held_by_another(views, run)))
+        if touched.given_back.contains(machine) {
+            return not_up(machine, views).filter(|_| !held_by_another(views, run));
+        }
+        let tokens = touched.tokens.get(machine);
+        tokens
+            .and_then(|ours| no_longer_held(machine, views, ours))
+            .or_else(|| danger(machine, views))
     };
     looked.iter().filter_map(judge).collect()
 }

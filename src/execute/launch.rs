@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::base::{MachineName, PlanId, RunId};
 use crate::execute::claims::{self, Over, Refused, Tokens};
 use crate::execute::context::Sites;
-use crate::execute::driver::{self, Driver, Ended, Surroundings};
+use crate::execute::driver::{self, Driver, Ended, Surroundings, Touched};
 use crate::execute::inject::Injection;
 use crate::execute::recheck::Recheck;
 use crate::execute::trouble::RunError;
@@ -264,10 +264,12 @@ async fn leave_unclaimed(
     let mut outcome = Outcome::Interrupted;
     if let RunError::Site { dangers, .. } = &mut refused {
         let plan = setup.plan.plan();
-        let touched = touched(plan, &past.state).into_iter().cloned().collect();
-        let held = Tokens::new();
-        *dangers =
-            driver::dangers(&setup.sites, &setup.inventory, &touched, &held, owned.id()).await;
+        let touched = Touched {
+            machines: touched(plan, &past.state).into_iter().cloned().collect(),
+            tokens: Tokens::new(),
+            given_back: past.state.given_back.clone(),
+        };
+        *dangers = driver::dangers(&setup.sites, &setup.inventory, &touched, owned.id()).await;
         let down = !dangers.is_empty();
         outcome = if down { Outcome::FailedUnsafe } else { Outcome::Failed };
     }

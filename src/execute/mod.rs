@@ -18,7 +18,7 @@ mod workers;
 pub use adopt::{Marked, adopt, marks};
 pub use claims::{Over, Tokens, leave, look, take};
 pub use context::{Announcement, Line, Sites};
-pub use driver::{Attempted, Claimed, Ended, dangers};
+pub use driver::{Attempted, Claimed, Ended, Touched, dangers};
 pub use inject::{Injection, InvalidInjection};
 pub use launch::{Listener, RunHandle, Saved, Setup, Speaker, is_stall, repeatable, resume, start};
 pub use recheck::{Observing, Recheck, sorted_out};

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::{MachineName, PlanId, RunId, StepId, StepKey, Timestamp};
 use crate::execute::{
-    Announcement, Attempted, Claimed, Observing, Over, Recheck, Sites, Tokens, dangers, is_stall,
-    leave, take,
+    Announcement, Attempted, Claimed, Observing, Over, Recheck, Sites, Tokens, Touched, dangers,
+    is_stall, leave, take,
 };
 use crate::journal::Waiting;
 use crate::rehearse::attempt::{Attempt, Cursors, none_is_over};
@@ -293,8 +293,10 @@ impl<'a> Alive<'a> {
                 let (sites, inventory) = self.surroundings();
                 let (touched, tokens) = (self.touched.clone(), self.tokens.clone());
                 let run = self.run.id.clone();
+                let given_back = self.core.state().given_back.clone();
+                let asked = Touched { machines: touched, tokens, given_back };
                 self.asking.spawn(async move {
-                    let dangers = dangers(&sites, &inventory, &touched, &tokens, &run).await;
+                    let dangers = dangers(&sites, &inventory, &asked, &run).await;
                     Input::Looked { dangers }
                 });
             }

@@ -120,6 +120,8 @@ fn standing(
     }
     let data = walk.data();
     let clock = downtime(seen, machine, now);
+    let is_up = walk.cloud == Power::On || walk.onprem == Power::On;
+    let others_brought_it_up = is_up && facts.is_some() && seen.state.given_back.contains(machine);
     // A machine that came home in an earlier run has none of this run's behind it.
     let commits = chain.iter().any(|ix| seen.plan.step(*ix).effect == Effect::Commit);
     let gave_up = way_back(seen, machine).map(|(side, _)| side);
@@ -137,7 +139,8 @@ fn standing(
         data,
         data_safe: !matches!(data, Data::Unknown | Data::Gone) && gave_up.is_none(),
         point_of_no_return_passed: commits && walk.commit != Commit::No,
-        downtime_s: clock.map(|Downtime { seconds, .. }| seconds),
+        // Of a machine that others brought up, this run does not know when.
+        downtime_s: clock.filter(|_| !others_brought_it_up).map(|Downtime { seconds, .. }| seconds),
         down: walk.cloud == Power::Off && walk.onprem != Power::On,
         failed: failed.map(|ix| seen.plan.step(*ix).id.clone()),
         rolled_back: is_rolled_back(seen, chain),

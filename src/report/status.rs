@@ -63,7 +63,7 @@ pub fn data(asked: &Asked<'_, '_>) -> StatusData {
         owned: asked.owned,
         machines: standings(asked.seen, asked.observed, asked.now),
         held: asked.seen.state.held.clone(),
-        next: commands(asked.seen, asked.owned),
+        next: commands(asked.seen, asked.observed, asked.owned),
     }
 }
 
@@ -188,7 +188,7 @@ fn held(seen: &Seen<'_>) -> Vec<String> {
 }
 
 fn next(asked: &Asked<'_, '_>, style: Style) -> String {
-    next_commands(&commands(asked.seen, asked.owned), style)
+    next_commands(&commands(asked.seen, asked.observed, asked.owned), style)
 }
 
 /// The commands, to be pasted; nothing when there is nothing to do.
@@ -212,7 +212,7 @@ fn casualties<'a>(seen: &'a Seen<'_>) -> BTreeSet<&'a MachineName> {
 }
 
 /// What a person may type next, most useful first. `owned`: a process owns the run at this moment.
-pub fn commands(seen: &Seen<'_>, owned: bool) -> Vec<String> {
+pub fn commands(seen: &Seen<'_>, observed: Option<&Facts>, owned: bool) -> Vec<String> {
     let run = seen.run;
     if seen.state.outcome.is_some_and(Outcome::is_over) {
         // Succeeded: whoever was left out may need it; else what it was ended over.
@@ -220,7 +220,7 @@ pub fn commands(seen: &Seen<'_>, owned: bool) -> Vec<String> {
             seen.state.outcome,
             Some(Outcome::Succeeded | Outcome::SucceededWithExceptions)
         );
-        return if all && may_go_back(seen) { vec![back(run)] } else { left_down(seen) };
+        return if all && may_go_back(seen) { vec![back(run)] } else { left_down(seen, observed) };
     }
     let of = |status: Status| -> Vec<&StepId> {
         let steps = seen.plan.iter().filter(|(ix, _)| seen.state.step(*ix).status == status);
@@ -263,7 +263,7 @@ pub fn commands(seen: &Seen<'_>, owned: bool) -> Vec<String> {
     {
         commands.push(back(run));
     }
-    commands.extend(left_down(seen));
+    commands.extend(left_down(seen, observed));
     commands
 }
 
@@ -282,7 +282,7 @@ fn may_go_back(seen: &Seen<'_>) -> bool {
 }
 
 /// For the machines that were taken out after the run had turned them off.
-fn left_down(seen: &Seen<'_>) -> Vec<String> {
+fn left_down(seen: &Seen<'_>, observed: Option<&Facts>) -> Vec<String> {
     let mut down = BTreeSet::new();
     for (ix, step) in seen.plan.iter().filter(|(_, step)| seen.state.is_given_back(step)) {
         let Some(machine) = &step.machine else { continue };
@@ -294,7 +294,12 @@ fn left_down(seen: &Seen<'_>) -> Vec<String> {
             _ => {}
         }
     }
-    down.into_iter().map(|machine| format!("{} {machine}", back(seen.run))).collect()
+    let runs = |machine: &&MachineName| {
+        let facts = observed.and_then(|facts| facts.machines.get(*machine));
+        facts.is_some_and(|facts| [facts.cloud.power, facts.onprem.power].contains(&Power::On))
+    };
+    let down = down.into_iter().filter(|machine| !runs(machine));
+    down.map(|machine| format!("{} {machine}", back(seen.run))).collect()
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub fn summary(seen: &Seen<'_>, observed: Option<&Facts>, now: Timestamp, style:
     }
     page.push_str(&given_up::section(seen, style));
     page.push_str(&failures(seen, style));
-    page.push_str(&next_commands(&commands(seen, false), style));
+    page.push_str(&next_commands(&commands(seen, observed, false), style));
     page
 }
 

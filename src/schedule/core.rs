@@ -295,7 +295,8 @@ impl Core {
 
     fn looked(&mut self, dangers: Vec<String>) {
         self.dangers = dangers;
-        self.dangers.extend(half_committed(&self.plan, &self.state));
+        let half = half_committed(&self.plan, &self.state);
+        self.dangers.extend(half.iter().map(|machine| format!("{machine} is half committed")));
         self.conclude();
     }
 

@@ -86,9 +86,10 @@ impl Standing {
     pub fn outcome(self, danger: bool) -> Outcome {
         // A rejected run is over: only once what rolls it back is done.
         let rejected = self.rejected && !(self.unwinding && self.goes_on_later());
-        if self.is_cancelled() {
+        let danger = danger && self.needs_a_look();
+        if self.is_cancelled() || (self.cancelled && danger) {
             Outcome::Cancelled
-        } else if danger && self.needs_a_look() {
+        } else if danger {
             Outcome::FailedUnsafe
         } else if self.failed {
             Outcome::Failed
@@ -201,16 +202,14 @@ pub fn touched<'a>(plan: &'a Plan, state: &RunState) -> Vec<&'a MachineName> {
 }
 
 /// Machines whose deletion was announced and not finished.
-pub fn half_committed(plan: &Plan, state: &RunState) -> Vec<String> {
+pub fn half_committed<'a>(plan: &'a Plan, state: &RunState) -> Vec<&'a MachineName> {
     let open = plan.iter().filter(|(ix, step)| {
         let stands = state.step(*ix);
         step.effect == Effect::Commit
             && stands.intent.is_some()
             && stands.status != Status::Succeeded
     });
-    open.filter_map(|(_, step)| step.machine.as_ref())
-        .map(|machine| format!("{machine} is half committed"))
-        .collect()
+    open.filter_map(|(_, step)| step.machine.as_ref()).collect()
 }
 
 /// Why nothing that is seen of this machine can be trusted: a claim that this run took is gone.
@@ -235,6 +234,20 @@ pub fn danger(
     machine: &MachineName,
     views: &[(Side, Result<SideView, Failure>)],
 ) -> Option<String> {
+    not_up(machine, views).or_else(|| {
+        let dirty = views.iter().any(|(_, view)| {
+            let replica = view.as_ref().ok().and_then(|view| view.replica.as_ref());
+            matches!(replica, Some(ReplicaMark::Dirty { .. }))
+        });
+        dirty.then(|| format!("the replica of {machine} is dirty"))
+    })
+}
+
+/// The same where only that it runs is asked, on one side.
+pub fn not_up(
+    machine: &MachineName,
+    views: &[(Side, Result<SideView, Failure>)],
+) -> Option<String> {
     let mut running = Vec::new();
     for (side, view) in views {
         match view {
@@ -252,10 +265,7 @@ pub fn danger(
     if running.is_empty() {
         return Some(format!("{machine} is down"));
     }
-    let dirty = views.iter().any(|(_, view)| {
-        view.as_ref().is_ok_and(|view| matches!(view.replica, Some(ReplicaMark::Dirty { .. })))
-    });
-    dirty.then(|| format!("the replica of {machine} is dirty"))
+    None
 }
 
 #[cfg(test)]
@@ -351,6 +361,7 @@ mod tests {
             ),
             (Standing { cancelled: true, ..all }, O::Cancelled, O::Cancelled),
             (Standing { cancelled: true, ..done }, O::Succeeded, O::Succeeded),
+            (Standing { cancelled: true, excluded: true, ..done }, O::Succeeded, O::Cancelled),
             (Standing { interrupted: true, ..done }, O::Succeeded, O::Succeeded),
         ] {
             assert_eq!((standing.outcome(false), standing.outcome(true)), (safe, in_danger));

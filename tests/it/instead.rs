@@ -225,3 +225,42 @@ fn a_run_goes_on_though_nobody_listens_any_more() {
     drop(child.stderr.take());
     assert_eq!(child.wait().unwrap().code(), Some(4));
 }
+
+#[test]
+fn a_machine_rolled_back_out_of_its_final_transfer_does_not_hold_its_run_up() {
+    let ground = Ground::new();
+    ground.write(
+        "flat.rhai",
+        "import \"std/failback\" as failback;\n\
+         for m in [vm(\"db-01\"), vm(\"web-02\")] { failback::synchronize(m); }\n\
+         approve(\"Go\", #{ name: \"go\", timeout: \"1h\" });\n\
+         for m in [vm(\"db-01\"), vm(\"web-02\")] { failback::switch_over(m, #{ mode: \"full\" }); }\n",
+    );
+    ground.edit(
+        "homing.toml",
+        "hv-02\"\ndisks = [\"8MiB\"]\ntags = { tier = \"web\" }\nneeds = [\"db-01\"]",
+        "hv-02\"\ndisks = [\"8MiB\"]\ntags = { tier = \"web\" }",
+    );
+    ground.homing(&["run", "flat.rhai"]).exit(4);
+    let run = ground.newest_run();
+    ground.edit("homing.toml", "400MiB/s", "3MiB/s");
+    let mut running = ground.start(&["resume", &run, "--approve", "all", "--output", "jsonl"]);
+    let moves = |e: &Value| {
+        e["step"] == "web-02.transfer_delta.2" && e["progress"]["sent"].as_u64() > Some(1 << 20)
+    };
+    running.until(moves).expect("the final transfer in flight");
+    ground.homing(&["rollback", &run, "web-02"]).exit(0);
+    assert_eq!(running.end(), 7, "{}", ground.read("stderr.txt"));
+    assert_eq!(places(&ground), at("dc1", "azure", "azure"));
+    let status = ground.homing(&["status", &run]).exit(0).out;
+    assert!(!status.contains("homing rollback"), "{status}");
+}
+
+#[test]
+fn a_run_with_nothing_left_to_do_but_a_machine_that_is_down_can_be_ended() {
+    let (ground, run) = died_in_the_downtime();
+    ground.homing(&["exclude", &run, "web-01", "--reason", "broken"]).exit(0);
+    ground.homing(&["resume", &run, "--approve", "all"]).exit(9);
+    ground.homing(&["cancel", &run]).exit(9).says(&["was cancelled", "web-01 is down"]);
+    ground.homing(&["resume", &run]).exit(2).says(&["is over"]);
+}
