@@ -181,7 +181,7 @@ fn the_process_may_die_at_every_moment_once_and_again() {
 fn whatever_sites_and_people_do_no_promise_is_broken() {
     let began = Instant::now();
     let stages = stages();
-    let seeds: u32 = if is_soak() { 10_000 } else { 180 };
+    let seeds: u32 = if is_soak() { 10_000 } else { 2_000 };
     let runs = seeds.div_ceil(stages.len() as u32);
     let (mut rehearsals, mut faults, mut deaths) = (0, 0, 0);
     for (script, stage) in &stages {
