@@ -10,7 +10,7 @@ use crate::base::{MachineName, RunId};
 use crate::cli::args::{Format, Global};
 use crate::cli::exit::Exit;
 use crate::cli::past;
-use crate::cli::place::Place;
+use crate::cli::place::{Opened, Place};
 use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
 use crate::cli::{Done, print, print_json, say, wait_for};
@@ -41,7 +41,7 @@ pub fn adopt(args: &AdoptArgs, global: &Global, terminal: Terminal) -> Done {
     let ours: BTreeSet<RunId> = rows.into_iter().map(|row| row.run).collect();
     let known: Over = Arc::new(move |run| ours.contains(run));
     let sites = place.sites()?;
-    let (found, unseen) = wait_for(found(&place, &known))?;
+    let (found, unseen) = wait_for(found(&place, &sites, &known))?;
     if args.format == Format::Json {
         print_json(&found)?;
     } else {
@@ -78,8 +78,7 @@ pub fn adopt(args: &AdoptArgs, global: &Global, terminal: Terminal) -> Done {
 }
 
 /// Machines with marks of strangers; and the sides that nobody could look at.
-async fn found(place: &Place, known: &Over) -> (Vec<Found>, Vec<String>) {
-    let Ok(sites) = place.sites() else { return (Vec::new(), Vec::new()) };
+async fn found(place: &Place, sites: &Opened, known: &Over) -> (Vec<Found>, Vec<String>) {
     let marked = marks(&sites.for_engine(), &place.inventory, known).await;
     let mut unseen = Vec::new();
     for (machine, marked) in &marked {

@@ -26,6 +26,7 @@ mod named;
 mod past;
 mod place;
 mod plan;
+mod refused;
 mod rehearse;
 mod run;
 mod runbook;

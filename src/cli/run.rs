@@ -18,13 +18,14 @@ use crate::cli::named;
 use crate::cli::past::{self, Past};
 use crate::cli::place::{Opened, Place};
 use crate::cli::plan::new_plan_id;
+use crate::cli::refused::refused;
 use crate::cli::saved;
 use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
 use crate::cli::told::{Attendance, attend};
 use crate::cli::{Done, say, wait_for};
 use crate::compile::saved::save;
-use crate::execute::{self, Injection, Observing, RunError, RunHandle, Saved, Setup};
+use crate::execute::{self, Injection, Observing, RunHandle, Saved, Setup};
 use crate::journal::Journal;
 use crate::observe::{changed_since, observe_machines};
 use crate::plan::facts::{Fact, Facts};
@@ -372,41 +373,4 @@ async fn observed(place: &Place, seen: &Seen<'_>) -> Result<Option<Facts>, Stop>
     // A machine that cannot be asked stands among the dangers, and as the run left it.
     let _unseen = observe_machines(&open, &place.inventory, seen.plan.machines(), &mut facts).await;
     Ok(Some(facts))
-}
-
-/// Why a run could not begin, or was broken off.
-pub fn refused(error: &RunError) -> Stop {
-    match error {
-        RunError::Journal(error) => past::stop(error),
-        RunError::Busy { message, run } => {
-            let stop = Stop::new(Exit::Busy, message).code("H341");
-            match run {
-                Some(run) => stop.help(format!(
-                    "run `{run}` holds it; where that run was begun: homing resume {run}, or homing cancel {run}\n\
-                     if its state folder is lost: homing adopt"
-                )),
-                None => stop,
-            }
-        }
-        RunError::TakenOver { run, by, .. } => {
-            let stop = Stop::new(Exit::Busy, error.to_string()).code("H302");
-            match by {
-                Some(by) if by == run => stop.help(format!(
-                    "the run goes on where that process is, with the state folder that it has: look there with `homing status {run}`.\nThis state folder knows only what happened before: do not go on from it"
-                )),
-                Some(by) => stop.help(format!(
-                    "see how that run stands, where it was begun: homing status {by}\nonce it is over, go on here: homing resume {run}, or homing cancel {run}"
-                )),
-                None => stop.help(format!(
-                    "somebody took it for lost, with `homing adopt`: ask who, before anything else is done. Then, to go on here: homing resume {run}, or homing cancel {run}"
-                )),
-            }
-        }
-        RunError::Site { failure, dangers } => {
-            let exit = if dangers.is_empty() { Exit::Failed } else { Exit::Unsafe };
-            let lines = dangers.iter().chain(&failure.help).cloned().collect::<Vec<_>>();
-            Stop::new(exit, error.to_string()).help(lines.join("\n"))
-        }
-        RunError::OtherPlan { .. } => Stop::new(Exit::Stale, error.to_string()),
-    }
 }

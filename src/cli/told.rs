@@ -13,7 +13,7 @@ use crate::cli::asker::asker;
 use crate::cli::exit::Exit;
 use crate::cli::gate::Questions;
 use crate::cli::past::{self, fold};
-use crate::cli::run::refused;
+use crate::cli::refused::refused;
 use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
 use crate::execute::{Ended, RunError, RunHandle};

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::base::units::show_seconds;
 use crate::base::{MachineName, RunId, StepId, Timestamp};
 use crate::plan::effect::Effect;
-use crate::plan::facts::{Facts, Power};
+use crate::plan::facts::{CommitState, Facts, MachineFacts, Power};
 use crate::plan::step::{Step, StepIx};
 use crate::render::fold::count;
 use crate::render::style::{Ink, Style};
@@ -220,7 +220,8 @@ pub fn commands(seen: &Seen<'_>, observed: Option<&Facts>, owned: bool) -> Vec<S
             seen.state.outcome,
             Some(Outcome::Succeeded | Outcome::SucceededWithExceptions)
         );
-        return if all && may_go_back(seen) { vec![back(run)] } else { left_down(seen, observed) };
+        let back_whole = all && may_go_back(seen) && is_wanted(seen, observed);
+        return if back_whole { vec![back(run)] } else { left_down(seen, observed) };
     }
     let of = |status: Status| -> Vec<&StepId> {
         let steps = seen.plan.iter().filter(|(ix, _)| seen.state.step(*ix).status == status);
@@ -281,6 +282,21 @@ fn may_go_back(seen: &Seen<'_>) -> bool {
     begun.iter().any(|effect| matches!(effect, Effect::Stop(_))) && !begun.iter().any(commits)
 }
 
+/// Somebody is down yet, or waits for a commit: no other run has seen to all of them since.
+fn is_wanted(seen: &Seen<'_>, observed: Option<&Facts>) -> bool {
+    let Some(observed) = observed else { return true };
+    seen.chains.keys().any(|machine| {
+        observed
+            .machines
+            .get(*machine)
+            .is_none_or(|facts| facts.commit == CommitState::Pending || !is_up(facts))
+    })
+}
+
+fn is_up(facts: &MachineFacts) -> bool {
+    [facts.cloud.power, facts.onprem.power].contains(&Power::On)
+}
+
 /// For the machines that were taken out after the run had turned them off.
 fn left_down(seen: &Seen<'_>, observed: Option<&Facts>) -> Vec<String> {
     let mut down = BTreeSet::new();
@@ -294,11 +310,10 @@ fn left_down(seen: &Seen<'_>, observed: Option<&Facts>) -> Vec<String> {
             _ => {}
         }
     }
-    let runs = |machine: &&MachineName| {
-        let facts = observed.and_then(|facts| facts.machines.get(*machine));
-        facts.is_some_and(|facts| [facts.cloud.power, facts.onprem.power].contains(&Power::On))
+    let has_come_up = |machine: &&MachineName| {
+        observed.and_then(|facts| facts.machines.get(*machine)).is_some_and(is_up)
     };
-    let down = down.into_iter().filter(|machine| !runs(machine));
+    let down = down.into_iter().filter(|machine| !has_come_up(machine));
     down.map(|machine| format!("{} {machine}", back(seen.run))).collect()
 }
 

@@ -37,6 +37,8 @@ mod left_out;
 #[cfg(test)]
 mod scoped;
 #[cfg(test)]
+mod times;
+#[cfg(test)]
 pub(crate) mod trial;
 #[cfg(test)]
 mod wide;
