@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
-use crate::base::MachineName;
+use crate::base::{MachineName, Side};
 use crate::compile::estimate::{Estimated, estimate};
 use crate::diagnostic::{Diagnostic, any_error};
 use crate::plan::effect::Effect;
@@ -49,6 +49,8 @@ pub struct Compiled {
     pub missing_hosts: BTreeSet<HostKey>,
     /// Machines that steps touch.
     pub machines: BTreeSet<MachineName>,
+    /// Sides of machines that steps declare lost.
+    pub lost: BTreeSet<(MachineName, Side)>,
     /// What the next round of the same script is to be told: see [`Request::spent`].
     pub spent: Duration,
 }
@@ -67,6 +69,7 @@ pub fn compile(request: &Request<'_>, history: &History) -> Compiled {
     let mut changed = traced.plan.changed_machines();
     changed.extend(&missing_machines);
     missing_hosts.extend(homes_unseen(changed, facts, inventory));
+    let lost = traced.plan.lost_sides();
     let (mut diagnostics, acknowledged) = answered::part(&traced.plan, traced.diagnostics);
     let (mut plan, mut estimates) = (None, Estimates::default());
     if !any_error(&diagnostics) && missing_machines.is_empty() {
@@ -92,6 +95,7 @@ pub fn compile(request: &Request<'_>, history: &History) -> Compiled {
         missing_machines,
         missing_hosts,
         machines: traced.machines,
+        lost,
     }
 }
 
@@ -129,5 +133,6 @@ fn homes_unseen(
 
 /// The first step after which there is only forward.
 pub fn point_of_no_return(plan: &Plan) -> Option<StepIx> {
-    plan.iter().find(|(_, step)| step.effect == Effect::Commit).map(|(ix, _)| ix)
+    let ends = |effect| matches!(effect, Effect::Commit | Effect::DeclareLost(_));
+    plan.iter().find(|(_, step)| ends(step.effect)).map(|(ix, _)| ix)
 }

@@ -23,6 +23,9 @@ pub type Tokens = BTreeMap<MachineName, BTreeMap<Side, u64>>;
 /// then is nobody's.
 pub type Over = Arc<dyn Fn(&RunId) -> bool + Send + Sync>;
 
+/// Sides that a run declares lost.
+pub type LostSides = BTreeSet<(MachineName, Side)>;
+
 /// A claim that was not given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
@@ -33,7 +36,8 @@ pub struct Refused {
 }
 
 /// Claims both sides of every machine for a run; none are kept when one is refused and `fresh` says
-/// that the run has held nothing before. What a run left claimed that is over is taken from it.
+/// that the run has held nothing before. What a run left claimed that is over is taken from it. A silent
+/// side is left out where a person gave it up, or is about to: the run declares it `lost`.
 ///
 /// # Errors
 /// The first refusal.
@@ -44,15 +48,20 @@ pub async fn take(
     run: &RunId,
     fresh: bool,
     over: &Over,
+    lost: &LostSides,
 ) -> Result<Tokens, Refused> {
     let claim = |ask: Ask| {
         let (run, over) = (run.clone(), over.clone());
+        let is_declared = lost.contains(&(ask.machine.clone(), ask.side));
         async move {
             let Some(claims) = ask.site.claims() else { return Ok(None) };
             let failure = match claims.claim(ask.at(), &run).await {
                 Ok(claim) => return Ok(Some(claim.token)),
                 Err(failure) => failure,
             };
+            if failure.is_silence() && (is_declared || ask.is_given_up().await) {
+                return Ok(None);
+            }
             let view = ask.site.look(ask.at()).await.ok();
             let holder = view.and_then(|view| view.claim).map(|claim| claim.run);
             match holder.filter(|other| *other != run) {
@@ -77,7 +86,7 @@ pub async fn take(
     }
     let Some(refused) = refused else { return Ok(tokens) };
     if fresh {
-        give_back(sites, inventory, tokens.keys(), run).await;
+        give_back(sites, inventory, &tokens, run).await;
     }
     Err(refused)
 }
@@ -109,7 +118,7 @@ pub async fn leave(
             );
         }
     }
-    give_back(sites, inventory, tokens.keys(), run).await;
+    give_back(sites, inventory, tokens, run).await;
 }
 
 async fn release_snapshots(ask: &Ask, run: RunId, token: u64, over: &Over) -> Result<(), Failure> {
@@ -130,12 +139,7 @@ async fn release_snapshots(ask: &Ask, run: RunId, token: u64, over: &Over) -> Re
 const LAST_STEP: &str = "end";
 
 /// Gives machines back. A site that cannot be asked keeps its claim until it is asked again.
-pub async fn give_back<'a>(
-    sites: &Sites,
-    inventory: &Inventory,
-    machines: impl Iterator<Item = &'a MachineName>,
-    run: &RunId,
-) {
+async fn give_back(sites: &Sites, inventory: &Inventory, tokens: &Tokens, run: &RunId) {
     let unclaim = |ask: Ask| {
         let run = run.clone();
         async move {
@@ -145,8 +149,14 @@ pub async fn give_back<'a>(
             }
         }
     };
-    for (machine, side, answer) in each(sites, inventory, machines, unclaim).await {
-        if let Err(failure) = answer {
+    // Without any token it was never claimed here, but maybe by this run's earlier process.
+    let may_hold = |machine: &MachineName, side: Side| {
+        tokens.get(machine).is_none_or(|held| held.is_empty() || held.contains_key(&side))
+    };
+    for (machine, side, answer) in each(sites, inventory, tokens.keys(), unclaim).await {
+        if let Err(failure) = answer
+            && may_hold(&machine, side)
+        {
             tracing::warn!("{machine} could not be given back at its {side} site: {failure}");
         }
     }
@@ -189,11 +199,19 @@ pub(super) struct Ask {
     side: Side,
     entry: MachineEntry,
     pub(super) site: Arc<dyn Site>,
+    twin: Option<Arc<dyn Site>>,
 }
 
 impl Ask {
     pub(super) fn at(&self) -> At<'_> {
         At { machine: &self.machine, side: self.side, entry: &self.entry }
+    }
+
+    /// A person gave this side up: its twin is marked.
+    async fn is_given_up(&self) -> bool {
+        let Some(twin) = &self.twin else { return false };
+        let seen = twin.look(At { side: self.side.other(), ..self.at() }).await;
+        seen.is_ok_and(|seen| seen.lost_twin.is_some())
     }
 }
 
@@ -215,7 +233,8 @@ where
         let Some(entry) = inventory.machines.get(machine) else { continue };
         for side in [Side::Cloud, Side::Onprem] {
             let Some(site) = sites(entry.site(side)) else { continue };
-            let ask = Ask { machine: machine.clone(), side, entry: entry.clone(), site };
+            let twin = sites(entry.site(side.other()));
+            let ask = Ask { machine: machine.clone(), side, entry: entry.clone(), site, twin };
             let (machine, room, answer) = (machine.clone(), room.clone(), asking(ask));
             tasks.spawn(async move {
                 let _place = room.acquire_owned().await.expect("BUG: it is never closed");
@@ -326,23 +345,25 @@ mod tests {
         let machines: BTreeSet<_> = names.iter().collect();
         let (mine, other) = (RunId::new("r1").unwrap(), RunId::new("r2").unwrap());
         let over: Over = Arc::new(|run| run.as_str() == "r0");
+        let none = LostSides::new();
         let held = || (azure.held.lock().unwrap().len(), dc1.held.lock().unwrap().len());
 
-        let tokens = take(&sites, &inventory, &machines, &mine, true, &over).await.unwrap();
+        let tokens = take(&sites, &inventory, &machines, &mine, true, &over, &none).await.unwrap();
         assert_eq!(held(), (40, 40));
         assert!(tokens.values().all(|sides| sides.len() == 2 && sides[&Side::Cloud] == 7));
-        give_back(&sites, &inventory, names.iter(), &mine).await;
+        give_back(&sites, &inventory, &tokens, &mine).await;
         assert_eq!(held(), (0, 0));
 
         dc1.held.lock().unwrap().insert(names[3].clone(), other.clone());
-        let refused = take(&sites, &inventory, &machines, &mine, true, &over).await.unwrap_err();
+        let refused =
+            take(&sites, &inventory, &machines, &mine, true, &over, &none).await.unwrap_err();
         assert!(refused.failure.message.contains("r2"), "{refused:?}");
         assert_eq!(held(), (0, 1), "what was taken is given back, what is another's is left");
-        take(&sites, &inventory, &machines, &mine, false, &over).await.unwrap_err();
+        take(&sites, &inventory, &machines, &mine, false, &over, &none).await.unwrap_err();
         assert_eq!(held(), (40, 40), "a run that held them before keeps them");
 
         dc1.held.lock().unwrap().insert(names[3].clone(), RunId::new("r0").unwrap());
-        take(&sites, &inventory, &machines, &mine, false, &over).await.unwrap();
+        take(&sites, &inventory, &machines, &mine, false, &over, &none).await.unwrap();
         assert_eq!(dc1.held.lock().unwrap()[&names[3]], mine, "taken from a run that is over");
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::base::{Json, MachineName, RunId, Side, StepId, Timestamp};
-use crate::execute::claims::{self, Over, Tokens};
+use crate::execute::claims::{self, LostSides, Over, Tokens};
 use crate::execute::clock::Clock;
 use crate::execute::context::{Announcement, Line, Sites};
 use crate::execute::recheck::Recheck;
@@ -59,6 +59,7 @@ pub(super) struct Surroundings {
     /// Without sides: an attempt on that machine was abandoned, and it is to be claimed anew.
     pub(super) tokens: Tokens,
     pub(super) over: Over,
+    pub(super) lost: LostSides,
     pub(super) interrupt: CancellationToken,
     /// Somebody in this process posted a request.
     pub(super) nudge: Arc<Notify>,
@@ -345,10 +346,12 @@ impl Driver {
         let unsure = order.machine.clone().filter(|m| held(m).is_some_and(BTreeMap::is_empty));
         let (sites, inventory) = (self.around.sites.clone(), self.around.inventory.clone());
         let (workers, over) = (self.around.workers.clone(), self.around.over.clone());
+        let lost = self.around.lost.clone();
         async move {
             let Some(machine) = unsure else { return (workers.run(order, line).await, None) };
             let alone = BTreeSet::from([&machine]);
-            let claimed = claims::take(&sites, &inventory, &alone, &order.run, false, &over).await;
+            let claimed =
+                claims::take(&sites, &inventory, &alone, &order.run, false, &over, &lost).await;
             let tokens = match claimed {
                 Ok(mut tokens) => tokens.remove(&machine).unwrap_or_default(),
                 Err(refused) => return (Err(refused.failure), None),

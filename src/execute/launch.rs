@@ -241,8 +241,8 @@ async fn claimed(
     run: &RunId,
     fresh: bool,
 ) -> Result<Tokens, Refused> {
-    let over = over(&setup.journal);
-    claims::take(&setup.sites, &setup.inventory, machines, run, fresh, &over).await
+    let (over, lost) = (over(&setup.journal), setup.plan.plan().lost_sides());
+    claims::take(&setup.sites, &setup.inventory, machines, run, fresh, &over, &lost).await
 }
 
 /// Asks the journal of this state folder: a run of another one may well go on.
@@ -323,6 +323,7 @@ fn launch(
         })
     };
     let around = Surroundings {
+        lost: plan.lost_sides(),
         plan,
         inventory: setup.inventory.clone(),
         sites: setup.sites.clone(),

@@ -16,7 +16,7 @@ mod trouble;
 mod workers;
 
 pub use adopt::{Marked, adopt, marks};
-pub use claims::{Over, Tokens, leave, look, take};
+pub use claims::{LostSides, Over, Tokens, leave, look, take};
 pub use context::{Announcement, Line, Sites};
 pub use driver::{Attempted, Claimed, Ended, Touched, dangers};
 pub use inject::{Injection, InvalidInjection};

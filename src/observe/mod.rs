@@ -11,14 +11,14 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use crate::base::{MachineName, SiteName, Timestamp};
+use crate::base::{Json, MachineName, Side, SiteName, Timestamp};
 use crate::compile::stale::{ChangedFact, stale};
 use crate::diagnostic::Diagnostic;
-use crate::plan::facts::{Fact, Facts, HostFacts, HostKey, MachineFacts, SELECTION};
+use crate::plan::facts::{Fact, Facts, HostFacts, HostKey, MachineFacts, Power, SELECTION};
 use crate::plan::inventory::Inventory;
 use crate::run::failure::Failure;
 use crate::sites::Site;
-use crate::sites::look::look;
+use crate::sites::look::{Looked, look};
 
 /// Opens a site of the inventory.
 pub type Open<'a> = &'a (dyn Fn(&SiteName) -> Result<Arc<dyn Site>, Failure> + Sync);
@@ -33,21 +33,43 @@ pub struct Unseen {
     pub subject: String,
     /// Why.
     pub failure: Failure,
+    /// What is known all the same, where only one side of a machine is silent.
+    pub one_sided: Option<Box<OneSided>>,
+}
+
+/// A machine of which one side is silent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneSided {
+    /// The machine.
+    pub machine: MachineName,
+    /// The side that is silent.
+    pub silent: Side,
+    /// The machine for a person who gives that side up: seen on the other one, assumed on this.
+    pub facts: MachineFacts,
 }
 
 impl Unseen {
+    /// Nothing is known of it.
+    pub fn new(subject: &impl ToString, failure: Failure) -> Unseen {
+        Unseen { subject: subject.to_string(), failure, one_sided: None }
+    }
+
     /// For the person who wants to plan.
     pub fn diagnostic(&self) -> Diagnostic {
-        let Unseen { subject, failure } = self;
+        let Unseen { subject, failure, one_sided } = self;
+        let found = format!("`{subject}` cannot be observed: {}", failure.message);
         let way_out =
             failure.help.as_deref().unwrap_or("see that its site can be reached, then try again");
-        Diagnostic::error("H327", format!("`{subject}` cannot be observed: {}", failure.message))
-            .help(way_out)
+        let given_up = one_sided.as_ref().map(|seen| {
+            let side = seen.silent;
+            format!("; if its {side} side is gone for good, a plan may say so: `approve(\"..\"); declare_lost(m, #{{ side: \"{side}\", reason: \"..\" }});`")
+        });
+        Diagnostic::error("H327", found).help(format!("{way_out}{}", given_up.unwrap_or_default()))
     }
 }
 
-/// Looks at machines, many side by side, and adds what is seen to `facts`. Names that the inventory does
-/// not have are left out: tracing reports those.
+/// Looks at machines, many side by side, and adds what is seen to `facts`: both sides, but for one that a
+/// person gave up. Names that the inventory does not have are left out: tracing reports those.
 pub async fn observe_machines<'n>(
     open: Open<'_>,
     inventory: &Inventory,
@@ -56,13 +78,13 @@ pub async fn observe_machines<'n>(
 ) -> Vec<Unseen> {
     facts.now.get_or_insert_with(Timestamp::now);
     let mut unseen = Vec::new();
-    let mut looks: JoinSet<(MachineName, Result<MachineFacts, Failure>)> = JoinSet::new();
+    let mut looks: JoinSet<(MachineName, Result<Looked, Failure>)> = JoinSet::new();
     for name in names {
         let Some(entry) = inventory.machines.get(name).cloned() else { continue };
         let (cloud, onprem) = match (open(&entry.cloud), open(&entry.onprem)) {
             (Ok(cloud), Ok(onprem)) => (cloud, onprem),
             (Err(failure), _) | (_, Err(failure)) => {
-                unseen.push(Unseen { subject: name.to_string(), failure });
+                unseen.push(Unseen::new(name, failure));
                 continue;
             }
         };
@@ -83,15 +105,19 @@ pub async fn observe_machines<'n>(
 }
 
 async fn take(
-    looks: &mut JoinSet<(MachineName, Result<MachineFacts, Failure>)>,
+    looks: &mut JoinSet<(MachineName, Result<Looked, Failure>)>,
     facts: &mut Facts,
     unseen: &mut Vec<Unseen>,
 ) {
     match looks.join_next().await {
-        Some(Ok((name, Ok(seen)))) => drop(facts.machines.insert(name, seen)),
-        Some(Ok((name, Err(failure)))) => {
-            unseen.push(Unseen { subject: name.to_string(), failure });
+        Some(Ok((name, Ok(Looked { facts: seen, unseen: None })))) => {
+            facts.machines.insert(name, seen);
         }
+        Some(Ok((name, Ok(Looked { facts: seen, unseen: Some((side, failure)) })))) => {
+            let one = OneSided { machine: name.clone(), silent: side, facts: seen };
+            unseen.push(Unseen { one_sided: Some(Box::new(one)), ..Unseen::new(&name, failure) });
+        }
+        Some(Ok((name, Err(failure)))) => unseen.push(Unseen::new(&name, failure)),
         Some(Err(ended)) => {
             if let Ok(panic) = ended.try_into_panic() {
                 std::panic::resume_unwind(panic);
@@ -119,7 +145,7 @@ pub async fn observe_hosts<'n>(
                 let keyed = hosts.into_iter().map(|(host, seen)| ((name.clone(), host), seen));
                 facts.hosts.extend(keyed);
             }
-            Err(failure) => unseen.push(Unseen { subject: name.to_string(), failure }),
+            Err(failure) => unseen.push(Unseen::new(name, failure)),
         }
     }
     unseen
@@ -146,8 +172,21 @@ pub async fn changed_since(
         subjects.iter().filter_map(|subject| site_of(subject)).collect();
     let mut facts = Facts::default();
     let mut unseen = observe_machines(open, inventory, names, &mut facts).await;
+    unseen.retain(|one| !rests_on_silence(plan_facts, one, &mut facts));
     unseen.extend(observe_hosts(open, &sites, &mut facts).await);
     if unseen.is_empty() { Ok(stale(plan_facts, touched, &facts, inventory)) } else { Err(unseen) }
+}
+
+/// Whether the plan was made while that side was silent already; then the rest of the machine is compared.
+fn rests_on_silence(plan_facts: &BTreeSet<Fact>, unseen: &Unseen, facts: &mut Facts) -> bool {
+    let Some(seen) = unseen.one_sided.as_deref() else { return false };
+    let unknown = Json::from(Power::Unknown.word());
+    let silence = Fact::new(seen.machine.as_str(), format!("{}.power", seen.silent), &unknown);
+    let rests = plan_facts.contains(&silence);
+    if rests {
+        facts.machines.insert(seen.machine.clone(), seen.facts.clone());
+    }
+    rests
 }
 
 fn site_of(subject: &str) -> Option<SiteName> {

@@ -40,6 +40,7 @@ pub struct Asked<'a> {
 pub async fn compile_observed(asked: &Asked<'_>, open: Open<'_>) -> (Compiled, Facts) {
     let mut facts = Facts::default();
     let mut asked_sites: BTreeSet<SiteName> = BTreeSet::new();
+    let (mut silent, mut hosts_unseen) = (Vec::new(), Vec::new());
     let mut spent = Duration::ZERO;
     let mut round = 1;
     loop {
@@ -51,6 +52,8 @@ pub async fn compile_observed(asked: &Asked<'_>, open: Open<'_>) -> (Compiled, F
         // Where a limit stopped it, another round would only run into the limit again.
         let stopped = compiled.diagnostics.iter().any(|found| found.code == "H140");
         if stopped || (machines.is_empty() && sites.is_empty()) {
+            refuse_silence(&mut compiled, &silent);
+            refuse_unseen_hosts(&mut compiled, &hosts_unseen);
             return (compiled, facts);
         }
         if round == ROUNDS_MAX {
@@ -67,13 +70,10 @@ pub async fn compile_observed(asked: &Asked<'_>, open: Open<'_>) -> (Compiled, F
             return (compiled, facts);
         }
         let mut unseen = observe_machines(open, asked.inventory, &machines, &mut facts).await;
-        let hosts_unseen = observe_hosts(open, &sites, &mut facts).await;
-        // Beside machines, hosts are asked for in advance: whether the plan needs them the next round tells.
-        if machines.is_empty() {
-            unseen.extend(hosts_unseen);
-        } else {
-            sites.retain(|site| !hosts_unseen.iter().any(|one| one.subject == site.as_str()));
-        }
+        // Whether the plan gives the silent side up the next round tells.
+        unseen.retain(|one| !is_half_seen(one, &mut facts, &mut silent));
+        // So it does of hosts: those of machines that never go home are asked for too.
+        hosts_unseen.extend(observe_hosts(open, &sites, &mut facts).await);
         asked_sites.append(&mut sites);
         if !unseen.is_empty() {
             compiled.diagnostics.extend(unseen.iter().map(Unseen::diagnostic));
@@ -81,6 +81,38 @@ pub async fn compile_observed(asked: &Asked<'_>, open: Open<'_>) -> (Compiled, F
             return (compiled, facts);
         }
         round += 1;
+    }
+}
+
+/// Takes a machine in of which one side is silent.
+fn is_half_seen(unseen: &Unseen, facts: &mut Facts, silent: &mut Vec<Unseen>) -> bool {
+    let Some(seen) = unseen.one_sided.as_deref() else { return false };
+    facts.machines.insert(seen.machine.clone(), seen.facts.clone());
+    silent.push(unseen.clone());
+    true
+}
+
+/// A machine of which one side is silent is planned for only where the plan gives that side up: what is
+/// assumed of it, and what rules say of that, is worth nothing else.
+fn refuse_silence(compiled: &mut Compiled, silent: &[Unseen]) {
+    let gives_up = |one: &&Unseen| {
+        let side = one.one_sided.as_ref().map(|seen| (seen.machine.clone(), seen.silent));
+        side.is_some_and(|side| compiled.lost.contains(&side))
+    };
+    let refused: Vec<_> =
+        silent.iter().filter(|one| !gives_up(one)).map(Unseen::diagnostic).collect();
+    if refused.is_empty() {
+        return;
+    }
+    compiled.diagnostics.retain(|found| !found.code.starts_with("H0"));
+    compiled.diagnostics.extend(refused);
+    compiled.plan = None;
+}
+
+/// Hosts that could not be seen may be why a plan is refused; one that is proved needs none of them.
+fn refuse_unseen_hosts(compiled: &mut Compiled, unseen: &[Unseen]) {
+    if compiled.plan.is_none() {
+        compiled.diagnostics.extend(unseen.iter().map(Unseen::diagnostic));
     }
 }
 
@@ -126,7 +158,16 @@ mod tests {
     struct Shown {
         name: SiteName,
         looks: AtomicUsize,
-        broken: bool,
+        broken: Broken,
+    }
+
+    /// What of it does not answer.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Broken {
+        Nothing,
+        /// One side's looks, and all hosts.
+        Side(crate::base::Side),
+        All,
     }
 
     #[async_trait]
@@ -137,15 +178,21 @@ mod tests {
 
         async fn look(&self, at: At<'_>) -> Result<SideView, Failure> {
             self.looks.fetch_add(1, Ordering::Relaxed);
-            if self.broken {
+            if self.broken == Broken::All {
                 return Err(Failure::permanent("the line is cut").help("mend it"));
+            }
+            if self.broken == Broken::Side(at.side) {
+                return Err(Failure::transient("nobody answers"));
             }
             let power = if at.side == crate::base::Side::Cloud { Power::On } else { Power::Off };
             Ok(SideView { power, ..view("g1") })
         }
 
         async fn hosts(&self) -> Result<BTreeMap<HostName, HostFacts>, Failure> {
-            Ok(BTreeMap::new())
+            match self.broken {
+                Broken::Side(_) => Err(Failure::transient("nobody answers")),
+                _ => Ok(BTreeMap::new()),
+            }
         }
 
         fn claims(&self) -> Option<&dyn Claims> {
@@ -166,7 +213,7 @@ mod tests {
     }
 
     /// Compiles a script over twenty machines; also how often a site was looked at.
-    async fn compiled(script: &str, broken: bool) -> (Compiled, Facts, usize) {
+    async fn compiled(script: &str, broken: Broken) -> (Compiled, Facts, usize) {
         let machines = (0..20).map(|n| (MachineName::new(format!("m-{n}")).unwrap(), entry()));
         let inventory = Inventory { machines: machines.collect(), ..Inventory::default() };
         let name = SiteName::new("azure").unwrap();
@@ -194,7 +241,7 @@ mod tests {
     async fn a_machine_is_looked_at_once_on_each_side_however_often_it_is_asked_for() {
         let script =
             "for m in vms() { if m.replica == \"diverged\" { snapshot(m); snapshot(m); } }";
-        let (compiled, facts, looks) = compiled(script, false).await;
+        let (compiled, facts, looks) = compiled(script, Broken::Nothing).await;
         assert_eq!(codes(&compiled).iter().filter(|code| code.starts_with("H3")).count(), 0);
         assert_eq!((facts.machines.len(), looks), (20, 40));
         assert_eq!(compiled.plan.unwrap().plan().steps.len(), 40);
@@ -202,13 +249,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_machine_that_only_a_step_names_is_observed_too() {
-        let (_, facts, looks) = compiled("snapshot(vm(\"m-7\"));", false).await;
+        let (_, facts, looks) = compiled("snapshot(vm(\"m-7\"));", Broken::Nothing).await;
         assert_eq!((facts.machines.len(), looks), (1, 2), "rules read its facts");
     }
 
     #[tokio::test]
     async fn a_site_that_does_not_answer_is_said_and_there_is_no_plan() {
-        let (compiled, _, _) = compiled("snapshot(vm(\"m-7\"));", true).await;
+        let (compiled, _, _) = compiled("snapshot(vm(\"m-7\"));", Broken::All).await;
         assert_eq!(codes(&compiled), ["H327"]);
         let one = &compiled.diagnostics[0];
         assert_eq!(one.message, "`m-7` cannot be observed: the line is cut");
@@ -216,9 +263,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_silent_side_is_planned_for_only_where_it_is_given_up() {
+        let gives_up = "let m = vm(\"m-7\"); approve(\"lost?\", #{ timeout: \"1h\" }); \
+                        declare_lost(m, #{ side: \"onprem\", reason: \"it burns\" });";
+        let lost = Broken::Side(crate::base::Side::Onprem);
+        let (planned, facts, _) = compiled(gives_up, lost).await;
+        assert!(planned.plan.is_some(), "{:?}", planned.diagnostics);
+        let seen = &facts.machines[&MachineName::new("m-7").unwrap()];
+        assert_eq!((seen.cloud.power, seen.onprem.power), (Power::On, Power::Unknown));
+
+        let other = gives_up.replace("onprem", "cloud");
+        let touches = format!("{gives_up} snapshot(vm(\"m-8\"));");
+        let reads = format!("{gives_up} if vm(\"m-8\").replica == \"dirty\" {{ }}");
+        for (script, unseen) in [(other, "m-7"), (touches, "m-8"), (reads, "m-8")] {
+            let (refused, _, _) = compiled(&script, lost).await;
+            let first = refused.diagnostics.iter().find(|one| one.code == "H327").unwrap();
+            assert!(first.message.contains(unseen), "{script}: {:?}", refused.diagnostics);
+            assert!(first.help.as_ref().unwrap().contains("side: \"onprem\""), "{first:?}");
+            assert!(refused.plan.is_none() && !codes(&refused).contains(&"H001"), "{script}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_script_that_asks_for_ever_more_machines_ends() {
         let script = "let n = 0; while vm(`m-${n}`).replica == \"diverged\" && n < 19 { n += 1; }";
-        let (compiled, facts, _) = compiled(script, false).await;
+        let (compiled, facts, _) = compiled(script, Broken::Nothing).await;
         assert_eq!(codes(&compiled), ["H328"]);
         assert!(compiled.diagnostics[0].message.contains("m-7"), "{:?}", compiled.diagnostics);
         assert_eq!((facts.machines.len(), compiled.plan.is_none()), (ROUNDS_MAX - 1, true));

@@ -65,6 +65,9 @@ pub struct MachineFacts {
     pub failed_over_at: Option<Timestamp>,
     /// When the replica was last verified equal to its source.
     pub synced_at: Option<Timestamp>,
+    /// The side that a person gave up, while nobody can see it.
+    #[serde(default)]
+    pub lost: Option<Side>,
 }
 
 impl MachineFacts {
@@ -432,6 +435,7 @@ pub(crate) mod tests {
             disk_bytes: 64 << 20,
             failed_over_at: Some("2026-11-10T00:00:00Z".parse().unwrap()),
             synced_at: None,
+            lost: None,
         }
     }
 

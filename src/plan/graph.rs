@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use foldhash::HashSet;
 
-use crate::base::{Json, MachineName, StepId};
+use crate::base::{Json, MachineName, Side, StepId};
+use crate::plan::effect::Effect;
 use crate::plan::facts::Fact;
 use crate::plan::scope::{Acknowledgement, Scope};
 use crate::plan::step::{Kind, Step, StepIx};
@@ -67,6 +68,15 @@ impl Plan {
     pub fn changed_machines(&self) -> BTreeSet<&MachineName> {
         let changing = self.steps.iter().filter(|step| step.effect.changes_machine());
         sorted(changing.filter_map(|step| step.machine.as_ref()))
+    }
+
+    /// The sides of machines that it declares lost.
+    pub fn lost_sides(&self) -> BTreeSet<(MachineName, Side)> {
+        let side = |step: &Step| match (step.effect, &step.machine) {
+            (Effect::DeclareLost(side), Some(machine)) => Some((machine.clone(), side)),
+            _ => None,
+        };
+        self.steps.iter().filter_map(side).collect()
     }
 
     /// No step touches a machine or runs a command: gates and waits alone.

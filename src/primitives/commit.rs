@@ -148,6 +148,10 @@ fn may_commit(sides: &Sides<'_>, cloud: &SideView, onprem: &SideView) -> Result<
     };
     let is_home = active(cloud, onprem) == Side::Onprem;
     let is_given_up = onprem.lost_twin.is_some();
+    // Nothing is deleted there: that the machine runs at home is enough.
+    if is_home && onprem.power == Power::On && is_given_up && cloud.power == Power::Unknown {
+        return Ok(());
+    }
     let is_good = |booted: &&Booted| is_home && (booted.is_final || is_given_up);
     let booted = onprem.booted.as_ref().filter(is_good);
     let Some(booted) = booted else {
@@ -166,8 +170,7 @@ fn may_commit(sides: &Sides<'_>, cloud: &SideView, onprem: &SideView) -> Result<
             "`homing retry` its start step, then this one, and resume; or go back with `start_azure_vm(m)` in a script",
         );
     }
-    let is_off = cloud.power == Power::Off || (cloud.power == Power::Unknown && is_given_up);
-    if cloud.exists && !is_off {
+    if cloud.exists && cloud.power != Power::Off {
         return refuse(
             "H317",
             format!(

@@ -17,7 +17,7 @@ use crate::primitives::work::hands;
 use crate::primitives::work::options::Options;
 use crate::primitives::work::sides::{MACHINE, Sides};
 use crate::run::failure::Failure;
-use crate::sites::Lost;
+use crate::sites::{Lost, SideView};
 
 /// For a guest that came up between the look and the fence.
 const GRACE: Duration = Duration::from_secs(120);
@@ -28,7 +28,7 @@ const fn needed(name: &'static str, ty: OptType, doc: &'static str) -> Opt {
 
 static SPEC: Spec = Spec {
     name: "declare_lost",
-    doc: "Declares one side of the machine lost: the unplanned failover, when that side cannot be shut down. What it wrote after the last transfer is given up.\n\n**Irreversible**, and for a person to decide: put a gate before it. It refuses a side that is seen to run. A side that can be reached and is off is fenced there. The side that is left gets a durable mark, with the reason: it may then boot from its last verified copy though that is not a final one, and be committed, while nobody can say whether the lost side runs. When homing starts the lost side again, the mark is gone.\n\nThe site of the lost side must still answer, if only that it cannot tell: one that is silent as a whole stops the planning (H327).",
+    doc: "Declares one side of the machine lost: the unplanned failover, when that side cannot be shut down. What it wrote after the last transfer is given up.\n\n**Irreversible**, and for a person to decide: put a gate before it. It refuses a side that is seen to run. A side that can be reached and is off is fenced there. The side that is left gets a durable mark, with the reason: it may then boot from its last verified copy though that is not a final one, and be committed, while nobody can say whether the lost side runs. When homing starts the lost side again, the mark is gone.\n\nThe site of the lost side may be silent as a whole: then a plan may give that side up, and do nothing else with it. What homing assumes of it is the worse of what may be: that it runs, and that it holds the live data unless the side that is left runs. A site that answers again before the step stops it.",
     kind: Kind::Act,
     params: &[MACHINE],
     options: &[
@@ -129,21 +129,48 @@ impl Primitive for DeclareLost {
         };
         let sides = Sides::open(ctx)?;
         let (lost, left) = (*lost, lost.other());
-        let seen = sides.look(lost).await?;
-        if seen.power == Power::On {
+        let seen = seen(&sides, lost).await?;
+        if seen.as_ref().is_some_and(|seen| seen.power == Power::On) {
             return Err(runs(&sides, lost));
         }
-        let is_in_reach = seen.exists && seen.power == Power::Off;
+        let is_off = |seen: &SideView| seen.exists && seen.power == Power::Off;
+        let is_in_reach = seen.as_ref().is_some_and(is_off);
         if is_in_reach {
             sides.power(lost)?.stop(sides.at(lost), GRACE, &sides.fence(lost)?).await?;
         }
-        if sides.look(left).await?.lost_twin.is_none() {
+        let own = sides.look(left).await?;
+        if own.lost_twin.is_none() {
             let (run, reason) = (ctx.run().clone(), reason.clone());
-            let mark = Lost { run, reason };
+            let mark = Lost { run, reason, live_from: live_from(&own, seen.as_ref()) };
             let fence = sides.fence(left)?;
             sides.machines(left)?.set_lost_twin(sides.at(left), Some(&mark), &fence).await?;
         }
         Ok(Declared { fenced: is_in_reach })
+    }
+}
+
+/// The side that is lost; `None`: its site was silent already when the run took the machine, and is.
+async fn seen(sides: &Sides<'_>, lost: Side) -> Result<Option<SideView>, Failure> {
+    let is_held = sides.fence(lost).is_ok();
+    match sides.look(lost).await {
+        Ok(_) if !is_held => Err(Failure::permanent(format!(
+            "the {lost} side of `{}` answers again: it may not be lost; nothing was changed",
+            sides.machine
+        ))
+        .help("end this run (`homing cancel`) and plan anew, from what is seen now")),
+        Ok(seen) => Ok(Some(seen)),
+        Err(failure) if failure.is_silence() && !is_held => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// From which turn on the side that is left holds the live data: its own, where it does so already.
+fn live_from(own: &SideView, lost: Option<&SideView>) -> u64 {
+    match lost {
+        Some(lost) if own.turn > lost.turn => own.turn,
+        Some(lost) => lost.turn + 1,
+        None if own.power == Power::On => own.turn,
+        None => own.turn + 1,
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::base::{Json, MachineName, RunId, Side, SiteName, StepId, StepKey};
-use crate::execute::{Announcement, Over, Sites, take};
+use crate::execute::{Announcement, LostSides, Over, Sites, take};
 use crate::plan::inventory::Inventory;
 use crate::primitives;
 use crate::primitives::contract::Ctx;
@@ -44,6 +44,7 @@ pub(super) struct Attempt {
     pub cancelled: CancellationToken,
     pub inventory: Arc<Inventory>,
     pub sites: Sites,
+    pub lost: LostSides,
     pub cursors: Cursors,
     pub trouble: Arc<Trouble>,
     pub progress: mpsc::UnboundedSender<StepId>,
@@ -55,7 +56,8 @@ impl Attempt {
     pub async fn claim(&mut self, machine: &MachineName) -> Result<BTreeMap<Side, u64>, Failure> {
         let (alone, run) = (BTreeSet::from([machine]), self.order.run.clone());
         let over = none_is_over();
-        let taken = take(&self.sites, &self.inventory, &alone, &run, false, &over).await;
+        let taken =
+            take(&self.sites, &self.inventory, &alone, &run, false, &over, &self.lost).await;
         let tokens = taken.map_err(|refused| refused.failure)?.remove(machine).unwrap_or_default();
         self.order.tokens.clone_from(&tokens);
         Ok(tokens)

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::{MachineName, PlanId, RunId, StepId, StepKey, Timestamp};
 use crate::execute::{
-    Announcement, Attempted, Claimed, Observing, Over, Recheck, Sites, Tokens, Touched, dangers,
-    is_stall, leave, take,
+    Announcement, Attempted, Claimed, LostSides, Observing, Over, Recheck, Sites, Tokens, Touched,
+    dangers, is_stall, leave, take,
 };
 use crate::journal::Waiting;
 use crate::rehearse::attempt::{Attempt, Cursors, none_is_over};
@@ -80,6 +80,7 @@ struct Alive<'a> {
     run: &'a mut Run,
     core: Core,
     tokens: Tokens,
+    lost: LostSides,
     touched: BTreeSet<MachineName>,
     may_drop: BTreeSet<MachineName>,
     running: HashMap<StepId, Attempted>,
@@ -102,7 +103,8 @@ impl Process<'_> {
         let next = RunId::new("next").expect("BUG: a name");
         let over: Over = Arc::new(|run| run.as_str() == RUN);
         let (inventory, machines) = (&self.stage.inventory, self.stage.plan.changed_machines());
-        let taken = take(&self.sites, inventory, &machines, &next, true, &over).await;
+        let lost = self.stage.plan.lost_sides();
+        let taken = take(&self.sites, inventory, &machines, &next, true, &over, &lost).await;
         let tokens = taken.map_err(|refused| refused.failure.message)?;
         leave(&self.sites, inventory, &tokens, &next, &over).await;
         Ok(())
@@ -123,9 +125,9 @@ impl Process<'_> {
         let begun = !run.events.is_empty();
         let mut machines = plan.changed_machines();
         machines.retain(|machine| !run.state(self.stage).given_back.contains(*machine));
-        let taken =
-            take(&self.sites, &self.stage.inventory, &machines, &run.id, !begun, &none_is_over())
-                .await;
+        let (inventory, over) = (&self.stage.inventory, none_is_over());
+        let lost = plan.lost_sides();
+        let taken = take(&self.sites, inventory, &machines, &run.id, !begun, &over, &lost).await;
         let Ok(tokens) = taken else { return Left::Refused };
         let begins = if begun {
             EventBody::RunResumed { epoch: run.state(self.stage).epoch + 1 }
@@ -191,6 +193,7 @@ impl<'a> Alive<'a> {
             run,
             core,
             tokens,
+            lost: stage.plan.lost_sides(),
             touched,
             may_drop: stage.plan.droppable(),
             running: HashMap::new(),
@@ -390,6 +393,7 @@ impl<'a> Alive<'a> {
             cancelled,
             inventory: stage.inventory.clone(),
             sites: self.process.sites.clone(),
+            lost: self.lost.clone(),
             cursors: self.run.cursors.clone(),
             trouble: self.process.trouble.clone(),
             progress: self.progress.clone(),

@@ -9,7 +9,9 @@ use crate::observe::{Open, Unseen};
 use crate::plan::facts::SELECTION;
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
-use crate::sites::model::{Beginning, Sides};
+use crate::run::failure::Failure;
+use crate::sites::model::Beginning;
+use crate::sites::silent::both;
 
 /// Everything that all rehearsals of a plan share.
 pub struct Stage {
@@ -45,16 +47,13 @@ pub async fn looked_at(
     let mut beginning = Beginning::default();
     let mut unseen = Vec::new();
     for (machine, views) in look(sites, inventory, machines).await {
-        let mut seen = BTreeMap::new();
-        for (side, view) in views {
-            match view {
-                Ok(view) => drop(seen.insert(side, view)),
-                Err(failure) => unseen.push(Unseen { subject: machine.to_string(), failure }),
-            }
-        }
-        if let (Some(cloud), Some(onprem)) = (seen.remove(&Side::Cloud), seen.remove(&Side::Onprem))
-        {
-            beginning.machines.insert(machine, Sides { cloud, onprem });
+        let mut views: BTreeMap<Side, _> = views.into_iter().collect();
+        let missing = || Err(Failure::permanent("the inventory lacks one of its sites"));
+        let mut of = |side| views.remove(&side).unwrap_or_else(missing);
+        // A side that is silent is given up by this plan, or it would be none.
+        match both(of(Side::Cloud), of(Side::Onprem)) {
+            Ok(sides) => drop(beginning.machines.insert(machine, sides)),
+            Err(failure) => unseen.push(Unseen::new(&machine, failure)),
         }
     }
     let homes = beginning.machines.keys().map(|name| inventory.machines[name].onprem.clone());
@@ -66,8 +65,16 @@ pub async fn looked_at(
         };
         match hosts {
             Ok(hosts) => drop(beginning.hosts.insert(site, hosts)),
-            Err(failure) => unseen.push(Unseen { subject: site.to_string(), failure }),
+            // A plan that was proved without them needs none.
+            Err(_) if !rests_on_hosts(plan, &site) => {}
+            Err(failure) => unseen.push(Unseen::new(&site, failure)),
         }
     }
     if unseen.is_empty() { Ok(beginning) } else { Err(unseen) }
+}
+
+fn rests_on_hosts(plan: &Plan, site: &SiteName) -> bool {
+    let of_site =
+        |subject: &str| subject.split_once('/').is_some_and(|(of, _)| of == site.as_str());
+    plan.facts.iter().any(|fact| of_site(&fact.subject))
 }

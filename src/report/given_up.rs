@@ -1,5 +1,6 @@
-//! What ways back gave up: writes of machines that were started on one side in this run, and then on the
-//! other again with nothing brought over. The plan was warned of it (H016); the end of a run says it.
+//! What was given up. By ways back: writes of machines that were started on one side in this run, and then on
+//! the other again with nothing brought over; the plan was warned of it (H016). By declarations: what a side
+//! that is lost wrote last. The end of a run says it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +24,24 @@ pub fn machines(seen: &Seen<'_>) -> BTreeSet<MachineName> {
     names.map(|name| (*name).clone()).collect()
 }
 
+/// Machines of which a side was declared lost, by side and reason.
+fn lost<'s>(seen: &'s Seen<'_>) -> BTreeMap<(Side, &'s str), Vec<&'s MachineName>> {
+    let mut lost: BTreeMap<_, Vec<&MachineName>> = BTreeMap::new();
+    for name in seen.chains.keys() {
+        if let Some(declared) = declared_lost(seen, name) {
+            lost.entry(declared).or_default().push(name);
+        }
+    }
+    lost
+}
+
+fn place(side: Side) -> &'static str {
+    match side {
+        Side::Cloud => "in the cloud",
+        Side::Onprem => "on-prem",
+    }
+}
+
 /// The section of a page, by the plan's answer to the warning; nothing where nothing was given up.
 pub(super) fn section(seen: &Seen<'_>, style: Style) -> String {
     let mut told: BTreeMap<(Side, Option<&str>), Vec<&MachineName>> = BTreeMap::new();
@@ -31,16 +50,20 @@ pub(super) fn section(seen: &Seen<'_>, style: Style) -> String {
             told.entry((side, answer(seen.plan, back))).or_default().push(name);
         }
     }
-    if told.is_empty() {
+    let lost = lost(seen);
+    if told.is_empty() && lost.is_empty() {
         return String::new();
     }
     let mut page = style.heading("Given up");
+    for ((side, reason), names) in lost {
+        let text =
+            format!("{}: what was written {} since the last transfer", some(&names), place(side));
+        page.push_str(&style.inked_field(Ink::Warn, "declared", &text));
+        page.push_str(&style.field("", reason));
+    }
     for ((side, reason), names) in told {
-        let place = match side {
-            Side::Cloud => "in the cloud",
-            Side::Onprem => "on-prem",
-        };
-        let text = format!("{}: what was written {place} before the way back", some(&names));
+        let text =
+            format!("{}: what was written {} before the way back", some(&names), place(side));
         page.push_str(&style.inked_field(Ink::Warn, RULE, &text));
         let answer = reason.map_or_else(
             || "the plan was warned of it, and nobody answered".to_owned(),
@@ -49,6 +72,22 @@ pub(super) fn section(seen: &Seen<'_>, style: Style) -> String {
         page.push_str(&style.field("", &answer));
     }
     page
+}
+
+/// The side that a person gave up in this run, and why.
+pub(super) fn declared_lost<'p>(seen: &Seen<'p>, machine: &MachineName) -> Option<(Side, &'p str)> {
+    let done = seen.chains.get(machine)?.iter().find_map(|ix| {
+        let step = seen.plan.step(*ix);
+        match step.effect {
+            Effect::DeclareLost(side) if seen.state.step(*ix).status == Status::Succeeded => {
+                Some((side, step))
+            }
+            _ => None,
+        }
+    });
+    done.map(|(side, step)| {
+        (side, step.args.get("reason").and_then(Json::as_str).unwrap_or_default())
+    })
 }
 
 /// The side that was left again, and the step that went back.

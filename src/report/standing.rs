@@ -10,7 +10,7 @@ use crate::plan::facts::{CommitState, Facts, MachineFacts, Power, Protection, Re
 use crate::plan::step::StepIx;
 use crate::report::Seen;
 use crate::report::clock::{Downtime, downtime};
-use crate::report::given_up::way_back;
+use crate::report::given_up::{declared_lost, way_back};
 use crate::run::state::{Status, StepState};
 
 /// One machine of a run, for people and machines (§ 14: `machines`).
@@ -39,7 +39,8 @@ pub struct Standing {
     /// A handler of it did its work: it is where it was before its attempt.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub rolled_back: bool,
-    /// The side whose writes a way back of this run gave up (H016).
+    /// The side whose last writes this run gave up: by a way back (H016), or because a person declared it
+    /// lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gave_up: Option<Side>,
     /// It takes no further step in this run.
@@ -73,6 +74,10 @@ pub enum Data {
     LiveOnpremUnprotected,
     /// It runs on-prem, protected towards the cloud.
     LiveOnpremProtected,
+    /// It runs in the cloud; a person gave the on-prem side up.
+    LiveInCloudAlone,
+    /// It runs on-prem; a person gave the cloud side up.
+    LiveOnpremAlone,
     /// Somebody deleted the side that held it: all that is left is a replica.
     Gone,
     /// Nobody can say.
@@ -92,6 +97,8 @@ impl Data {
             Data::LiveOnpremCommitting => "safe on-prem; half committed",
             Data::LiveOnpremUnprotected => "safe on-prem; NOT protected yet",
             Data::LiveOnpremProtected => "safe on-prem and protected",
+            Data::LiveInCloudAlone => "in cloud alone; on-prem given up",
+            Data::LiveOnpremAlone => "on-prem alone; cloud given up",
             Data::Gone => "GONE: only a replica is left",
             Data::Unknown => "UNKNOWN: observe the machine",
         }
@@ -125,6 +132,7 @@ fn standing(
     // A machine that came home in an earlier run has none of this run's behind it.
     let commits = chain.iter().any(|ix| seen.plan.step(*ix).effect == Effect::Commit);
     let gave_up = way_back(seen, machine).map(|(side, _)| side);
+    let gave_up = gave_up.or_else(|| declared_lost(seen, machine).map(|(side, _)| side));
     let failed = chain
         .iter()
         .find(|ix| matches!(seen.state.step(**ix).status, Status::Failed | Status::Rejected));
@@ -179,6 +187,7 @@ struct Walk {
     commit: Commit,
     protected: bool,
     gone: bool,
+    lost: Option<Side>,
 }
 
 impl Walk {
@@ -197,15 +206,19 @@ impl Walk {
             Some("home") => Some(Side::Onprem),
             _ => None,
         });
+        let is = |name: &str, value: Json| own(name) == Some(value);
+        // What an earlier run committed is behind this one too.
+        let committed = is("commit", "committed".into()) && is("cloud.exists", false.into());
         Walk {
             active,
             cloud: power("cloud.power"),
             onprem: power("onprem.power"),
             dirty: false,
             current: false,
-            commit: Commit::No,
+            commit: if committed { Commit::Done } else { Commit::No },
             protected: false,
             gone: false,
+            lost: None,
         }
     }
 
@@ -216,8 +229,13 @@ impl Walk {
         }
         match effect {
             Effect::Stop(side) => self.switch(side, Power::Off, done),
+            Effect::DeclareLost(side) if done => {
+                self.switch(side, Power::Off, true);
+                self.lost = Some(side);
+            }
             Effect::Start(side) => {
                 self.switch(side, Power::On, done);
+                self.lost = self.lost.filter(|lost| *lost != side);
                 // Whatever runs takes writes: from here on the newest data is there.
                 self.active = if done { Some(side) } else { self.active };
                 self.current = self.current && !done;
@@ -244,6 +262,7 @@ impl Walk {
 
     fn observe(&mut self, facts: &MachineFacts) {
         self.active = Some(facts.active);
+        self.lost = facts.lost;
         let live = match facts.active {
             Side::Cloud => &facts.cloud,
             Side::Onprem => &facts.onprem,
@@ -267,6 +286,8 @@ impl Walk {
             return Data::Gone;
         }
         match (self.cloud, self.onprem, self.commit) {
+            (Power::On, Power::Off, _) if self.lost == Some(Side::Onprem) => Data::LiveInCloudAlone,
+            (Power::Off, Power::On, _) if self.lost == Some(Side::Cloud) => Data::LiveOnpremAlone,
             (_, Power::On, Commit::Begun) => Data::LiveOnpremCommitting,
             (_, Power::On, Commit::Done) if self.protected => Data::LiveOnpremProtected,
             (_, Power::On, Commit::Done) => Data::LiveOnpremUnprotected,

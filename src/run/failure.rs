@@ -83,6 +83,11 @@ impl Failure {
         self
     }
 
+    /// Whether nobody answered: what was asked may be gone, or the line to it.
+    pub fn is_silence(&self) -> bool {
+        matches!(self.class, Class::Transient | Class::TimedOut)
+    }
+
     /// Whether another attempt may succeed.
     pub fn may_retry(&self) -> bool {
         matches!(self.class, Class::Transient | Class::Throttled { .. } | Class::TimedOut)

@@ -243,14 +243,19 @@ pub fn danger(
     })
 }
 
-/// The same where only that it runs is asked, on one side.
+/// The same where only that it runs is asked, on one side. Of a side that a person gave up nobody asks,
+/// unless it is seen to run.
 pub fn not_up(
     machine: &MachineName,
     views: &[(Side, Result<SideView, Failure>)],
 ) -> Option<String> {
     let mut running = Vec::new();
+    let gave_up = |view: &SideView| view.lost_twin.is_some();
+    let is_left = views.iter().any(|(_, view)| view.as_ref().is_ok_and(gave_up));
     for (side, view) in views {
         match view {
+            Err(failure) if is_left && failure.is_silence() => {}
+            Ok(view) if is_left && view.power == Power::Unknown => {}
             Err(failure) => return Some(format!("{machine} cannot be seen ({side}): {failure}")),
             Ok(view) if view.power == Power::On => running.push(*side),
             Ok(view) if view.power == Power::Unknown => {
@@ -273,7 +278,7 @@ mod tests {
     use super::*;
     use crate::base::{RunId, SyncId};
     use crate::plan::facts::{DirtyMark, Protection};
-    use crate::sites::Claim;
+    use crate::sites::{Claim, Lost};
 
     fn view(power: Power) -> SideView {
         SideView {
@@ -315,6 +320,20 @@ mod tests {
         let replica = Some(ReplicaMark::Dirty { mark, before: None });
         let dirty = SideView { replica, ..off };
         assert!(judged(Ok(on), dirty).unwrap().contains("dirty"));
+    }
+
+    #[test]
+    fn of_a_side_that_was_given_up_nobody_asks_unless_it_runs() {
+        let run = RunId::new("r1").unwrap();
+        let lost_twin = Some(Lost { run, reason: "it burns".into(), live_from: 1 });
+        let left = SideView { lost_twin, ..view(Power::On) };
+        let silent = || Failure::transient("no contact");
+        assert_eq!(judged(Err(silent()), left.clone()), None);
+        assert_eq!(judged(Ok(view(Power::Unknown)), left.clone()), None);
+        assert!(judged(Ok(view(Power::On)), left.clone()).unwrap().contains("both sides"));
+        assert!(judged(Err(Failure::permanent("no right to")), left.clone()).is_some());
+        let down = SideView { power: Power::Off, ..left };
+        assert_eq!(judged(Err(silent()), down).unwrap(), "web-01 is down");
     }
 
     #[test]

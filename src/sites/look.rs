@@ -6,23 +6,31 @@ use crate::plan::facts::{
 };
 use crate::plan::inventory::MachineEntry;
 use crate::run::failure::Failure;
-use crate::sites::{At, Booted, ReplicaMark, SideView, Site};
+use crate::sites::silent::look_at_both;
+use crate::sites::{Booted, ReplicaMark, SideView, Site};
 
-/// Looks at both sides of a machine; changes nothing.
+/// A machine as far as it can be seen.
+#[derive(Clone, Debug)]
+pub struct Looked {
+    /// The machine.
+    pub facts: MachineFacts,
+    /// The side of it that is silent and was not given up: what is said of it is assumed.
+    pub unseen: Option<(Side, Failure)>,
+}
+
+/// Looks at a machine; changes nothing.
 ///
 /// # Errors
-/// When either site cannot be asked.
+/// As [`look_at_both`].
 pub async fn look(
     cloud: &dyn Site,
     onprem: &dyn Site,
     machine: &MachineName,
     entry: &MachineEntry,
-) -> Result<MachineFacts, Failure> {
-    let (cloud, onprem) = tokio::try_join!(
-        cloud.look(At { machine, side: Side::Cloud, entry }),
-        onprem.look(At { machine, side: Side::Onprem, entry }),
-    )?;
-    Ok(combine(&cloud, &onprem, entry))
+) -> Result<Looked, Failure> {
+    let both = look_at_both(cloud, onprem, machine, entry).await?;
+    let facts = combine(&both.cloud, &both.onprem, entry);
+    Ok(Looked { facts, unseen: both.unseen().cloned() })
 }
 
 /// The side that holds the live data: the one with the higher turn. On a tie the one that runs, else the
@@ -75,7 +83,7 @@ pub fn is_origin(active: &SideView, passive: &SideView) -> bool {
 
 /// The facts of a machine, from what its two sites say.
 pub fn combine(cloud: &SideView, onprem: &SideView, entry: &MachineEntry) -> MachineFacts {
-    let active = active(cloud, onprem);
+    let (active, lost) = (active(cloud, onprem), lost(cloud, onprem));
     let (live, passive) = match active {
         Side::Cloud => (cloud, onprem),
         Side::Onprem => (onprem, cloud),
@@ -88,8 +96,8 @@ pub fn combine(cloud: &SideView, onprem: &SideView, entry: &MachineEntry) -> Mac
     };
     MachineFacts {
         active,
-        cloud: side(cloud, onprem, active == Side::Cloud),
-        onprem: side(onprem, cloud, active == Side::Onprem),
+        cloud: side(cloud, lost == Some(Side::Cloud), active == Side::Cloud),
+        onprem: side(onprem, lost == Some(Side::Onprem), active == Side::Onprem),
         host: onprem.host.clone().unwrap_or_else(|| entry.host.clone()),
         replica,
         dirty,
@@ -99,6 +107,7 @@ pub fn combine(cloud: &SideView, onprem: &SideView, entry: &MachineEntry) -> Mac
         disk_bytes: live.disk_bytes,
         failed_over_at: cloud.failed_over_at,
         synced_at,
+        lost,
     }
 }
 
@@ -122,10 +131,19 @@ pub fn facts_now(machine: &MachineName, facts: MachineFacts) -> Facts {
     }
 }
 
-/// A side that nobody can see, and that a person declared lost, counts as off. A live side that is off and
-/// has no disks is none any more.
-fn side(view: &SideView, twin: &SideView, is_live: bool) -> SideFacts {
-    let is_lost = view.power == Power::Unknown && twin.lost_twin.is_some();
+/// The side that nobody can see and a person declared lost.
+fn lost(cloud: &SideView, onprem: &SideView) -> Option<Side> {
+    let is_lost =
+        |view: &SideView, twin: &SideView| view.power == Power::Unknown && twin.lost_twin.is_some();
+    match (is_lost(cloud, onprem), is_lost(onprem, cloud)) {
+        (true, _) => Some(Side::Cloud),
+        (_, true) => Some(Side::Onprem),
+        _ => None,
+    }
+}
+
+/// A side that is lost counts as off. A live side that is off and has no disks is none any more.
+fn side(view: &SideView, is_lost: bool, is_live: bool) -> SideFacts {
     let is_gone = is_live && view.power == Power::Off && !view.has_disks;
     SideFacts {
         exists: view.exists && !is_gone,

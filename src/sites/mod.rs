@@ -29,6 +29,7 @@ mod records;
 pub mod registry;
 pub mod secret;
 mod settings;
+pub mod silent;
 mod state;
 pub mod sync;
 
@@ -117,6 +118,8 @@ pub struct Lost {
     pub run: RunId,
     /// Why, in the script's words.
     pub reason: String,
+    /// From this turn on the side that is left holds the live data, whatever turn the lost one had.
+    pub live_from: u64,
 }
 
 /// A boot from a replica that homing brought up to date.

@@ -192,6 +192,29 @@ async fn a_side_that_burned_is_declared_lost_and_the_cloud_takes_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn silence_is_believed_only_where_the_run_began_with_it() {
+    let mut bench = at_home().await;
+    bench.kill(Side::Onprem).await;
+    bench.answer("dc1", false);
+    let claimed = bench.attempt("declare_lost", &lost("onprem")).go().await.unwrap_err();
+    assert!(claimed.may_retry(), "the line may be cut for a moment: {claimed:?}");
+    bench.leave(Side::Onprem);
+    bench.answer("dc1", true);
+    let answers = bench.attempt("declare_lost", &lost("onprem")).go().await.unwrap_err();
+    assert!(answers.message.contains("answers again"), "{answers:?}");
+    assert!(bench.look(Side::Cloud).await.lost_twin.is_none(), "nothing was changed");
+    bench.answer("dc1", false);
+    let unseen = bench.attempt("start_azure_vm", &json!({})).go().await.unwrap_err();
+    assert!(unseen.may_retry(), "{unseen:?}");
+    bench.twice("declare_lost", lost("onprem")).await;
+    bench.twice("start_azure_vm", json!({})).await;
+    bench.twice("check", json!({})).await;
+    bench.twice("commit_failover", json!({})).await;
+    bench.did("shutdown_azure_vm.2", json!({})).await;
+    bench.did("start_azure_vm.2", json!({})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_side_that_is_off_is_fenced_and_may_still_come_back() {
     let bench = at_home().await;
     bench.kill(Side::Onprem).await;

@@ -169,7 +169,7 @@ pub(super) const CODES: &[CodeText] = &[
     code(
         "H327",
         "a site that cannot be asked",
-        "A plan rests on what its machines are now, and the site of one of them did not answer. Nothing was changed.\n\nSee that the site can be reached, and that its entry in the inventory is right; then try again.",
+        "A plan rests on what its machines are now, and the site of one of them did not answer. Nothing was changed.\n\nSee that the site can be reached, and that its entry in the inventory is right; then try again.\n\nWhere only one side of a machine is silent and will never answer again, a person may give that side up: a plan that says `declare_lost(m, #{ side: \"..\", reason: \"..\" })` behind a gate is made from what the other side says.",
     ),
     code(
         "H328",

@@ -108,7 +108,9 @@ fn allowed_boot(
         }
         // The side that the switch came from: its own disks are as it left them. What the twin wrote
         // since is given up; its disks are no replica of anything then.
-        None if came_from(own, twin) && !twin.committed => Ok(Boot { turn, from: None }),
+        None if came_from(own, twin) && (!twin.committed || own.lost_twin.is_some()) => {
+            Ok(Boot { turn, from: None })
+        }
         None if came_from(own, twin) => Err(Failure::refused(
             "H322",
             format!(

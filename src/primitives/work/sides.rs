@@ -10,6 +10,7 @@ use crate::primitives::spec::{Param, Takes};
 use crate::run::failure::Failure;
 use crate::sites::commands::Commands;
 use crate::sites::copies::Copies;
+use crate::sites::silent::look_at_both;
 use crate::sites::{At, Disks, Fence, Machines, PowerSwitch, SideView, Site};
 
 /// The first argument of every primitive that acts on a machine.
@@ -61,9 +62,14 @@ impl<'a> Sides<'a> {
         self.site(side).look(self.at(side)).await
     }
 
-    /// Both sides, cloud first.
+    /// Both sides, cloud first; of one that was given up and is silent, what has to be assumed.
     pub async fn look_both(&self) -> Result<(SideView, SideView), Failure> {
-        tokio::try_join!(self.look(Side::Cloud), self.look(Side::Onprem))
+        let (cloud, onprem) = (self.cloud.as_ref(), self.onprem.as_ref());
+        let both = look_at_both(cloud, onprem, self.machine, self.entry).await?;
+        match both.unseen() {
+            Some((_, failure)) => Err(failure.clone()),
+            None => Ok((both.cloud, both.onprem)),
+        }
     }
 
     pub fn fence(&self, side: Side) -> Result<Fence, Failure> {

@@ -28,6 +28,7 @@ pub(in crate::sites) static KEYS: &[InventoryKey] = &[
     InventoryKey::new(SITE_TABLE, "path", "path", "required by `lab`", "the folder that the site is"),
     InventoryKey::new(SITE_TABLE, "hosts", "table of tables", "none", "`lab`: the hosts machines live on at home, by name"),
     InventoryKey::new(SITE_TABLE, "change_tracking", "bool", "true", "`lab`: it remembers which blocks changed; without it disks are compared"),
+    InventoryKey::new(SITE_TABLE, "connected", "bool", "true", "`lab`: `false`: the site answers nothing, as if it had burned down; its machines go on"),
     InventoryKey::new(SITE_TABLE, "faults", "table", "none", "`lab`: what goes wrong on purpose"),
     InventoryKey::new(HOST, "switches", "list of texts", "none", "its virtual switches: what `network` of `create_onprem_vm` names"),
     InventoryKey::new(HOST, "isolated", "list of texts", "none", "its switches that lead nowhere: for the copies of a drill"),
@@ -57,6 +58,8 @@ pub(super) struct Settings {
     pub hosts: BTreeMap<HostName, Host>,
     /// Whether it keeps track of changed blocks.
     pub change_tracking: bool,
+    /// Whether it answers at all.
+    pub connected: bool,
     /// What goes wrong on purpose.
     pub faults: Faults,
 }
@@ -119,6 +122,7 @@ struct Raw {
     path: Option<PathBuf>,
     hosts: BTreeMap<HostName, Host>,
     change_tracking: Option<bool>,
+    connected: Option<bool>,
     faults: Faults,
 }
 
@@ -161,6 +165,7 @@ pub(super) fn of_site(
             folder: inventory.folder.as_std_path().join(path),
             hosts: raw.hosts,
             change_tracking: raw.change_tracking.unwrap_or(true),
+            connected: raw.connected.unwrap_or(true),
             faults: raw.faults,
         }),
         _ => Err(wrong),

@@ -26,7 +26,7 @@ pub(super) struct LabSite {
 impl LabSite {
     /// The seat that an operation is about, after whatever goes wrong on purpose.
     pub(super) async fn seat(&self, at: At<'_>, operation: &str) -> Result<Seat, Failure> {
-        let seat = Seat::new(&self.place, at)?;
+        let seat = self.place.seat(at)?;
         self.striker.strike(&seat, operation).await?;
         Ok(seat)
     }
@@ -39,11 +39,12 @@ impl Site for LabSite {
     }
 
     async fn look(&self, at: At<'_>) -> Result<SideView, Failure> {
-        let seat = Seat::new(&self.place, at)?;
+        let seat = self.place.seat(at)?;
         blocking(move || seat.look()).await
     }
 
     async fn hosts(&self) -> Result<BTreeMap<HostName, HostFacts>, Failure> {
+        self.place.answers()?;
         let place = Arc::clone(&self.place);
         blocking(move || {
             let hosts = place.settings.hosts.iter();
@@ -81,19 +82,32 @@ impl Site for LabSite {
 #[async_trait]
 impl Claims for LabSite {
     async fn claim(&self, at: At<'_>, run: &RunId) -> Result<Claim, Failure> {
-        let seat = Seat::new(&self.place, at)?;
+        let seat = self.place.seat(at)?;
         let run = run.clone();
         blocking(move || seat.records.claim(&run)).await
     }
 
     async fn unclaim(&self, at: At<'_>, run: &RunId) -> Result<(), Failure> {
-        let seat = Seat::new(&self.place, at)?;
+        let seat = self.place.seat(at)?;
         let run = run.clone();
         blocking(move || seat.records.unclaim(&run)).await
     }
 }
 
 impl Place {
+    /// The seat that a call is about, when the site answers.
+    fn seat(self: &Arc<Self>, at: At<'_>) -> Result<Seat, Failure> {
+        self.answers()?;
+        Seat::new(self, at)
+    }
+
+    fn answers(&self) -> Result<(), Failure> {
+        match self.settings.connected {
+            true => Ok(()),
+            false => Err(Failure::transient(format!("site {} does not answer", self.name))),
+        }
+    }
+
     pub(super) fn host(&self, name: &HostName, host: &Host) -> Result<HostFacts, Failure> {
         Ok(HostFacts {
             connected: host.connected != Some(false),

@@ -18,4 +18,4 @@ mod site;
 mod world;
 
 pub use site::ModelSite;
-pub use world::{Beginning, Call, Clock, Honest, Meddler, Sides, World};
+pub use world::{Beginning, Call, Clock, Honest, Meddler, World};

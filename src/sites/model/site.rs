@@ -11,7 +11,7 @@ use crate::plan::facts::{HostFacts, Power};
 use crate::run::failure::Failure;
 use crate::sites::commands::{Command, Commands, Ran};
 use crate::sites::copies::Copies;
-use crate::sites::model::world::{Call, Inner, Seat, World};
+use crate::sites::model::world::{Call, Inner, Seat, World, out_of_reach};
 use crate::sites::records::Lease;
 use crate::sites::state::State;
 use crate::sites::{At, Claim, Claims, Disks, Fence, Machines, PowerSwitch, SideView, Site};
@@ -57,6 +57,7 @@ impl Seat {
             lease: Lease::default(),
             on: false,
             dark: false,
+            silent: false,
             disks: Vec::new(),
             snapshots: Vec::new(),
             manifests: None,
@@ -112,9 +113,9 @@ impl ModelSite {
             let mut inner = self.world.now();
             let name = format!("{} at {}", whose.0, self.name);
             let mut here = Here { inner: &mut inner, whose, name };
-            if here.seat().dark && operation != "look" {
-                let message = format!("{} cannot be reached", here.name);
-                Err(Failure::transient(message))
+            let (dark, silent) = (here.seat().dark, here.seat().silent);
+            if silent || (dark && operation != "look") {
+                Err(out_of_reach(&here.name))
             } else {
                 work(&mut here)
             }

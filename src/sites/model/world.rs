@@ -16,6 +16,7 @@ use crate::sites::model::disk::{BLOCKS, Content, Disk};
 use crate::sites::model::ledger::Ledger;
 use crate::sites::model::site::ModelSite;
 use crate::sites::records::Lease;
+use crate::sites::silent::Both;
 use crate::sites::state::State;
 use crate::sites::{SideView, Site, Snapshot};
 use crate::transfer::blocks::Manifest;
@@ -76,20 +77,11 @@ impl Meddler for Honest {
     }
 }
 
-/// Both sides of a machine, as their sites saw them.
-#[derive(Clone, Debug)]
-pub struct Sides {
-    /// In the cloud.
-    pub cloud: SideView,
-    /// At home.
-    pub onprem: SideView,
-}
-
 /// What a world begins as.
 #[derive(Clone, Debug, Default)]
 pub struct Beginning {
     /// The machines that were looked at.
-    pub machines: BTreeMap<MachineName, Sides>,
+    pub machines: BTreeMap<MachineName, Both>,
     /// The hosts of each site.
     pub hosts: BTreeMap<SiteName, BTreeMap<HostName, HostFacts>>,
 }
@@ -104,7 +96,7 @@ impl Beginning {
                 State::initial(side, entry, at, None).view(power, true, Lease::default())
             };
             let cloud = SideView { fenced: false, ..view(Side::Cloud, Power::On) };
-            let sides = Sides { cloud, onprem: view(Side::Onprem, Power::Off) };
+            let sides = Both::seen(cloud, view(Side::Onprem, Power::Off));
             beginning.machines.insert(machine.clone(), sides);
             let hosts = beginning.hosts.entry(entry.onprem.clone()).or_default();
             let host = HostFacts {
@@ -142,8 +134,10 @@ pub(super) struct Seat {
     pub state: State,
     pub lease: Lease,
     pub on: bool,
-    /// Nobody can reach it.
+    /// Nobody can reach it; its site knows no more than that.
     pub dark: bool,
+    /// Nor does its site answer.
+    pub silent: bool,
     pub disks: Vec<Arc<Mutex<Disk>>>,
     pub snapshots: Vec<Kept>,
     /// With the generation that they describe.
@@ -274,9 +268,12 @@ impl World {
         let inner = self.now();
         let names = inner.ledger.told.keys();
         let sides = names.filter_map(|name| {
-            let view = |side| Some(inner.seats.get(&(name.clone(), side))?.view());
-            let sides = Sides { cloud: view(Side::Cloud)?, onprem: view(Side::Onprem)? };
-            Some((name.clone(), sides))
+            let seat = |side| inner.seats.get(&(name.clone(), side));
+            let (cloud, onprem) = (seat(Side::Cloud)?, seat(Side::Onprem)?);
+            let is_silent = |side| seat(side).is_some_and(|seat| seat.silent);
+            let silent = [Side::Cloud, Side::Onprem].into_iter().find(|side| is_silent(*side));
+            let silent = silent.map(|side| (side, out_of_reach(name)));
+            Some((name.clone(), Both { cloud: cloud.view(), onprem: onprem.view(), silent }))
         });
         Beginning { machines: sides.collect(), hosts: inner.hosts.clone() }
     }
@@ -354,7 +351,7 @@ impl World {
 }
 
 impl Inner {
-    fn begin(&mut self, machine: &MachineName, entry: &MachineEntry, sides: &Sides) {
+    fn begin(&mut self, machine: &MachineName, entry: &MachineEntry, sides: &Both) {
         let live = look::active(&sides.cloud, &sides.onprem);
         let (active, passive) = match live {
             Side::Cloud => (&sides.cloud, &sides.onprem),
@@ -371,7 +368,8 @@ impl Inner {
                 (is_live, Side::Cloud) => (&sides.cloud, if is_live { &told } else { &behind }),
                 (is_live, Side::Onprem) => (&sides.onprem, if is_live { &told } else { &behind }),
             };
-            let seat = seat(view, entry, vec![content.clone(); disks]);
+            let mut seat = seat(view, entry, vec![content.clone(); disks]);
+            seat.silent = sides.silent.as_ref().is_some_and(|(silent, _)| *silent == side);
             self.seats.insert((machine.clone(), side), seat);
         }
         let told = super::ledger::Told { content: vec![told; disks], writes: BLOCKS };
@@ -437,6 +435,11 @@ impl Inner {
     }
 }
 
+/// What is said of a side that nobody can reach.
+pub(super) fn out_of_reach(name: impl std::fmt::Display) -> Failure {
+    Failure::transient(format!("{name} cannot be reached"))
+}
+
 fn seat(view: &SideView, entry: &MachineEntry, content: Vec<Content>) -> Seat {
     let disks = if view.has_disks { content } else { Vec::new() };
     Seat {
@@ -444,6 +447,7 @@ fn seat(view: &SideView, entry: &MachineEntry, content: Vec<Content>) -> Seat {
         lease: Lease::default(),
         on: view.power == Power::On,
         dark: view.power == Power::Unknown,
+        silent: false,
         tracking: None,
         disks: disks.into_iter().map(|content| Arc::new(Mutex::new(Disk::of(content)))).collect(),
         snapshots: Vec::new(),

@@ -6,12 +6,15 @@ use crate::plan::facts::{CommitState, ReplicaState};
 use crate::verify::rules::{Broken, Look, noun};
 use crate::verify::state::{Cause, Known, Proof, Twin};
 
-/// H004: the commit deletes the cloud side, so the machine must live on-prem by then.
+/// H004: the commit deletes the cloud side, so the machine must live on-prem by then, and there alone.
 pub(super) fn commits_too_early(look: &Look<'_>) -> Option<Broken> {
     let state = look.state;
     let alive = state.active == Side::Onprem && state.onprem.value == Twin::On;
-    if look.act.effect != Effect::Commit || alive {
+    if look.act.effect != Effect::Commit || (alive && !state.cloud.value.may_run()) {
         return None;
+    }
+    if alive {
+        return Some(beside_a_running_twin(look));
     }
     let why = match (state.active, state.onprem.value) {
         (Side::Cloud, _) => {
@@ -32,6 +35,20 @@ pub(super) fn commits_too_early(look: &Look<'_>) -> Option<Broken> {
     let broken = Broken::new("H004", repaired, message, help);
     let cause = if state.active == Side::Cloud { state.cloud.cause } else { state.onprem.cause };
     Some(broken.because(cause, "this is the last that changed it", "if this fails, it may not run"))
+}
+
+/// What the cloud side writes, nobody brings home.
+fn beside_a_running_twin(look: &Look<'_>) -> Broken {
+    let cloud = look.state.cloud;
+    let may = if cloud.value == Twin::On { "runs" } else { "may be running" };
+    let message = format!(
+        "`{}` is committed while its cloud side {may}: what it writes there would be deleted",
+        look.machine
+    );
+    let help = "look which side is right, and turn the cloud side off before this step";
+    let repaired = look.state.with_side(Side::Cloud, Known::assumed(Twin::Off));
+    let broken = Broken::new("H004", repaired, message, help);
+    broken.because(cloud.cause, "from here it runs there", "if this fails, it may run there")
 }
 
 /// H006: protection in the other direction begins once the failback is committed.

@@ -16,7 +16,7 @@ impl Hand {
     /// Every mutation once, in an order in which none of them leads to the next; what each answered.
     pub async fn try_everything(&self, side: Side) -> Said {
         let nothing = SnapshotId::new("no-such-snapshot").expect("a snapshot's name");
-        let lost = Lost { run: self.run.clone(), reason: "a test".to_owned() };
+        let lost = Lost { run: self.run.clone(), reason: "a test".to_owned(), live_from: 1 };
         let stamp = SyncStamp {
             sync: self.sync("try"),
             source_generation: "no-such-generation".to_owned(),

@@ -58,7 +58,7 @@ fn is_base(view: &SideView, was: &SideView) {
 }
 
 async fn marks(hand: &Hand) {
-    let lost = Lost { run: hand.run.clone(), reason: "a test".to_owned() };
+    let lost = Lost { run: hand.run.clone(), reason: "a test".to_owned(), live_from: 1 };
     for side in super::hand::SIDES {
         let before = hand.look(side).await;
         let marked = SideView {

@@ -115,7 +115,7 @@ pub fn what_may_not_boot_does_not(ground: &dyn Ground) {
 async fn given_up(hand: &Hand, snapshot: &homing::base::SnapshotId) {
     let how = How { snapshot: Some(snapshot), ..How::default() };
     hand.synchronize(Side::Cloud, "last", how).await.expect("synchronized");
-    let lost = Lost { run: hand.run.clone(), reason: "a fire".to_owned() };
+    let lost = Lost { run: hand.run.clone(), reason: "a fire".to_owned(), live_from: 1 };
     hand.set_lost_twin(SIDE, Some(&lost)).await.expect("marked");
     let from = hand.booted(&hand.stamp(SIDE).await);
     let turn = hand.next_turn().await;

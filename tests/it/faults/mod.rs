@@ -5,6 +5,7 @@
 //! |---|---|
 //! | no room where the replica is; read and write errors; a checksum that differs; a source that goes; a wrong key | `disks` |
 //! | a snapshot or machine deleted, or started, by somebody; a host that is cut off | `machines` |
+//! | a site that is silent as a whole | `sites` |
 //! | the journal full, taken away, replaced, torn; a state folder that was copied | `state`, `src/journal` |
 //! | two operators, two processes, two answers; a plan that is replaced under its run | `people` |
 //! | a clock that is put back | `src/execute/clock.rs`, `src/schedule/trial.rs`, `src/report` |
@@ -14,6 +15,7 @@ mod disks;
 mod garbled;
 mod machines;
 mod people;
+mod sites;
 mod state;
 
 use crate::support::Ground;

@@ -261,6 +261,22 @@ impl Bench {
     pub fn connect(&mut self, host: &str, connected: bool) {
         let site = self.inventory.sites.get_mut(&site_name("dc1")).unwrap();
         site.settings["hosts"][host]["connected"] = json!(connected);
+        self.reopen();
+    }
+
+    /// From now on that site answers nothing, or (`true`) again.
+    pub fn answer(&mut self, site: &str, connected: bool) {
+        let site = self.inventory.sites.get_mut(&site_name(site)).unwrap();
+        site.settings["connected"] = json!(connected);
+        self.reopen();
+    }
+
+    /// The run did not claim that side.
+    pub fn leave(&mut self, side: Side) {
+        self.tokens.remove(&side);
+    }
+
+    fn reopen(&mut self) {
         let tools = Tools { exe: env!("CARGO_BIN_EXE_homing").into() };
         self.sites =
             registry::open(&self.inventory, &tools).unwrap_or_else(|wrong| panic!("{wrong:?}"));
@@ -333,7 +349,8 @@ impl Ctx for Attempt<'_> {
 
     fn fence(&self, side: Side) -> Result<Fence, Failure> {
         self.cuts(Cut::BeforeChanging(side))?;
-        let token = self.bench.tokens[&side];
+        let token = self.bench.tokens.get(&side).copied();
+        let token = token.ok_or_else(|| Failure::permanent("it is not claimed"))?;
         Ok(Fence {
             run: self.bench.run.clone(),
             token,
