@@ -8,6 +8,7 @@ use crate::base::{MachineName, RunId};
 use crate::cli::answer::{open_run_of, post, tell_owner};
 use crate::cli::args::Global;
 use crate::cli::exit::Exit;
+use crate::cli::named;
 use crate::cli::past::Past;
 use crate::cli::place::Place;
 use crate::cli::stop::Stop;
@@ -31,7 +32,7 @@ pub struct AcceptArgs {
     #[arg(value_name = "SUBJECT: FACT")]
     pub fact: String,
     /// Why: it is journalled.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = named::reason)]
     pub reason: String,
 }
 

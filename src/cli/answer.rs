@@ -8,6 +8,7 @@ use crate::base::{MachineName, RunId, StepId};
 use crate::cli::args::Global;
 use crate::cli::asker::asker;
 use crate::cli::exit::Exit;
+use crate::cli::named;
 use crate::cli::past::{self, Past};
 use crate::cli::place::Place;
 use crate::cli::run;
@@ -41,7 +42,7 @@ pub struct CancelArgs {
     /// The run.
     pub run: RunId,
     /// Why; it is journalled.
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT", value_parser = named::reason)]
     pub reason: Option<String>,
 }
 
@@ -63,7 +64,7 @@ pub struct ExcludeArgs {
     #[arg(required = true)]
     pub machine: Vec<String>,
     /// Why; it is journalled.
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT", value_parser = named::reason)]
     pub reason: String,
 }
 

@@ -12,6 +12,7 @@ use crate::cli::answer::{machine_of, only_forward, post, strands_nobody};
 use crate::cli::args::{CompileArgs, Global, RunArgs, RunOptions};
 use crate::cli::compiled::is_module;
 use crate::cli::exit::Exit;
+use crate::cli::named;
 use crate::cli::past::{self, Past, fold};
 use crate::cli::place::{Opened, Place};
 use crate::cli::run::{self, ready, take_up};
@@ -40,7 +41,7 @@ pub struct RollbackArgs {
     /// One machine of it, which the run goes on without; all of them, and the run ends, when left out.
     pub machine: Option<String>,
     /// Why: it is journalled.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = named::reason)]
     pub reason: Option<String>,
     /// How to run it.
     #[command(flatten)]
@@ -62,7 +63,7 @@ pub struct ReplanArgs {
     #[arg(long, value_name = "DIGEST")]
     pub expect: Option<String>,
     /// Why: it is journalled.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = named::reason)]
     pub reason: Option<String>,
 }
 

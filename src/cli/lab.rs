@@ -15,7 +15,6 @@ use crate::cli::{Done, print, print_json, say, wait_for};
 use crate::render::table::Table;
 use crate::report::summary::{Measured, measured};
 use crate::run::failure::Failure;
-use crate::run::outcome::Outcome;
 use crate::sites::copies::CopyView;
 use crate::sites::practice::{LabMachine, LabReport, Practice};
 
@@ -63,7 +62,7 @@ pub fn lab(command: LabCommand, global: &Global, terminal: Terminal) -> Done {
 /// Exit 6 when a process works on one: nothing is taken away from under it. Else as `homing cancel`.
 fn close_runs(place: &Place, terminal: Terminal) -> Result<(), Stop> {
     let Some(journal) = past::existing(place)? else { return Ok(()) };
-    let open = open_runs(place)?;
+    let open: Vec<RunId> = past::open(place)?.into_iter().map(|row| row.run).collect();
     for run in &open {
         if journal.is_owned(run).map_err(|error| past::stop(&error))? {
             let message =
@@ -78,12 +77,6 @@ fn close_runs(place: &Place, terminal: Terminal) -> Result<(), Stop> {
         end(&open_run_of(place, &run)?, place, reason, Terminal { quiet: true, ..terminal })?;
     }
     Ok(())
-}
-
-fn open_runs(place: &Place) -> Result<Vec<RunId>, Stop> {
-    let rows = past::rows(place)?.into_iter();
-    let open = rows.filter(|row| !row.outcome.is_some_and(Outcome::is_over));
-    Ok(open.map(|row| row.run).collect())
 }
 
 /// Creates the lab, if the inventory has one that is not there yet.

@@ -1,4 +1,5 @@
-//! Names given on the command line that the plan must have: gates answered in advance, injected faults.
+//! What is given on the command line and is held against more than its form: gates answered in advance and
+//! injected faults, which the plan must have; reasons, which must say something.
 
 use crate::cli::exit::Exit;
 use crate::cli::stop::Stop;
@@ -6,6 +7,17 @@ use crate::diagnostic::did_you_mean;
 use crate::execute::Injection;
 use crate::plan::graph::Plan;
 use crate::plan::step::Kind;
+
+/// A reason as it is journalled.
+///
+/// # Errors
+/// When it says nothing.
+pub fn reason(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("say why: somebody will read it".to_owned()),
+        said => Ok(said.to_owned()),
+    }
+}
 
 /// Refuses a slip of the pen: a gate or a step that the plan does not have.
 ///

@@ -97,11 +97,19 @@ pub fn journal(place: &Place, run: &RunId) -> Result<Journal, Stop> {
 /// # Errors
 /// Exit 2 when no run is open.
 pub fn newest_open(place: &Place) -> Result<RunId, Stop> {
-    let mut rows = rows(place)?.into_iter();
-    let open = rows.find(|row| !row.outcome.is_some_and(Outcome::is_over));
-    open.map(|row| row.run).ok_or_else(|| {
+    open(place)?.into_iter().next().map(|row| row.run).ok_or_else(|| {
         Stop::new(Exit::Usage, "no run is open").help("`homing runs` lists those that are over")
     })
+}
+
+/// The runs that are not over, newest first.
+///
+/// # Errors
+/// As [`rows`].
+pub fn open(place: &Place) -> Result<Vec<RunRow>, Stop> {
+    let mut rows = rows(place)?;
+    rows.retain(|row| !row.outcome.is_some_and(Outcome::is_over));
+    Ok(rows)
 }
 
 /// The newest run, open or over.

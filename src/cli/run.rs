@@ -223,8 +223,7 @@ async fn begun_before(
     sites: &Opened,
 ) -> Result<Option<RunId>, Stop> {
     let Some(journal) = past::existing(place)? else { return Ok(None) };
-    let open =
-        past::rows(place)?.into_iter().filter(|row| !row.outcome.is_some_and(Outcome::is_over));
+    let open = past::open(place)?.into_iter();
     let script = &args.compile.script;
     if is_saved(script) {
         let text = saved::read(script).unwrap_or_default();

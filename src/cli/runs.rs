@@ -38,16 +38,31 @@ pub fn status(args: &StatusArgs, global: &Global, terminal: Terminal) -> Done {
     let waiting =
         waiting.iter().map(|one| format!("  {} (by {})\n", one.command.words(), one.by.who));
     let waiting: String = waiting.collect();
+    let mut after = match waiting.is_empty() {
+        true => String::new(),
+        false => format!(
+            "\nAsked, and not taken in yet: it counts first when the run goes on\n{waiting}"
+        ),
+    };
+    if args.run.is_none() {
+        after.push_str(&also_open(&place, &run)?);
+    }
     match args.format {
         Format::Json => print_json(&status::data(&asked)),
-        Format::Text if waiting.is_empty() => print(&status::status(&asked, terminal.page())),
-        Format::Text => {
-            let page = status::status(&asked, terminal.page());
-            print(&format!(
-                "{page}\nAsked, and not taken in yet: it counts first when the run goes on\n{waiting}"
-            ))
-        }
+        Format::Text => print(&format!("{}{after}", status::status(&asked, terminal.page()))),
     }
+}
+
+/// The runs that were not asked for, and need somebody all the same.
+fn also_open(place: &Place, shown: &RunId) -> Result<String, Stop> {
+    let mut page = String::new();
+    for row in past::open(place)?.iter().filter(|row| row.run != *shown) {
+        if page.is_empty() {
+            page.push_str("\nAlso open\n");
+        }
+        page.push_str(&format!("  homing status {}  ({})\n", row.run, row.script));
+    }
+    Ok(page)
 }
 
 /// What the sites say now of a run's machines. A machine that cannot be asked is left out, and said.

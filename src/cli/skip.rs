@@ -6,6 +6,7 @@ use crate::base::RunId;
 use crate::cli::answer::{open_run_of, post, step_of, tell_owner};
 use crate::cli::args::Global;
 use crate::cli::exit::Exit;
+use crate::cli::named;
 use crate::cli::place::Place;
 use crate::cli::stop::Stop;
 use crate::cli::{Done, say};
@@ -22,7 +23,7 @@ pub struct SkipArgs {
     /// The step, by its id.
     pub step: String,
     /// Why: it is journalled, and shows in the outcome.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = named::reason)]
     pub reason: String,
 }
 

@@ -32,7 +32,7 @@ enum Fault {
     Permanent,
     /// Every attempt stands still until it is stopped.
     Stall,
-    /// The whole process dies at the start of this attempt, like `kill -9`; once per run.
+    /// The whole process dies at the start of this attempt, like `kill -9`.
     Kill { attempt: u32 },
 }
 
@@ -93,7 +93,7 @@ impl Injection {
                 cancelled.cancelled().await;
                 Err(Failure::cancelled())
             }
-            Fault::Kill { attempt } if order.attempt == attempt && order.epoch == 1 => die().await,
+            Fault::Kill { attempt } if order.attempt == attempt => die().await,
             Fault::Fail { .. } | Fault::Kill { .. } => Ok(()),
         }
     }

@@ -41,6 +41,8 @@ fn usage_and_inventory_end_with_2() {
         .exit(2)
         .says(&["did you mean `tier`"]);
     ground.homing(&["check", "failback.rhai", "-p", "tier"]).exit(2);
+    let unsaid = ["cancel", "r-unknown", "--reason", " "];
+    ground.homing(&unsaid).exit(2).says(&["say why"]);
     ground.homing(&["resume", "r-unknown"]).exit(2).says(&["H340", "there are no runs"]);
     let edits: &[(&str, &str, &str)] = &[
         ("writes_per_second = 100", "writes_per_sec = 100", "writes_per_sec"),

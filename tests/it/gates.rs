@@ -76,6 +76,25 @@ fn a_second_run_on_the_same_machines_is_busy() {
 }
 
 #[test]
+fn whoever_names_no_run_is_told_of_every_one_that_is_open() {
+    let ground = Ground::new();
+    let gate = |machine: &str| {
+        let script = format!("{machine}.rhai");
+        let text =
+            format!("approve(\"Go?\", #{{ name: \"go\" }});\nsnapshot(vm(\"{machine}\"));\n");
+        ground.write(&script, &text);
+        ground.homing(&["run", &script]).exit(4);
+        ground.newest_run()
+    };
+    let (first, second) = (gate("db-01"), gate("web-01"));
+    let page = ground.homing(&["status"]).exit(0).out;
+    let also = format!("Also open\n  homing status {first}  (db-01.rhai)\n");
+    assert!(page.contains(&format!("Run {second} ")) && page.ends_with(&also), "{page}");
+    let asked = ground.homing(&["status", &first]).exit(0).out;
+    assert!(!asked.contains("Also open"), "{asked}");
+}
+
+#[test]
 fn a_lab_that_is_thrown_away_leaves_no_open_run() {
     let ground = Ground::new();
     ground.homing(&["run", "failback.rhai"]).exit(4);

@@ -74,6 +74,8 @@ fn a_data_centre_that_is_silent_is_given_up_and_taken_back() {
     let killed = ["run", "lost.rhai", "--approve", "all", "--inject", "db-01.declare_lost=kill"];
     ground.homing(&killed).exit(-1);
     let run = ground.newest_run();
+    // Whoever goes on and injects the same, dies of the same.
+    ground.homing(&[&["resume", &run][..], &killed[2..]].concat()).exit(-1);
     // In between it answers, and runs: then it is not lost.
     mend(&ground);
     ground.homing(&["resume", &run, "--approve", "all"]).exit(1).says(&["H331"]);
