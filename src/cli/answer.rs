@@ -158,14 +158,29 @@ pub fn cancel(args: &CancelArgs, global: &Global, terminal: Terminal) -> Done {
     end(&past, &place, args.reason.clone(), terminal)
 }
 
-/// Of a machine that is half committed there is only forward.
+/// Of a machine that is half committed there is only forward: its run does not end before.
 ///
 /// # Errors
 /// Exit 2, naming it.
 pub fn only_forward(past: &Past, place: &Place) -> Result<(), Stop> {
+    let all = past.plan.plan().machines().into_iter().cloned().collect();
+    forward(past, place, &all, &format!("run `{}` is not ended", past.row.run))
+}
+
+/// Refuses when one of `machines` is half committed; `refused`: what does not happen.
+fn forward(
+    past: &Past,
+    place: &Place,
+    machines: &BTreeSet<MachineName>,
+    refused: &str,
+) -> Result<(), Stop> {
     let run = &past.row.run;
-    let sites = place.sites()?;
-    let (mut facts, begun) = (Facts::default(), half_committed(past.plan.plan(), &past.state));
+    let mut begun = half_committed(past.plan.plan(), &past.state);
+    begun.retain(|machine| machines.contains(*machine));
+    if begun.is_empty() {
+        return Ok(());
+    }
+    let (sites, mut facts) = (place.sites()?, Facts::default());
     let open = |name: &_| sites.site(name);
     // What cannot be seen is as the run left it; another one may have finished what can.
     let names = begun.iter().copied();
@@ -181,7 +196,7 @@ pub fn only_forward(past: &Past, place: &Place) -> Result<(), Stop> {
     if half.is_empty() {
         return Ok(());
     }
-    let message = format!("run `{run}` is not ended: {}", half.join(", "));
+    let message = format!("{refused}: {}", half.join(", "));
     let help = if owned(past)? {
         format!(
             "there is only forward: its process is at it; ask again once it is done (homing status {run})"
@@ -253,9 +268,11 @@ pub fn step_of(past: &Past, id: &str) -> Result<StepIx, Stop> {
 /// Lets machines take no further step.
 ///
 /// # Errors
-/// Exit 2 when there is no such run, or a machine is not in it any more; 3 when others would be left down.
+/// Exit 2 when there is no such run, a machine is not in it any more, or is half committed; 3 when others would
+/// be left down.
 pub fn exclude(args: &ExcludeArgs, global: &Global) -> Done {
-    let past = open_run(global, &args.run)?;
+    let place = Place::find(global, None)?;
+    let past = open_run_of(&place, &args.run)?;
     let mut out = BTreeSet::new();
     for name in &args.machine {
         let machine = machine_of(&past, name)?;
@@ -266,6 +283,7 @@ pub fn exclude(args: &ExcludeArgs, global: &Global) -> Done {
         }
         out.insert(machine.clone());
     }
+    forward(&past, &place, &out, "nothing is left out")?;
     strands_nobody(&past, &out)?;
     for machine in out {
         post(&past, &Command::Exclude { machine, reason: args.reason.clone() })?;

@@ -195,6 +195,7 @@ fn of_a_machine_that_is_half_committed_there_is_only_forward() {
     let forward = ["web-01 is half committed", "only forward", "homing resume"];
     ground.homing(&["cancel", &run]).exit(2).says(&forward);
     ground.homing(&["replan", &run, "commit.rhai"]).exit(2).says(&forward);
+    ground.homing(&["exclude", &run, "web-01", "--reason", "x"]).exit(2).says(&forward);
     ground.homing(&["rollback", &run]).exit(2).says(&["web-01 is committed: it has no way back"]);
     let pending = ground.homing(&["runs", "--pending"]).exit(0).out;
     assert!(pending.contains("web-01"), "{pending}");
