@@ -7,6 +7,7 @@ use crate::base::{MachineName, RunId, Side, Timestamp};
 use crate::plan::effect::Effect;
 use crate::plan::facts::{CommitState, Facts};
 use crate::plan::graph::Plan;
+use crate::plan::step::Step;
 use crate::render::style::Style;
 use crate::render::table::Table;
 use crate::report::clock::seconds_between;
@@ -24,8 +25,8 @@ pub struct Pending {
     pub age_s: Option<f64>,
     /// The run that started it.
     pub run: Option<RunId>,
-    /// That run is not over: it may still commit.
-    pub open: bool,
+    /// The run that may commit it: it holds the machine, and is not over.
+    pub held_by: Option<RunId>,
 }
 
 /// The machines that wait, as their sites see them, longest first; `runs`: newest first.
@@ -46,13 +47,23 @@ pub fn machines<'a>(
             since: started.map(|(.., at)| at),
             age_s: started.map(|(.., at)| seconds_between(at, now)),
             run: started.map(|(run, ..)| run.clone()),
-            open: started.is_some_and(|(_, state, _)| !state.outcome.is_some_and(Outcome::is_over)),
+            held_by: runs.clone().find(holds(machine)).map(|(run, ..)| run.clone()),
         }
     };
     let mut pending: Vec<Pending> = waits.map(|(machine, _)| one(machine)).collect();
     // Whose age nobody knows may be the oldest.
     pending.sort_by_key(|one| (one.since, one.machine.clone()));
     pending
+}
+
+/// Whether a run is at work on that machine, or will be.
+fn holds<'a>(machine: &MachineName) -> impl Fn(&(&'a RunId, &'a Plan, &'a RunState)) -> bool {
+    move |(_, plan, state)| {
+        let is_over = state.outcome.is_some_and(Outcome::is_over);
+        let changes =
+            |step: &Step| step.effect.changes_machine() && step.machine.as_ref() == Some(machine);
+        !is_over && !state.given_back.contains(machine) && plan.steps.iter().any(changes)
+    }
 }
 
 fn started_at(plan: &Plan, state: &RunState, machine: &MachineName) -> Option<Timestamp> {
@@ -70,9 +81,9 @@ pub fn page(pending: &[Pending], style: Style) -> String {
         return "no machine waits for its commit\n".to_owned();
     }
     let row = |one: &Pending| {
-        let next = match &one.run {
-            Some(run) if one.open => format!("homing status {run}"),
-            _ => "check it, then run a script that commits it".to_owned(),
+        let next = match &one.held_by {
+            Some(run) => format!("homing status {run}"),
+            None => "check it, then run a script that commits it".to_owned(),
         };
         vec![
             one.machine.to_string(),
@@ -84,5 +95,8 @@ pub fn page(pending: &[Pending], style: Style) -> String {
     };
     let header = vec!["machine", "home since (UTC)", "age", "run", "next"];
     let table = Table { header, rows: pending.iter().map(row).collect(), amounts: &[2] };
-    format!("{}\nUntil then their cloud sides are kept, and are the way back.\n", table.text(style))
+    format!(
+        "{}\nUntil then their cloud sides are kept, and are the way back, but for those that were given up.\n",
+        table.text(style)
+    )
 }

@@ -47,13 +47,19 @@ fn machines_that_wait_for_their_commit_are_listed_with_their_age() {
     let pending = || ground.homing(&["runs", "--pending", "--format", "json"]).exit(0).json();
     let waits = pending();
     assert_eq!((&waits[0]["machine"], &waits[0]["run"]), (&"web-01".into(), &run[..].into()));
-    assert!(waits[0]["open"] == true && waits[0]["age_s"].as_f64().unwrap() < 600.0, "{waits}");
+    assert!(waits[0]["age_s"].as_f64().unwrap() < 600.0, "{waits}");
+    assert_eq!(waits[0]["held_by"], run[..]);
     let page = ground.homing(&["runs", "--pending"]).exit(0).out;
     assert!(page.contains(&format!("homing status {run}")), "{page}");
     // Its run is over, and it waits all the same.
     ground.homing(&["cancel", &run]).exit(0);
-    assert_eq!(pending()[0]["open"], false);
-    ground.homing(&["run", "commit.rhai", "--approve", "all"]).exit(0);
+    assert!(pending()[0]["held_by"].is_null());
+    // Another one is to commit it, and waits for somebody.
+    ground.homing(&["run", "commit.rhai"]).exit(4);
+    let commits = ground.newest_run();
+    let waits = pending();
+    assert_eq!((&waits[0]["run"], &waits[0]["held_by"]), (&run[..].into(), &commits[..].into()));
+    ground.homing(&["resume", &commits, "--approve", "all"]).exit(0);
     let said = ground.homing(&["runs", "--pending"]).exit(0);
     assert_eq!(said.out, "no machine waits for its commit\n");
 }
