@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 use crate::base::{MachineName, PlanId, RunId};
 use crate::execute::claims::{self, Over, Refused, Tokens};
 use crate::execute::context::Sites;
-use crate::execute::driver::{self, Driver, Ended, Surroundings, Touched};
+use crate::execute::danger::{self, Touched};
+use crate::execute::driver::{Driver, Ended, Surroundings};
+use crate::execute::hands::{Hands, Job};
 use crate::execute::inject::Injection;
 use crate::execute::recheck::Recheck;
 use crate::execute::trouble::RunError;
@@ -269,7 +271,7 @@ async fn leave_unclaimed(
             tokens: Tokens::new(),
             given_back: past.state.given_back.clone(),
         };
-        *dangers = driver::dangers(&setup.sites, &setup.inventory, &touched, owned.id()).await;
+        *dangers = danger::dangers(&setup.sites, &setup.inventory, &touched, owned.id()).await;
         let down = !dangers.is_empty();
         outcome = if down { Outcome::FailedUnsafe } else { Outcome::Failed };
     }
@@ -322,21 +324,23 @@ fn launch(
             injections: setup.inject.clone().into(),
         })
     };
-    let around = Surroundings {
-        lost: plan.lost_sides(),
+    let job = Job {
+        run: id.clone(),
         plan,
         inventory: setup.inventory.clone(),
         sites: setup.sites.clone(),
         recheck: setup.recheck,
-        workers: setup.workers.unwrap_or_else(local),
-        tokens,
         over: over(&setup.journal),
+    };
+    let hands = Hands::new(job, tokens, core.state());
+    let around = Surroundings {
+        workers: setup.workers.unwrap_or_else(local),
         interrupt: setup.interrupt,
         nudge: nudge.clone(),
         told,
     };
     let journal = setup.journal;
-    let driver = Driver::new(core, owned, journal.watch()?, around);
+    let driver = Driver::new(core, hands, owned, journal.watch()?, around);
     let told =
         Listener { queue, journal: journal.clone(), run: id.clone(), seq, missed: VecDeque::new() };
     Ok(RunHandle { id, history, told, done: tokio::spawn(driver.drive()), journal, nudge })

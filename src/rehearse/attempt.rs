@@ -1,6 +1,6 @@
 //! The powers of a running primitive in a rehearsal.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::base::{Json, MachineName, RunId, Side, SiteName, StepId, StepKey};
-use crate::execute::{Announcement, LostSides, Over, Sites, take};
+use crate::execute::{Announcement, Over, Sites};
 use crate::plan::inventory::Inventory;
 use crate::primitives;
 use crate::primitives::contract::Ctx;
@@ -44,7 +44,6 @@ pub(super) struct Attempt {
     pub cancelled: CancellationToken,
     pub inventory: Arc<Inventory>,
     pub sites: Sites,
-    pub lost: LostSides,
     pub cursors: Cursors,
     pub trouble: Arc<Trouble>,
     pub progress: mpsc::UnboundedSender<StepId>,
@@ -52,17 +51,6 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// Claims the machine anew: an attempt on it was abandoned.
-    pub async fn claim(&mut self, machine: &MachineName) -> Result<BTreeMap<Side, u64>, Failure> {
-        let (alone, run) = (BTreeSet::from([machine]), self.order.run.clone());
-        let over = none_is_over();
-        let taken =
-            take(&self.sites, &self.inventory, &alone, &run, false, &over, &self.lost).await;
-        let tokens = taken.map_err(|refused| refused.failure)?.remove(machine).unwrap_or_default();
-        self.order.tokens.clone_from(&tokens);
-        Ok(tokens)
-    }
-
     /// Makes it: it takes its time, then does its work at the rehearsal's sites.
     pub async fn make(self, takes: Duration) -> Result<Json, Failure> {
         self.pass(takes).await?;

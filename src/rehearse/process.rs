@@ -1,18 +1,17 @@
 //! One process that works on a run, from its beginning to its end or its death: what
 //! [`crate::execute`] does on real sites and with a real journal, over a core of its own.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
-use crate::base::{MachineName, PlanId, RunId, StepId, StepKey, Timestamp};
+use crate::base::{PlanId, RunId, StepId, StepKey, Timestamp};
 use crate::execute::{
-    Announcement, Attempted, Claimed, LostSides, Observing, Over, Recheck, Sites, Tokens, Touched,
-    dangers, is_stall, leave, take,
+    Announcement, Claimed, Hands, Job, Observing, Over, Question, Sites, Tokens, is_stall, leave,
+    take,
 };
 use crate::journal::Waiting;
 use crate::rehearse::attempt::{Attempt, Cursors, none_is_over};
@@ -22,10 +21,9 @@ use crate::rehearse::operator::{self, Operator};
 use crate::rehearse::stage::Stage;
 use crate::rehearse::trouble::Trouble;
 use crate::run::event::{Event, EventBody};
-use crate::run::failure::Failure;
 use crate::run::outcome::Outcome;
 use crate::run::state::RunState;
-use crate::schedule::{Action, Changes, Core, Input, Manner, OnGate, Order, Report, touched};
+use crate::schedule::{Action, Core, Input, Manner, OnGate, Order, Report};
 
 /// What the run of a rehearsal is called.
 const RUN: &str = "rehearsal";
@@ -79,12 +77,7 @@ struct Alive<'a> {
     process: &'a Process<'a>,
     run: &'a mut Run,
     core: Core,
-    tokens: Tokens,
-    lost: LostSides,
-    touched: BTreeSet<MachineName>,
-    may_drop: BTreeSet<MachineName>,
-    running: HashMap<StepId, Attempted>,
-    announced: HashMap<StepId, oneshot::Sender<()>>,
+    hands: Hands,
     attempts: JoinSet<(Report, Claimed)>,
     asking: JoinSet<Input>,
     progress: mpsc::UnboundedSender<StepId>,
@@ -186,18 +179,22 @@ impl<'a> Alive<'a> {
             is_stall: Box::new(is_stall),
             step_s: stage.step_s.iter().map(|(half_s, _)| *half_s).collect(),
         };
-        let touched = touched(&stage.plan, &state).into_iter().cloned().collect();
+        let (sites, inventory) = (process.sites.clone(), stage.inventory.clone());
+        let job = Job {
+            run: run.id.clone(),
+            plan: stage.plan.clone(),
+            recheck: Arc::new(Observing { sites: sites.clone(), inventory: inventory.clone() }),
+            inventory,
+            sites,
+            over: none_is_over(),
+        };
+        let hands = Hands::new(job, tokens, &state);
         let core = Core::new(stage.plan.clone(), run.id.clone(), state, &stage.inventory, manner);
         Alive {
             process,
             run,
             core,
-            tokens,
-            lost: stage.plan.lost_sides(),
-            touched,
-            may_drop: stage.plan.droppable(),
-            running: HashMap::new(),
-            announced: HashMap::new(),
+            hands,
             attempts: JoinSet::new(),
             asking: JoinSet::new(),
             progress,
@@ -228,16 +225,12 @@ impl<'a> Alive<'a> {
             biased;
             Some(report) = self.attempts.join_next(), if !self.attempts.is_empty() => {
                 let (report, claimed) = joined(report);
-                self.running.remove(&report.step);
-                self.tokens.extend(claimed);
+                self.hands.ended(&report.step, claimed);
                 Input::Report(report)
             }
             Some(input) = self.asking.join_next(), if !self.asking.is_empty() => joined(input),
             Some(step) = heard.recv() => Input::Progressed(step),
-            Some(news) = announced.recv() => {
-                self.announced.insert(news.step.clone(), news.durable);
-                Input::Intent { step: news.step, deletes: news.deletes }
-            }
+            Some(news) = announced.recv() => self.hands.announce(news),
             () = sleep(alarm) => Input::Tick,
             () = sleep(person) => {
                 self.people.pop_first().map_or(Input::Tick, |(_, input)| input)
@@ -265,67 +258,22 @@ impl<'a> Alive<'a> {
             Action::Append { body, .. } => self.append(body),
             Action::Dismiss(_) => {}
             Action::Start(order) => self.begin(*order),
-            Action::Cancel(step) => {
-                if let Some(running) = self.running.get(&step) {
-                    running.cancelled.cancel();
-                }
-            }
-            Action::Abandon(step) => {
-                if let Some(running) = self.running.get(&step) {
-                    running.abandoned.cancel();
-                }
-                let ix = self.core.state().place(&step);
-                let machine = ix.and_then(|ix| self.process.stage.plan.step(ix).machine.as_ref());
-                if let Some(held) = machine.and_then(|machine| self.tokens.get_mut(machine)) {
-                    held.clear();
-                }
-            }
-            Action::Recheck(why) => {
-                let (sites, inventory) = self.surroundings();
-                let facts = self.core.state().facts(&self.process.stage.plan);
-                let mut apart = self.touched.clone();
-                apart.extend(self.core.state().excluded.iter().cloned());
-                let may_drop = self.may_drop.clone();
-                self.asking.spawn(async move {
-                    let observing = Observing { sites, inventory };
-                    let changes: Changes = observing.changed(&facts, &apart, &may_drop).await;
-                    Input::Rechecked { why, changes }
-                });
-            }
-            Action::Look => {
-                let (sites, inventory) = self.surroundings();
-                let (touched, tokens) = (self.touched.clone(), self.tokens.clone());
-                let run = self.run.id.clone();
-                let given_back = self.core.state().given_back.clone();
-                let asked = Touched { machines: touched, tokens, given_back };
-                self.asking.spawn(async move {
-                    let dangers = dangers(&sites, &inventory, &asked, &run).await;
-                    Input::Looked { dangers }
-                });
-            }
-            Action::Release => {
-                let (sites, inventory) = self.surroundings();
-                let (tokens, run) = (self.tokens.clone(), self.run.id.clone());
-                self.asking.spawn(async move {
-                    leave(&sites, &inventory, &tokens, &run, &none_is_over()).await;
-                    Input::Released
-                });
-            }
+            Action::Cancel(step) => self.hands.cancel(&step),
+            Action::Abandon(step) => self.hands.abandon(&step, self.core.state()),
+            Action::Recheck(why) => self.ask(self.hands.recheck(why, self.core.state())),
+            Action::Look => self.ask(self.hands.look(self.core.state())),
+            Action::Release => self.ask(self.hands.release()),
             Action::GiveBack(machine) => {
-                let (sites, inventory) = self.surroundings();
-                let held = self.tokens.remove(&machine).unwrap_or_default();
-                let (tokens, run) = (Tokens::from([(machine.clone(), held)]), self.run.id.clone());
-                self.asking.spawn(async move {
-                    leave(&sites, &inventory, &tokens, &run, &none_is_over()).await;
-                    Input::GivenBack(machine)
-                });
+                let leaving = self.hands.give_back(machine);
+                self.ask(leaving);
             }
             Action::Done(outcome) => self.ended = Some(outcome),
         }
     }
 
-    fn surroundings(&self) -> (Sites, Arc<crate::plan::inventory::Inventory>) {
-        (self.process.sites.clone(), self.process.stage.inventory.clone())
+    /// An asking that breaks is a bug, which must be seen.
+    fn ask(&mut self, question: Question) {
+        self.asking.spawn(question.asked);
     }
 
     /// Durable at once; the process may die before it does anything about it.
@@ -342,20 +290,8 @@ impl<'a> Alive<'a> {
     }
 
     fn note(&mut self, event: &Event) {
+        self.hands.note(event, self.core.state());
         let plan = self.process.stage.plan.clone();
-        match &event.body {
-            EventBody::AttemptStarted { step, .. } => {
-                let step = self.core.state().place(step).map(|ix| plan.step(ix));
-                let changing = step.filter(|step| step.effect.changes_machine());
-                self.touched.extend(changing.and_then(|step| step.machine.clone()));
-            }
-            EventBody::Intent { step, .. } => {
-                if let Some(durable) = self.announced.remove(step) {
-                    let _ = durable.send(());
-                }
-            }
-            _ => {}
-        }
         let of = event.body.step().and_then(|step| self.core.state().place(step));
         let machine = of.and_then(|ix| plan.step(ix).machine.as_ref());
         for (wait, command) in self.process.operator.hears(event, machine) {
@@ -372,51 +308,30 @@ impl<'a> Alive<'a> {
         if order.attempt > 1 || order.epoch > 1 {
             order.cursor = self.run.cursors.of(&order.step);
         }
-        if let Some(tokens) = order.machine.as_ref().and_then(|machine| self.tokens.get(machine)) {
-            order.tokens.clone_from(tokens);
-        }
-        let (cancelled, abandoned) = (CancellationToken::new(), CancellationToken::new());
-        let running = Attempted { cancelled: cancelled.clone(), abandoned: abandoned.clone() };
-        self.running.insert(order.step.clone(), running);
-        let unsure = order
-            .machine
-            .clone()
-            .filter(|machine| self.tokens.get(machine).is_some_and(BTreeMap::is_empty));
-        let (step, attempt) = (order.step.clone(), order.attempt);
-        let ix = self.core.state().place(&step).expect("BUG: the core orders its own steps");
+        let ix = self.core.state().place(&order.step).expect("BUG: the core orders its own steps");
         let (half_s, slow_s) = stage.step_s.get(ix.at()).copied().unwrap_or_default();
-        let matter = (u64::from(ix.0) << 20) | (u64::from(order.epoch) << 8) | u64::from(attempt);
+        let (epoch, attempt) = (u64::from(order.epoch), u64::from(order.attempt));
+        let matter = (u64::from(ix.0) << 20) | (epoch << 8) | attempt;
         let takes_s = Dice::of(self.process.seed, matter).duration_s(half_s, slow_s);
-        let mut made = Attempt {
-            key: StepKey::of(&order.run, &order.step),
-            order,
-            cancelled,
-            inventory: stage.inventory.clone(),
-            sites: self.process.sites.clone(),
-            lost: self.lost.clone(),
-            cursors: self.run.cursors.clone(),
-            trouble: self.process.trouble.clone(),
-            progress: self.progress.clone(),
-            announcements: self.announcements.clone(),
-        };
-        let work = async move {
-            let mut claimed = None;
-            if let Some(machine) = unsure {
-                match made.claim(&machine).await {
-                    Ok(tokens) => claimed = Some((machine, tokens)),
-                    Err(failure) => return (Err(failure), None),
-                }
-            }
-            (made.make(Duration::from_secs_f64(takes_s)).await, claimed)
-        };
-        self.attempts.spawn(async move {
-            let (result, claimed) = tokio::select! {
-                biased;
-                done = work => done,
-                () = abandoned.cancelled() => (Err(Failure::cancelled()), None),
+        let (inventory, sites) = (stage.inventory.clone(), self.process.sites.clone());
+        let (cursors, trouble) = (self.run.cursors.clone(), self.process.trouble.clone());
+        let (progress, announcements) = (self.progress.clone(), self.announcements.clone());
+        let made = self.hands.attempt(order, move |order, cancelled| {
+            let key = StepKey::of(&order.run, &order.step);
+            let attempt = Attempt {
+                order,
+                key,
+                cancelled,
+                inventory,
+                sites,
+                cursors,
+                trouble,
+                progress,
+                announcements,
             };
-            (Report { step, attempt, result }, claimed)
+            attempt.make(Duration::from_secs_f64(takes_s))
         });
+        self.attempts.spawn(made);
     }
 }
 
