@@ -324,7 +324,6 @@ fn facts(machines: usize) -> Facts {
         disk_bytes: 64 << 30,
         failed_over_at: Some("2026-11-10T00:00:00Z".parse().expect("a time")),
         synced_at: None,
-        lost: None,
     };
     let reached = HostFacts {
         connected: true,

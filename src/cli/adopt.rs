@@ -34,7 +34,8 @@ pub struct AdoptArgs {
 /// Lists the machines that runs hold which this state folder does not know; takes them over when told to.
 ///
 /// # Errors
-/// Exit 1 when a site cannot be asked: then nothing was taken over; 6 when somebody else was faster.
+/// Exit 1 when a site cannot be asked and there is nothing to take over at the others; 6 when somebody else was
+/// faster.
 pub fn adopt(args: &AdoptArgs, global: &Global, terminal: Terminal) -> Done {
     let place = Place::find(global, None)?;
     let rows = past::rows(&place)?;
@@ -45,13 +46,17 @@ pub fn adopt(args: &AdoptArgs, global: &Global, terminal: Terminal) -> Done {
     if args.format == Format::Json {
         print_json(&found)?;
     } else {
-        print(&page(&found, terminal.page()))?;
+        print(&page(&found, unseen.is_empty(), terminal.page()))?;
+    }
+    if found.is_empty() && !unseen.is_empty() {
+        let stop = Stop::new(Exit::Failed, "some machines could not be looked at");
+        return Err(stop.code("H327").help(unseen.join("\n")));
     }
     if !unseen.is_empty() {
-        let stop = Stop::new(Exit::Failed, "some machines could not be looked at");
-        return Err(stop
-            .code("H327")
-            .help(format!("{}\nnothing was taken over", unseen.join("\n"))));
+        say(&format!(
+            "not looked at, and not taken over; homing adopt again once they answer:\n  {}\n",
+            unseen.join("\n  ")
+        ));
     }
     if found.is_empty() {
         return Ok(Exit::Success);
@@ -93,7 +98,10 @@ async fn found(place: &Place, sites: &Opened, known: &Over) -> (Vec<Found>, Vec<
     let mut facts = Facts::default();
     let open = |name: &_| sites.site(name);
     // What cannot be seen is said already.
-    let _ = observe_machines(&open, &place.inventory, names, &mut facts).await;
+    let half_seen = observe_machines(&open, &place.inventory, names, &mut facts).await;
+    for one in &half_seen {
+        one.take_in(&mut facts);
+    }
     let one = |(machine, marked): (&MachineName, &Marked)| {
         Found::new(machine, marked.runs.clone(), danger(machine, &marked.views), &facts)
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 
-use crate::base::{MachineName, RunId, StepId};
+use crate::base::{MachineName, RunId, Side, StepId};
 use crate::cli::args::Global;
 use crate::cli::asker::asker;
 use crate::cli::exit::Exit;
@@ -182,11 +182,17 @@ fn forward(
     }
     let (sites, mut facts) = (place.sites()?, Facts::default());
     let open = |name: &_| sites.site(name);
-    // What cannot be seen is as the run left it; another one may have finished what can.
+    // What cannot be seen is as the run left it; another one may have finished what can. Where only the cloud
+    // is silent, nobody can finish it: another run does once it answers, if it ever does.
     let names = begun.iter().copied();
-    let _unseen = wait_for(observe_machines(&open, &place.inventory, names, &mut facts))?;
+    let unseen = wait_for(observe_machines(&open, &place.inventory, names, &mut facts))?;
+    let is_silent = |machine: &MachineName| {
+        let mut one_sided = unseen.iter().filter_map(|one| one.one_sided.as_ref());
+        one_sided.any(|seen| seen.machine == *machine && seen.silent == Side::Cloud)
+    };
     let finished = |machine: &MachineName| {
-        facts.machines.get(machine).is_some_and(|facts| facts.commit == CommitState::Committed)
+        let seen = facts.machines.get(machine);
+        is_silent(machine) || seen.is_some_and(|facts| facts.commit == CommitState::Committed)
     };
     let half: Vec<String> = begun
         .into_iter()
@@ -216,10 +222,16 @@ pub fn end(past: &Past, place: &Place, reason: Option<String>, terminal: Termina
     if owned(past)? {
         return tell_owner(past, "told to stop at safe points, for good");
     }
-    match run::take_up(&past.row.run, place, terminal)? {
+    let taken = run::take_up(&past.row.run, place, terminal);
+    match taken.map_err(|stop| stop.also(&stands(&past.row.run)))? {
         Exit::Interrupted => Ok(Exit::Success),
         other => Ok(other),
     }
+}
+
+/// What is said when a run could not be taken up to let what was asked count.
+pub fn stands(run: &RunId) -> String {
+    format!("what was asked stands, and counts first when the run goes on: homing status {run}")
 }
 
 /// Tries a failed step again; or a start, when its machine has died since.

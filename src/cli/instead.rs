@@ -8,7 +8,7 @@ use camino::Utf8PathBuf;
 use clap::Args;
 
 use crate::base::{MachineName, RunId};
-use crate::cli::answer::{machine_of, only_forward, post, strands_nobody};
+use crate::cli::answer::{machine_of, only_forward, post, stands, strands_nobody};
 use crate::cli::args::{CompileArgs, Global, RunArgs, RunOptions};
 use crate::cli::compiled::is_module;
 use crate::cli::exit::Exit;
@@ -250,7 +250,8 @@ fn let_go(
         }
         if !owned {
             // What it would tell is told by the run that follows.
-            take_up(run, place, Terminal { quiet: true, ..terminal })?;
+            take_up(run, place, Terminal { quiet: true, ..terminal })
+                .map_err(|stop| stop.also(&stands(run)))?;
             let events = past.journal.events(run, 1).map_err(|error| past::stop(&error))?;
             if has_let_go(&fold(past.plan.plan(), &events)?) {
                 return Ok(());

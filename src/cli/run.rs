@@ -25,7 +25,7 @@ use crate::cli::terminal::Terminal;
 use crate::cli::told::{Attendance, attend};
 use crate::cli::{Done, say, wait_for};
 use crate::compile::saved::save;
-use crate::execute::{self, Injection, Observing, RunHandle, Saved, Setup};
+use crate::execute::{self, Injection, Observing, RunError, RunHandle, Saved, Setup};
 use crate::journal::Journal;
 use crate::observe::{changed_since, observe_machines};
 use crate::plan::facts::{Fact, Facts};
@@ -244,6 +244,16 @@ async fn begun_before(
     Ok(held.map(|(_, run)| run))
 }
 
+/// Why a run does not go on.
+fn not_resumed(run: &RunId, error: &RunError) -> Stop {
+    match error {
+        RunError::Site { failure, .. } if failure.is_silence() => refused(error).also(&format!(
+            "if a side is gone for good, give it up: homing replan {run} SCRIPT, with `declare_lost` in the script"
+        )),
+        _ => refused(error),
+    }
+}
+
 async fn go_on(
     run: &RunId,
     place: &Place,
@@ -254,7 +264,7 @@ async fn go_on(
     let past = Past::read(place, run)?;
     named::known(past.plan.plan(), &options.approve, &options.inject)?;
     let setup = setup(past.journal, &past.plan, past.reviewed.step_s(), place, sites, &options);
-    let handle = execute::resume(setup, run).await.map_err(|error| refused(&error))?;
+    let handle = execute::resume(setup, run).await.map_err(|error| not_resumed(run, &error))?;
     finish(handle, &past.plan, place, options, terminal).await
 }
 
@@ -369,7 +379,10 @@ async fn observed(place: &Place, seen: &Seen<'_>) -> Result<Option<Facts>, Stop>
     let sites = place.sites()?;
     let mut facts = Facts::default();
     let open = |name: &_| sites.site(name);
-    // A machine that cannot be asked stands among the dangers, and as the run left it.
-    let _unseen = observe_machines(&open, &place.inventory, seen.plan.machines(), &mut facts).await;
+    // A machine that cannot be asked stands among the dangers.
+    let unseen = observe_machines(&open, &place.inventory, seen.plan.machines(), &mut facts).await;
+    for one in &unseen {
+        one.take_in(&mut facts);
+    }
     Ok(Some(facts))
 }

@@ -65,13 +65,16 @@ fn also_open(place: &Place, shown: &RunId) -> Result<String, Stop> {
     Ok(page)
 }
 
-/// What the sites say now of a run's machines. A machine that cannot be asked is left out, and said.
+/// What the sites say now of a run's machines. A site that cannot be asked is said.
 fn observed(place: &Place, past: &Past, terminal: Terminal) -> Result<Facts, Stop> {
     let sites = place.sites()?;
     let mut facts = Facts::default();
     let machines = past.plan.plan().machines();
     let open = |name: &_| sites.site(name);
     let unseen = wait_for(observe_machines(&open, &place.inventory, machines, &mut facts))?;
+    for one in &unseen {
+        one.take_in(&mut facts);
+    }
     if !terminal.quiet {
         unseen.iter().for_each(|one| say(&format!("{}\n", one.diagnostic().message)));
     }
@@ -123,7 +126,7 @@ fn pending(place: &Place, format: Format, terminal: Terminal) -> Done {
     let pending = pending::machines(&facts, &told, Timestamp::now());
     match format {
         Format::Json => print_json(&pending),
-        Format::Text => print(&pending::page(&pending, terminal.page())),
+        Format::Text => print(&pending::page(&pending, unseen.is_empty(), terminal.page())),
     }
 }
 

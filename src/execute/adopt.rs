@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{MachineName, RunId, Side};
-use crate::execute::claims::{Ask, LostSides, Over, Refused, each, leave, take};
+use crate::execute::claims::{Ask, Over, Refused, all_sides, each, leave, take};
 use crate::execute::context::Sites;
 use crate::plan::inventory::Inventory;
 use crate::run::failure::Failure;
@@ -65,7 +65,8 @@ pub async fn adopt(
     by: &RunId,
     gone: &Over,
 ) -> Result<(), Refused> {
-    let tokens = take(sites, inventory, machines, by, true, gone, &LostSides::new()).await?;
+    // A site that does not answer now is adopted once it does.
+    let tokens = take(sites, inventory, machines, by, true, gone, &all_sides(machines)).await?;
     leave(sites, inventory, &tokens, by, gone).await;
     Ok(())
 }

@@ -23,8 +23,15 @@ pub type Tokens = BTreeMap<MachineName, BTreeMap<Side, u64>>;
 /// then is nobody's.
 pub type Over = Arc<dyn Fn(&RunId) -> bool + Send + Sync>;
 
-/// Sides that a run declares lost.
+/// Sides without which a run goes on when they are silent: it declares them lost.
 pub type LostSides = BTreeSet<(MachineName, Side)>;
+
+/// Every side of these machines: for whoever begins nothing with them.
+pub fn all_sides(machines: &BTreeSet<&MachineName>) -> LostSides {
+    let both =
+        |name: &&MachineName| [Side::Cloud, Side::Onprem].map(|side| ((*name).clone(), side));
+    machines.iter().flat_map(both).collect()
+}
 
 /// A claim that was not given.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -54,6 +54,13 @@ impl Unseen {
         Unseen { subject: subject.to_string(), failure, one_sided: None }
     }
 
+    /// Adds to `facts` what is known all the same; whether that is anything.
+    pub fn take_in(&self, facts: &mut Facts) -> bool {
+        let Some(seen) = self.one_sided.as_deref() else { return false };
+        facts.machines.insert(seen.machine.clone(), seen.facts.clone());
+        true
+    }
+
     /// For the person who wants to plan.
     pub fn diagnostic(&self) -> Diagnostic {
         let Unseen { subject, failure, one_sided } = self;
@@ -62,7 +69,7 @@ impl Unseen {
             failure.help.as_deref().unwrap_or("see that its site can be reached, then try again");
         let given_up = one_sided.as_ref().map(|seen| {
             let side = seen.silent;
-            format!("; if its {side} side is gone for good, a plan may say so: `approve(\"..\"); declare_lost(m, #{{ side: \"{side}\", reason: \"..\" }});`")
+            format!("; if its {side} side is gone for good, a plan may say so: `approve(\"..\"); declare_lost(vm(\"{}\"), #{{ side: \"{side}\", reason: \"..\" }});`", seen.machine)
         });
         Diagnostic::error("H327", found).help(format!("{way_out}{}", given_up.unwrap_or_default()))
     }
@@ -182,11 +189,7 @@ fn rests_on_silence(plan_facts: &BTreeSet<Fact>, unseen: &Unseen, facts: &mut Fa
     let Some(seen) = unseen.one_sided.as_deref() else { return false };
     let unknown = Json::from(Power::Unknown.word());
     let silence = Fact::new(seen.machine.as_str(), format!("{}.power", seen.silent), &unknown);
-    let rests = plan_facts.contains(&silence);
-    if rests {
-        facts.machines.insert(seen.machine.clone(), seen.facts.clone());
-    }
-    rests
+    plan_facts.contains(&silence) && unseen.take_in(facts)
 }
 
 fn site_of(subject: &str) -> Option<SiteName> {

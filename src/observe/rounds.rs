@@ -71,7 +71,7 @@ pub async fn compile_observed(asked: &Asked<'_>, open: Open<'_>) -> (Compiled, F
         }
         let mut unseen = observe_machines(open, asked.inventory, &machines, &mut facts).await;
         // Whether the plan gives the silent side up the next round tells.
-        unseen.retain(|one| !is_half_seen(one, &mut facts, &mut silent));
+        silent.extend(unseen.extract_if(.., |one| one.take_in(&mut facts)));
         // So it does of hosts: those of machines that never go home are asked for too.
         hosts_unseen.extend(observe_hosts(open, &sites, &mut facts).await);
         asked_sites.append(&mut sites);
@@ -82,14 +82,6 @@ pub async fn compile_observed(asked: &Asked<'_>, open: Open<'_>) -> (Compiled, F
         }
         round += 1;
     }
-}
-
-/// Takes a machine in of which one side is silent.
-fn is_half_seen(unseen: &Unseen, facts: &mut Facts, silent: &mut Vec<Unseen>) -> bool {
-    let Some(seen) = unseen.one_sided.as_deref() else { return false };
-    facts.machines.insert(seen.machine.clone(), seen.facts.clone());
-    silent.push(unseen.clone());
-    true
 }
 
 /// A machine of which one side is silent is planned for only where the plan gives that side up: what is

@@ -65,9 +65,6 @@ pub struct MachineFacts {
     pub failed_over_at: Option<Timestamp>,
     /// When the replica was last verified equal to its source.
     pub synced_at: Option<Timestamp>,
-    /// The side that a person gave up, while nobody can see it.
-    #[serde(default)]
-    pub lost: Option<Side>,
 }
 
 impl MachineFacts {
@@ -192,14 +189,14 @@ pub static FACTS: &[FactSpec] = &[
     fact!("cloud.exists", Bool, "the machine exists in the cloud", |m, _| Value::Bool(
         m.cloud.exists
     )),
-    fact!("cloud.power", Text, "`on`, `off` or `unknown`", |m, _| Value::Text(
+    fact!("cloud.power", Text, "`on`, `off`, `unknown` or `lost`", |m, _| Value::Text(
         m.cloud.power.word()
     )),
     fact!("cloud.fenced", Bool, "it can only be started by homing", |m, _| Value::Bool(
         m.cloud.fenced
     )),
     fact!("onprem.exists", Bool, "the machine exists on-prem", |m, _| Value::Bool(m.onprem.exists)),
-    fact!("onprem.power", Text, "`on`, `off` or `unknown`", |m, _| Value::Text(
+    fact!("onprem.power", Text, "`on`, `off`, `unknown` or `lost`", |m, _| Value::Text(
         m.onprem.power.word()
     )),
     fact!("onprem.fenced", Bool, "it can only be started by homing", |m, _| Value::Bool(
@@ -435,7 +432,6 @@ pub(crate) mod tests {
             disk_bytes: 64 << 20,
             failed_over_at: Some("2026-11-10T00:00:00Z".parse().unwrap()),
             synced_at: None,
-            lost: None,
         }
     }
 
@@ -447,7 +443,7 @@ pub(crate) mod tests {
                 assert_eq!(serde_json::to_value(one).unwrap(), word(*one), "{one:?}");
             }
         }
-        same(&[Power::On, Power::Off, Power::Unknown], Power::word);
+        same(&[Power::On, Power::Off, Power::Unknown, Power::Lost], Power::word);
         same(
             &[CommitState::Pending, CommitState::Begun, CommitState::Committed],
             CommitState::word,

@@ -13,6 +13,8 @@ pub enum Power {
     Off,
     /// Nobody can say; counts as on.
     Unknown,
+    /// A person gave it up, and nobody sees it since; counts as off. No site says so: it takes both sides.
+    Lost,
 }
 
 impl Power {
@@ -22,7 +24,13 @@ impl Power {
             Power::On => "on",
             Power::Off => "off",
             Power::Unknown => "unknown",
+            Power::Lost => "lost",
         }
+    }
+
+    /// It certainly does not run, or somebody answers for that.
+    pub fn is_off(self) -> bool {
+        matches!(self, Power::Off | Power::Lost)
     }
 }
 

@@ -58,7 +58,12 @@ impl Primitive for Commit {
         Effect::Commit
     }
 
-    fn describe((): &(), _: &Subject<'_>) -> String {
+    fn describe((): &(), subject: &Subject<'_>) -> String {
+        let power = subject.machine.and_then(|name| subject.facts.told(name, "cloud.power"));
+        if power.is_some_and(|power| power == Power::Lost.word()) {
+            return "record that the switch is final; the cloud machine was given up, and stays where it may be"
+                .to_owned();
+        }
         "DELETE the cloud machine for good, with its snapshots and its disks but for the base that protection builds on"
             .to_owned()
     }

@@ -90,9 +90,19 @@ impl Primitive for DeclareLost {
         args.given.as_ref().map_or(Effect::Nothing, |(side, _)| Effect::DeclareLost(*side))
     }
 
-    fn describe(args: &Args, _: &Subject<'_>) -> String {
+    fn describe(args: &Args, subject: &Subject<'_>) -> String {
         let Some((side, reason)) = &args.given else { return "give up nothing".to_owned() };
-        format!("GIVE UP the {side} side with what it wrote since the last transfer: {reason}")
+        let seen = subject.machine.and_then(|name| subject.facts.peek().machines.get(name));
+        let unseen = seen.is_some_and(|seen| seen.side(*side).power == Power::Unknown);
+        let unseen = if unseen { ", which may still run and take writes," } else { "" };
+        let since = match seen.map(|seen| seen.synced_at) {
+            Some(Some(at)) => at.strftime(", of %F %H:%M UTC").to_string(),
+            Some(None) => ", and when that was is not on record".to_owned(),
+            None => String::new(),
+        };
+        format!(
+            "GIVE UP the {side} side{unseen} with what it wrote since the last transfer{since}: {reason}"
+        )
     }
 
     fn by_hand(args: &Args, subject: &Subject<'_>, standing: &Standing) -> ByHand {

@@ -187,7 +187,7 @@ mod tests {
         commit_failover: commit the failover: on-prem becomes the replica; nothing is deleted
         create_onprem_vm: create the on-prem machine on hv-01, if it does not exist
         create_onprem_vm: create the on-prem machine on hv-02, switch prod, 4 processors, 8.0 GiB of memory, in /vm, and give up its replica on hv-01
-        declare_lost: GIVE UP the onprem side with what it wrote since the last transfer: it burns
+        declare_lost: GIVE UP the onprem side with what it wrote since the last transfer, and when that was is not on record: it burns
         delete_copy: delete the isolated copy with its disks
         delete_snapshot: delete the snapshot
         fail_if: fail if ⟨web-01.transfer_delta.1.bytes_sent > 9⟩: sent ⟨web-01.transfer_delta.1.bytes_sent⟩

@@ -1,6 +1,6 @@
 //! One rehearsal after the other, and what they come to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -189,6 +189,9 @@ pub struct Report {
     pub faults: u64,
     /// Deaths of the process, all together.
     pub deaths: u64,
+    /// Machines of which the plan gives a side up: what that side wrote last is lost, as was said.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub gives_up: BTreeSet<MachineName>,
     /// Rehearsals that broke a promise.
     pub broken: Vec<Broken>,
 }
@@ -207,7 +210,8 @@ pub struct Broken {
 /// Rehearses a plan over many seeds.
 pub fn rehearse(stage: &Stage, show: &Show) -> Report {
     let counts = play(stage, Troubles::default(), Operator::Prompt).counts;
-    let mut report = Report { runs: show.runs, ..Report::default() };
+    let gives_up = stage.plan.lost_sides().into_iter().map(|(machine, _)| machine).collect();
+    let mut report = Report { runs: show.runs, gives_up, ..Report::default() };
     for seed in (show.seed..).take(show.runs as usize) {
         let troubles = troubles(show, seed, counts);
         let operator = operator(show, seed);

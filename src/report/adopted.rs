@@ -49,11 +49,13 @@ impl Found {
     }
 }
 
-/// For a person. Ends with a line break.
-pub fn page(found: &[Found], style: Style) -> String {
+/// For a person; `all`: every machine was looked at. Ends with a line break.
+pub fn page(found: &[Found], all: bool, style: Style) -> String {
     if found.is_empty() {
-        return "nothing to adopt: no machine holds a mark of a run that this state folder does not know\n"
-            .to_owned();
+        let which = if all { "no machine" } else { "no machine that was looked at" };
+        return format!(
+            "nothing to adopt: {which} holds a mark of a run that this state folder does not know\n"
+        );
     }
     let word = |word: &Option<String>| word.clone().unwrap_or_else(|| "unseen".to_owned());
     let row = |one: &Found| {

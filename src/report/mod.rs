@@ -16,6 +16,7 @@ pub mod pending;
 pub mod plain;
 pub mod rehearsal;
 pub mod runs;
+mod split;
 pub mod standing;
 pub mod status;
 pub mod summary;

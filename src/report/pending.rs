@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::base::units::show_seconds;
 use crate::base::{MachineName, RunId, Side, Timestamp};
 use crate::plan::effect::Effect;
-use crate::plan::facts::{CommitState, Facts};
+use crate::plan::facts::{CommitState, Facts, MachineFacts, Power};
 use crate::plan::graph::Plan;
 use crate::plan::step::Step;
 use crate::render::style::Style;
@@ -25,6 +25,8 @@ pub struct Pending {
     pub age_s: Option<f64>,
     /// The run that started it.
     pub run: Option<RunId>,
+    /// Its cloud side runs too: a person decides first which one is right.
+    pub split: bool,
     /// The run that may commit it: it holds the machine, and is not over.
     pub held_by: Option<RunId>,
 }
@@ -38,7 +40,7 @@ pub fn machines<'a>(
     let waits = facts.machines.iter().filter(|(_, facts)| {
         facts.active == Side::Onprem && facts.commit != CommitState::Committed
     });
-    let one = |machine: &MachineName| {
+    let one = |machine: &MachineName, facts: &MachineFacts| {
         let started = runs
             .clone()
             .find_map(|(run, plan, state)| Some((run, state, started_at(plan, state, machine)?)));
@@ -47,10 +49,11 @@ pub fn machines<'a>(
             since: started.map(|(.., at)| at),
             age_s: started.map(|(.., at)| seconds_between(at, now)),
             run: started.map(|(run, ..)| run.clone()),
+            split: facts.cloud.power == Power::On,
             held_by: runs.clone().find(holds(machine)).map(|(run, ..)| run.clone()),
         }
     };
-    let mut pending: Vec<Pending> = waits.map(|(machine, _)| one(machine)).collect();
+    let mut pending: Vec<Pending> = waits.map(|(machine, facts)| one(machine, facts)).collect();
     // Whose age nobody knows may be the oldest.
     pending.sort_by_key(|one| (one.since, one.machine.clone()));
     pending
@@ -75,13 +78,15 @@ fn started_at(plan: &Plan, state: &RunState, machine: &MachineName) -> Option<Ti
     starts.next_back().and_then(|(ix, _)| state.step(ix).ended_at)
 }
 
-/// For a person. Ends with a line break.
-pub fn page(pending: &[Pending], style: Style) -> String {
+/// For a person; `all`: every machine was seen. Ends with a line break.
+pub fn page(pending: &[Pending], all: bool, style: Style) -> String {
     if pending.is_empty() {
-        return "no machine waits for its commit\n".to_owned();
+        let which = if all { "no machine" } else { "no machine that could be seen" };
+        return format!("{which} waits for its commit\n");
     }
     let row = |one: &Pending| {
         let next = match &one.held_by {
+            _ if one.split => "it runs in the cloud too: decide which side is right".to_owned(),
             Some(run) => format!("homing status {run}"),
             None => "check it, then run a script that commits it".to_owned(),
         };

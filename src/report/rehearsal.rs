@@ -1,5 +1,6 @@
 //! What rehearsals came to, for a person.
 
+use crate::base::MachineName;
 use crate::base::units::show_seconds;
 use crate::rehearse::{Broken, Report};
 use crate::render::style::{Ink, Style};
@@ -27,6 +28,13 @@ pub fn page(report: &Report, again: &str, style: Style) -> String {
     }
     page.push('\n');
     page.push_str(&promises(&report.broken, again, style));
+    if !report.gives_up.is_empty() {
+        let names: Vec<&str> = report.gives_up.iter().map(MachineName::as_str).collect();
+        page.push_str(&format!(
+            "Given up by the plan, and not counted: {}. What the lost side wrote last is lost,\nand whether it still runs nobody can rehearse.\n",
+            names.join(", ")
+        ));
+    }
     page
 }
 
@@ -119,7 +127,7 @@ mod tests {
             runs: 1,
             outcomes: [("succeeded".to_owned(), (1..9).collect())].into(),
             took_s: vec![60.0],
-            downtimes_s: [(crate::base::MachineName::new("web-01").unwrap(), vec![12.0])].into(),
+            downtimes_s: [(MachineName::new("web-01").unwrap(), vec![12.0])].into(),
             broken: vec![broken],
             ..Report::default()
         };

@@ -28,7 +28,7 @@ pub struct Standing {
     pub data: Data,
     /// No acknowledged write can be lost, or was given up, by what homing did so far.
     pub data_safe: bool,
-    /// Its cloud side is deleted, or partly: there is only forward.
+    /// Its cloud side is deleted, or partly, or a side was declared lost: there is only forward.
     pub point_of_no_return_passed: bool,
     /// Seconds of downtime in this run; absent when nothing switched it off.
     pub downtime_s: Option<f64>,
@@ -78,7 +78,11 @@ pub enum Data {
     LiveInCloudAlone,
     /// It runs on-prem; a person gave the cloud side up.
     LiveOnpremAlone,
-    /// Somebody deleted the side that held it: all that is left is a replica.
+    /// It runs on a side that is not the one that was switched to last: both hold writes of their own.
+    Split,
+    /// It runs on-prem; the copy in the cloud is being overwritten, and must not boot.
+    LiveOnpremReplicaDirty,
+    /// The side that held it was deleted by somebody, or given up: all that is left is a replica.
     Gone,
     /// Nobody can say.
     Unknown,
@@ -99,22 +103,28 @@ impl Data {
             Data::LiveOnpremProtected => "safe on-prem and protected",
             Data::LiveInCloudAlone => "in cloud alone; on-prem given up",
             Data::LiveOnpremAlone => "on-prem alone; cloud given up",
+            Data::Split => "SPLIT: each side has its own writes",
+            Data::LiveOnpremReplicaDirty => "safe on-prem; cloud copy dirty",
             Data::Gone => "GONE: only a replica is left",
             Data::Unknown => "UNKNOWN: observe the machine",
         }
     }
 }
 
-/// Every machine of the run, by name.
+/// Every machine of the run, by name. Of one that is not among those `observed` nobody can say.
 pub fn standings(seen: &Seen<'_>, observed: Option<&Facts>, now: Timestamp) -> Vec<Standing> {
     let facts = |machine: &MachineName| observed.and_then(|facts| facts.machines.get(machine));
-    seen.chains.keys().map(|machine| standing(seen, machine, facts(machine), now)).collect()
+    let one =
+        |machine: &&MachineName| standing(seen, machine, facts(machine), observed.is_some(), now);
+    seen.chains.keys().map(one).collect()
 }
 
 fn standing(
     seen: &Seen<'_>,
     machine: &MachineName,
     facts: Option<&MachineFacts>,
+    // Machines were observed; this one could not be seen when it has no facts.
+    observed: bool,
     now: Timestamp,
 ) -> Standing {
     let chain = seen.chains.get(machine).map(Vec::as_slice).unwrap_or_default();
@@ -122,8 +132,10 @@ fn standing(
     for ix in chain {
         walk.step(seen.plan.step(*ix).effect, seen.state.step(*ix));
     }
-    if let Some(facts) = facts {
-        walk.observe(facts);
+    match (facts, observed) {
+        (Some(facts), _) => walk.observe(facts),
+        (None, true) => (walk.cloud, walk.onprem) = (Power::Unknown, Power::Unknown),
+        (None, false) => {}
     }
     let data = walk.data();
     let clock = downtime(seen, machine, now);
@@ -132,7 +144,9 @@ fn standing(
     // A machine that came home in an earlier run has none of this run's behind it.
     let commits = chain.iter().any(|ix| seen.plan.step(*ix).effect == Effect::Commit);
     let gave_up = way_back(seen, machine).map(|(side, _)| side);
-    let gave_up = gave_up.or_else(|| declared_lost(seen, machine).map(|(side, _)| side));
+    let declared = declared_lost(seen, machine);
+    let gave_up = gave_up.or_else(|| declared.map(|(side, _)| side));
+    let declared = declared.is_some();
     let failed = chain
         .iter()
         .find(|ix| matches!(seen.state.step(**ix).status, Status::Failed | Status::Rejected));
@@ -145,11 +159,11 @@ fn standing(
         onprem: walk.onprem,
         observed: facts.is_some(),
         data,
-        data_safe: !matches!(data, Data::Unknown | Data::Gone) && gave_up.is_none(),
-        point_of_no_return_passed: commits && walk.commit != Commit::No,
+        data_safe: !matches!(data, Data::Unknown | Data::Gone | Data::Split) && gave_up.is_none(),
+        point_of_no_return_passed: declared || commits && walk.commit != Commit::No,
         // Of a machine that others brought up, this run does not know when.
         downtime_s: clock.filter(|_| !others_brought_it_up).map(|Downtime { seconds, .. }| seconds),
-        down: walk.cloud == Power::Off && walk.onprem != Power::On,
+        down: walk.cloud.is_off() && walk.onprem != Power::On,
         failed: failed.map(|ix| seen.plan.step(*ix).id.clone()),
         rolled_back: is_rolled_back(seen, chain),
         gave_up,
@@ -187,7 +201,7 @@ struct Walk {
     commit: Commit,
     protected: bool,
     gone: bool,
-    lost: Option<Side>,
+    observed: bool,
 }
 
 impl Walk {
@@ -218,7 +232,7 @@ impl Walk {
             commit: if committed { Commit::Done } else { Commit::No },
             protected: false,
             gone: false,
-            lost: None,
+            observed: false,
         }
     }
 
@@ -229,13 +243,9 @@ impl Walk {
         }
         match effect {
             Effect::Stop(side) => self.switch(side, Power::Off, done),
-            Effect::DeclareLost(side) if done => {
-                self.switch(side, Power::Off, true);
-                self.lost = Some(side);
-            }
+            Effect::DeclareLost(side) if done => self.switch(side, Power::Lost, true),
             Effect::Start(side) => {
                 self.switch(side, Power::On, done);
-                self.lost = self.lost.filter(|lost| *lost != side);
                 // Whatever runs takes writes: from here on the newest data is there.
                 self.active = if done { Some(side) } else { self.active };
                 self.current = self.current && !done;
@@ -244,6 +254,8 @@ impl Walk {
                 self.dirty = !done;
                 self.current = done && self.cloud == Power::Off;
             }
+            // What was given up is not deleted: nobody reaches it.
+            Effect::Commit if done && self.cloud == Power::Lost => self.commit = Commit::Done,
             Effect::Commit if done => (self.commit, self.cloud) = (Commit::Done, Power::Off),
             // Only what was announced may have been deleted.
             Effect::Commit if state.intent.is_some() => self.commit = Commit::Begun,
@@ -262,7 +274,7 @@ impl Walk {
 
     fn observe(&mut self, facts: &MachineFacts) {
         self.active = Some(facts.active);
-        self.lost = facts.lost;
+        self.observed = true;
         let live = match facts.active {
             Side::Cloud => &facts.cloud,
             Side::Onprem => &facts.onprem,
@@ -286,8 +298,17 @@ impl Walk {
             return Data::Gone;
         }
         match (self.cloud, self.onprem, self.commit) {
-            (Power::On, Power::Off, _) if self.lost == Some(Side::Onprem) => Data::LiveInCloudAlone,
-            (Power::Off, Power::On, _) if self.lost == Some(Side::Cloud) => Data::LiveOnpremAlone,
+            (Power::On, Power::On, _) => Data::Split,
+            (Power::On, Power::Off, _) if self.active == Some(Side::Onprem) => Data::Split,
+            (Power::Off, Power::On, Commit::No) if self.active == Some(Side::Cloud) => Data::Split,
+            (Power::On, Power::Lost, _) => Data::LiveInCloudAlone,
+            (Power::Lost, Power::On, _) => Data::LiveOnpremAlone,
+            (Power::Lost, _, _) if self.active == Some(Side::Cloud) => Data::Gone,
+            (_, Power::Lost, _) if self.active == Some(Side::Onprem) => Data::Gone,
+            (Power::Lost, _, _) => Data::OnOnpremDisks,
+            (_, Power::Lost, _) => Data::OnCloudDisks,
+            (_, Power::On, Commit::Done) if self.dirty => Data::LiveOnpremReplicaDirty,
+            (Power::Off, Power::On, _) if self.dirty => Data::LiveOnpremReplicaDirty,
             (_, Power::On, Commit::Begun) => Data::LiveOnpremCommitting,
             (_, Power::On, Commit::Done) if self.protected => Data::LiveOnpremProtected,
             (_, Power::On, Commit::Done) => Data::LiveOnpremUnprotected,
@@ -301,8 +322,10 @@ impl Walk {
             }
             (Power::Off, Power::Off, _) if self.active == Some(Side::Onprem) => Data::OnOnpremDisks,
             (Power::Off, Power::Off, Commit::No) => Data::OnCloudDisks,
-            // Nobody knows whether it still runs; its twin does not, so no other copy is newer.
-            (Power::Unknown, Power::Off, Commit::No) if self.active == Some(Side::Cloud) => {
+            // Nobody knows whether it was turned off; its twin does not run, so no other copy is newer.
+            (Power::Unknown, Power::Off, Commit::No)
+                if self.active == Some(Side::Cloud) && !self.observed =>
+            {
                 Data::OnCloudDisks
             }
             _ => Data::Unknown,

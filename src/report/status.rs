@@ -15,7 +15,7 @@ use crate::render::table::Table;
 use crate::report::clock::seconds_between;
 use crate::report::line::{ended_words, retry_command};
 use crate::report::standing::{Standing, standings};
-use crate::report::{Seen, given_up};
+use crate::report::{Seen, given_up, split};
 use crate::run::outcome::Outcome;
 use crate::run::settled::{Casualties, derive};
 use crate::run::state::{NotAgain, Status};
@@ -72,6 +72,7 @@ pub fn status(asked: &Asked<'_, '_>, style: Style) -> String {
     let all = standings(asked.seen, asked.observed, asked.now);
     let mut page = head(asked, style);
     page.push_str(&machines(&all, style));
+    page.push_str(&split::section(&all, style));
     page.push_str(&given_up::section(asked.seen, style));
     page.push_str(&failures(asked.seen, style));
     page.push_str(&next(asked, style));
@@ -151,7 +152,7 @@ fn runs(one: &Standing) -> &'static str {
         (Power::On, Power::On) => "ON BOTH SIDES",
         (Power::On, _) => "in the cloud",
         (_, Power::On) => "on-prem",
-        (Power::Off, Power::Off) => "nowhere",
+        (cloud, onprem) if cloud.is_off() && onprem.is_off() => "nowhere",
         _ => "unknown",
     }
 }

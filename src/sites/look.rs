@@ -83,7 +83,7 @@ pub fn is_origin(active: &SideView, passive: &SideView) -> bool {
 
 /// The facts of a machine, from what its two sites say.
 pub fn combine(cloud: &SideView, onprem: &SideView, entry: &MachineEntry) -> MachineFacts {
-    let (active, lost) = (active(cloud, onprem), lost(cloud, onprem));
+    let active = active(cloud, onprem);
     let (live, passive) = match active {
         Side::Cloud => (cloud, onprem),
         Side::Onprem => (onprem, cloud),
@@ -96,8 +96,8 @@ pub fn combine(cloud: &SideView, onprem: &SideView, entry: &MachineEntry) -> Mac
     };
     MachineFacts {
         active,
-        cloud: side(cloud, lost == Some(Side::Cloud), active == Side::Cloud),
-        onprem: side(onprem, lost == Some(Side::Onprem), active == Side::Onprem),
+        cloud: side(cloud, onprem, active == Side::Cloud),
+        onprem: side(onprem, cloud, active == Side::Onprem),
         host: onprem.host.clone().unwrap_or_else(|| entry.host.clone()),
         replica,
         dirty,
@@ -107,7 +107,6 @@ pub fn combine(cloud: &SideView, onprem: &SideView, entry: &MachineEntry) -> Mac
         disk_bytes: live.disk_bytes,
         failed_over_at: cloud.failed_over_at,
         synced_at,
-        lost,
     }
 }
 
@@ -131,23 +130,14 @@ pub fn facts_now(machine: &MachineName, facts: MachineFacts) -> Facts {
     }
 }
 
-/// The side that nobody can see and a person declared lost.
-fn lost(cloud: &SideView, onprem: &SideView) -> Option<Side> {
-    let is_lost =
-        |view: &SideView, twin: &SideView| view.power == Power::Unknown && twin.lost_twin.is_some();
-    match (is_lost(cloud, onprem), is_lost(onprem, cloud)) {
-        (true, _) => Some(Side::Cloud),
-        (_, true) => Some(Side::Onprem),
-        _ => None,
-    }
-}
-
-/// A side that is lost counts as off. A live side that is off and has no disks is none any more.
-fn side(view: &SideView, is_lost: bool, is_live: bool) -> SideFacts {
+/// A side that nobody can see, and that a person gave up, is lost. A live side that is off and has no disks is
+/// none any more.
+fn side(view: &SideView, twin: &SideView, is_live: bool) -> SideFacts {
+    let is_lost = view.power == Power::Unknown && twin.lost_twin.is_some();
     let is_gone = is_live && view.power == Power::Off && !view.has_disks;
     SideFacts {
         exists: view.exists && !is_gone,
-        power: if is_lost { Power::Off } else { view.power },
+        power: if is_lost { Power::Lost } else { view.power },
         fenced: view.fenced,
         generation: view.generation.clone(),
     }

@@ -257,7 +257,8 @@ pub struct Boot {
 /// Turning machines on and off.
 #[async_trait]
 pub trait PowerSwitch: Send + Sync {
-    /// Boots the machine and returns once it runs; one that runs already is left alone. Deletes the
+    /// Boots the machine and returns once it runs; of one that runs already only the turn is recorded, when it
+    /// is a higher one: from now on that side holds the live data. Deletes the
     /// replica's manifest durably before the first instruction; change tracking starts before it too.
     ///
     /// # Errors

@@ -193,7 +193,7 @@ mod tests {
                     "{side} {nth}"
                 );
                 let other = facts.side(side.other());
-                let power = if left.lost_twin.is_some() { Power::Off } else { Power::Unknown };
+                let power = if left.lost_twin.is_some() { Power::Lost } else { Power::Unknown };
                 assert_eq!((other.exists, other.power), (true, power), "{side} {nth}");
             }
         }

@@ -246,6 +246,19 @@ impl State {
         state
     }
 
+    /// What it is from the moment on when a person decides for it while it runs: the live data is here.
+    /// `None`: so it was.
+    pub(in crate::sites) fn decided_for(&self, boot: &Boot) -> Option<State> {
+        let was_replica = self.replica.is_some();
+        (boot.turn > self.turn).then(|| State {
+            turn: boot.turn,
+            fenced: false,
+            replica: None,
+            booted: self.booted.clone().filter(|_| !was_replica),
+            ..self.clone()
+        })
+    }
+
     /// Marked dirty by a transfer that begins; `None`: it is marked by this one already. The second
     /// value: another transfer's mark is taken over, and what it left beside the disks is void.
     pub(in crate::sites) fn begin_sync(&self, mark: &DirtyMark) -> Option<(State, bool)> {

@@ -20,16 +20,25 @@ pub fn observed(facts: &FactLog<'_>, machine: &MachineName) -> Option<State> {
             Power::On => Twin::On,
             Power::Off => Twin::Off,
             Power::Unknown => Twin::Unknown,
+            Power::Lost => Twin::Lost,
         };
         Some(Known::new(twin, Cause::Observed))
     };
     let replica: ReplicaState = word(facts, machine, "replica")?;
     let commit: CommitState = word(facts, machine, "commit")?;
+    let (cloud, onprem) =
+        (twin("cloud.exists", "cloud.power")?, twin("onprem.exists", "onprem.power")?);
+    let live = if active == Side::Cloud { cloud } else { onprem };
+    // What a lost side wrote last was given up with it: a copy of an earlier moment is the newest there is.
+    let worth = match replica {
+        ReplicaState::Stale if live.value == Twin::Lost => ReplicaState::Current,
+        seen => seen,
+    };
     Some(State {
         active,
-        cloud: twin("cloud.exists", "cloud.power")?,
-        onprem: twin("onprem.exists", "onprem.power")?,
-        replica: Known::new(replica, Cause::Observed),
+        cloud,
+        onprem,
+        replica: Known::new(worth, Cause::Observed),
         commit: Known::new(commit, Cause::Observed),
         proof: Known::new(Proof::None, Cause::Observed),
         protected: false,

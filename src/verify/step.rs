@@ -180,7 +180,8 @@ fn started(mut state: State, side: Side, twin: Twin, cause: Cause) -> State {
             state.replica = Known::new(ReplicaState::Stale, cause);
         }
     } else {
-        let back = is_way_back(&state, side);
+        // One that runs there already was never copied from the other side.
+        let back = is_way_back(&state, side) || state.side(side).value == Twin::On;
         let left = if back { ReplicaState::Diverged } else { ReplicaState::Stale };
         let commit = if back { CommitState::Committed } else { CommitState::Pending };
         state.active = side;

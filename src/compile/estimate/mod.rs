@@ -40,10 +40,10 @@ pub(super) fn estimate(
     let costs: Vec<Cost> = expected.iter().map(|one| one.cost).collect();
     let [way, other] = ways(plan, &costs);
     let times = play(plan, inventory, &costs, &way);
-    let mut longest = sections(plan, &costs, &times, &way);
+    let mut longest = sections(plan, facts, &costs, &times, &way);
     if other != way {
         let times = play(plan, inventory, &costs, &other);
-        longest = longer(longest, sections(plan, &costs, &times, &other));
+        longest = longer(longest, sections(plan, facts, &costs, &times, &other));
     }
     let makespan_s = times.iter().map(|time| time.end_s).fold(0.0, f64::max);
     let estimates = Estimates {

@@ -7,6 +7,7 @@ use crate::compile::estimate::play::Time;
 use crate::compile::estimate::ways::Way;
 use crate::plan::effect::Effect;
 use crate::plan::estimate::MachineEstimate;
+use crate::plan::facts::{FactLog, Power};
 use crate::plan::graph::Plan;
 use crate::plan::step::{Kind, Step, StepIx};
 use crate::primitives::contract::Cost;
@@ -17,6 +18,8 @@ pub(super) struct Section {
     pub estimate: MachineEstimate,
     /// The step that turned it off first, on whichever side, and when.
     pub off: Option<(StepIx, f64)>,
+    /// It did not run when the plan was made.
+    down_before: bool,
     started: bool,
     checked: bool,
     /// Gates that it waits for while it is down.
@@ -57,14 +60,24 @@ impl Section {
                 self.checked = true;
                 self.estimate.downtime_s = time.end_s - off_s;
             }
+            (Effect::Start(_), None) if self.down_before && !self.started => {
+                self.started = true;
+                self.estimate.down_from_s = Some(0.0);
+                self.estimate.downtime_s = time.end_s;
+            }
+            (Effect::Check { .. }, None) if self.down_before && self.started && !self.checked => {
+                self.checked = true;
+                self.estimate.downtime_s = time.end_s;
+            }
             _ => {}
         }
     }
 }
 
-/// By machine.
+/// By machine; `facts`: what was known when the plan was made.
 pub(super) fn sections<'a>(
     plan: &'a Plan,
+    facts: &FactLog<'_>,
     costs: &[Cost],
     times: &[Time],
     way: &Way,
@@ -72,11 +85,25 @@ pub(super) fn sections<'a>(
     let mut sections: BTreeMap<&MachineName, Section> = BTreeMap::new();
     for (ix, step) in plan.iter() {
         let Some(machine) = step.machine.as_ref().filter(|_| way.takes(ix)) else { continue };
-        let section = sections.entry(machine).or_default();
+        let section = sections.entry(machine).or_insert_with(|| Section {
+            down_before: is_down(facts, machine),
+            ..Section::default()
+        });
         section.wait(plan, ix, step);
         section.take(step, ix, &costs[ix.at()], times[ix.at()]);
     }
     sections
+}
+
+/// Nobody saw it run where its data is.
+fn is_down(facts: &FactLog<'_>, machine: &MachineName) -> bool {
+    let told = |fact: &str| facts.told(machine, fact);
+    let power = match told("where") {
+        Some(side) if side == "cloud" => told("cloud.power"),
+        Some(_) => told("onprem.power"),
+        None => None,
+    };
+    power.is_some_and(|power| power != Power::On.word())
 }
 
 /// Of two ways, for each machine the one on which it is down for longer; it copies as much as on any.

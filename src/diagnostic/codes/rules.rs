@@ -83,7 +83,9 @@ start_onprem_vm(web);
         code: "H004",
         title: "a commit before the on-prem machine runs, or of the active side",
         text: "A commit deletes the cloud machine with its disks and snapshots. Before the on-prem machine \
-               has started from a final transfer, the cloud machine is the only good copy.\n\n\
+               has started from a final transfer, the cloud machine is the only good copy. While the cloud \
+               machine runs beside the on-prem one it may hold writes of its own. The same holds for \
+               `declare_lost`: a side is not given up while what is left can never be started.\n\n\
                Way out: commit after the start, and better after a check and a person's approval.",
         wrong: Some(
             r#"let web = vm("web-01");

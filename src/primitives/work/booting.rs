@@ -43,10 +43,15 @@ pub async fn start(sides: &Sides<'_>, side: Side, ctx: &dyn Ctx) -> Result<Start
         let (other, fence) = (side.other(), sides.fence(side.other())?);
         sides.machines(other)?.set_lost_twin(sides.at(other), None, &fence).await?;
     }
+    let is_active = active(&cloud, &onprem) == side;
     if own.power == Power::On {
+        if !is_active {
+            // Somebody started it, or it was never off: whoever says "start" decides for what it wrote.
+            let boot = Boot { turn: next_turn(own, twin), from: None };
+            sides.power(side)?.start(sides.at(side), &boot, &sides.fence(side)?).await?;
+        }
         return Ok(Started { already_running: true, generation: own.generation.clone() });
     }
-    let is_active = active(&cloud, &onprem) == side;
     let boot = allowed_boot(sides.machine, side, own, twin, is_active, ctx.run().as_str())?;
     let fence = sides.fence(side)?;
     if !own.exists {
@@ -98,9 +103,7 @@ fn allowed_boot(
     if is_active {
         return Ok(Boot { turn: own.turn, from: None });
     }
-    // A twin that somebody deleted had the higher turn: should it come back, it must not have it again.
-    let twin_turn = if twin.exists { twin.turn } else { twin.turn.max(own.turn + 1) };
-    let turn = own.turn.max(twin_turn) + 1;
+    let turn = next_turn(own, twin);
     match &own.replica {
         Some(mark) => {
             let from = Some(verified(machine, side, own, twin, mark, run)?);
@@ -121,6 +124,13 @@ fn allowed_boot(
         .help("from here there is only forward: start the other side again, or switch over anew from its current state")),
         None => Err(diverged(machine, side)),
     }
+}
+
+/// The turn of a side that takes over.
+fn next_turn(own: &SideView, twin: &SideView) -> u64 {
+    // A twin that somebody deleted had the higher turn: should it come back, it must not have it again.
+    let twin_turn = if twin.exists { twin.turn } else { twin.turn.max(own.turn + 1) };
+    own.turn.max(twin_turn) + 1
 }
 
 /// Whether the twin runs on from this side's disks, which rest since. After a loss was declared they may

@@ -90,7 +90,9 @@ impl Seat {
     fn start(&self, boot: &Boot, fence: &Fence) -> Result<SideView, Failure> {
         let (_lock, state) = self.records.act(fence)?;
         self.reach(&state)?;
-        if !launch::runs(&self.folder(&state))? {
+        if launch::runs(&self.folder(&state))? {
+            state.decided_for(boot).map_or(Ok(()), |decided| self.records.save(&decided))?;
+        } else {
             self.may_boot(&state, boot)?;
             // Whatever the guest makes of the disks, they are no longer what the manifest says.
             io(manifests::forget(&self.folder(&state)))?;

@@ -16,7 +16,10 @@ impl PowerSwitch for ModelSite {
         let (boot, fence) = (boot.clone(), fence.clone());
         self.act_alone(at, "start", move |here| {
             here.check(&fence)?;
-            if !here.seat().on {
+            if here.seat().on {
+                let decided = here.seat().state.decided_for(&boot);
+                here.seat().state = decided.unwrap_or_else(|| here.seat().state.clone());
+            } else {
                 start(here, &boot, &fence)?;
             }
             Ok(here.seat().view())

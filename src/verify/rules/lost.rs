@@ -1,10 +1,11 @@
-//! A side that a person declares lost: only behind a gate (H001), one that somebody must answer (H020),
-//! and nothing is read from it afterwards (H009).
+//! A side that a person declares lost: only behind a gate (H001), one that somebody must answer (H020), never
+//! the only good copy (H004), nor what runs or all there is; and nothing is read from it afterwards (H009).
 //!
 //! A declaration without a person is a split brain waiting to happen, and so counts as one: nobody has
 //! made sure that the side is off. What the other side's replica lacks is given up by it: it may boot.
 
 use crate::plan::effect::Effect;
+use crate::plan::facts::ReplicaState;
 use crate::plan::scope::ScopeKind;
 use crate::plan::step::StepIx;
 use crate::verify::rules::proof::is_ignored;
@@ -34,6 +35,57 @@ pub(super) fn declared_behind_a_gate(look: &Look<'_>) -> Option<Broken> {
     let mut broken = Broken::new("H020", repaired, message, help);
     broken.because.push((gate, "nobody needs to answer this".to_owned()));
     Some(broken)
+}
+
+/// H009: what runs is not lost, and of a machine without any side nothing is left.
+pub(super) fn declared_of_what_runs(look: &Look<'_>) -> Option<Broken> {
+    let Effect::DeclareLost(side) = look.act.effect else { return None };
+    let (own, twin) = (look.state.side(side), look.state.side(side.other()));
+    let (machine, noun) = (look.machine, noun(side));
+    let (message, help, cause) = match (own.value, twin.value) {
+        (Twin::On, _) => (
+            format!("`{machine}`: its {noun} side is declared lost while it runs {}", place(side)),
+            "switch over as planned: turn it off, transfer, start the other side; nothing is lost then",
+            own.cause,
+        ),
+        (_, Twin::Lost) => (
+            format!("`{machine}`: both of its sides are declared lost: nothing is left of it"),
+            "leave one of them out",
+            twin.cause,
+        ),
+        _ => return None,
+    };
+    let broken = Broken::new("H009", *look.state, message, help);
+    Some(broken.because(cause, "it is so from here on", "if this fails, it may be so"))
+}
+
+/// H004: what is left can never be started.
+pub(super) fn declared_of_the_only_copy(look: &Look<'_>) -> Option<Broken> {
+    let Effect::DeclareLost(side) = look.act.effect else { return None };
+    let replica = look.state.replica;
+    let boots = matches!(replica.value, ReplicaState::Stale | ReplicaState::Current);
+    if look.state.active != side || boots {
+        return None;
+    }
+    let mut repaired = *look.state;
+    repaired.replica = Known::assumed(ReplicaState::Stale);
+    let message = format!(
+        "`{}`: its {} side is declared lost, and what is left {} is {}: it can never be started",
+        look.machine,
+        noun(side),
+        place(side.other()),
+        replica.value.word()
+    );
+    let help =
+        "do not give the only good copy up: wait for its site, or restore its disks from a backup";
+    let broken = Broken::new("H004", repaired, message, help);
+    Some(broken.because(replica.cause, "this left it so", "if this fails, it is left so"))
+}
+
+/// A person said yes right before the step.
+pub(super) fn is_decided(look: &Look<'_>) -> bool {
+    let gate = look.gate.filter(|gate| is_certain(look, *gate));
+    gate.is_some_and(|gate| !is_ignored(look.ground.plan.step(gate)))
 }
 
 /// Whoever comes to the step was let through by the gate: no guard passes it by, and no attempt goes on

@@ -132,6 +132,8 @@ pub(super) const RULES: &[Rule] = &[
     commit::uses_what_was_deleted,
     prerequisites::side_exists,
     lost::reads_what_is_lost,
+    lost::declared_of_what_runs,
+    lost::declared_of_the_only_copy,
     prerequisites::last_switch_committed,
     prerequisites::protected_towards,
     prerequisites::disks_stand_still,

@@ -79,8 +79,12 @@ pub(super) fn last_switch_committed(look: &Look<'_>) -> Option<Broken> {
 
 /// A transfer reads disks that stand still, and writes disks that nobody uses.
 pub(super) fn disks_stand_still(look: &Look<'_>) -> Option<Broken> {
-    let Effect::Transfer { from_snapshot, .. } = look.act.effect else { return None };
-    let source = look.state.active;
+    let (from_snapshot, source) = match look.act.effect {
+        Effect::Transfer { from_snapshot, .. } => (from_snapshot, look.state.active),
+        // Its changes are read from the machine as it runs. Where it comes too early, H006 says so.
+        Effect::ReverseReplicate if look.state.active == Side::Onprem => (true, Side::Onprem),
+        _ => return None,
+    };
     let moving = |side: Side| look.state.side(side).value.may_run();
     let (side, message, help) = if !from_snapshot && moving(source) {
         let message = format!(

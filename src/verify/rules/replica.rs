@@ -8,8 +8,9 @@
 use crate::base::Side;
 use crate::plan::effect::{Chosen, Effect, Mode};
 use crate::plan::facts::ReplicaState;
+use crate::verify::rules::lost::is_decided;
 use crate::verify::rules::{Broken, Look, noun, place};
-use crate::verify::state::{Cause, Known, State};
+use crate::verify::state::{Cause, Known, State, Twin};
 use crate::verify::step::is_way_back;
 
 /// The passive side boots from its replica: it must be a verified copy of the stopped machine.
@@ -17,6 +18,9 @@ pub(super) fn fit_to_boot(look: &Look<'_>) -> Option<Broken> {
     let Effect::Start(side) = look.act.effect else { return None };
     if side == look.state.active {
         return None;
+    }
+    if look.state.side(side).value == Twin::On {
+        return Some(keeps_what_runs(look, side));
     }
     if is_way_back(look.state, side) {
         return Some(gives_writes_up(look, side));
@@ -31,6 +35,24 @@ pub(super) fn fit_to_boot(look: &Look<'_>) -> Option<Broken> {
         | ReplicaState::Unknown
         | ReplicaState::Absent => Some(dirty_boot(look, side, repaired)),
     }
+}
+
+/// It runs there already, beside the side that it was switched to or without it. Whoever says "start" keeps
+/// what it wrote there: for a person to decide.
+fn keeps_what_runs(look: &Look<'_>, side: Side) -> Broken {
+    let (machine, left) = (look.machine, place(side.other()));
+    let message = format!(
+        "`{machine}` runs {} already, and this plan keeps it there: what it wrote {left} since it was switched \
+         is lost",
+        place(side)
+    );
+    if is_decided(look) {
+        let help = "keep it only where that is accepted; `acknowledge` this with the reason";
+        return Broken::new("H016", *look.state, message, help);
+    }
+    let help = "a person decides which side is right: put a gate right before this step, with a `timeout` and \
+                without `on_timeout: \"go_on\"` or `optional`";
+    Broken::new("H002", *look.state, message, help)
 }
 
 /// The way back. The proof goes on from the state as it is.

@@ -6,7 +6,6 @@ use foldhash::{HashSet, HashSetExt};
 
 use crate::base::{Json, MachineName, Side};
 use crate::plan::effect::Effect;
-use crate::plan::facts::Power;
 use crate::plan::graph::Plan;
 use crate::plan::inventory::INVENTORY_FACT;
 use crate::plan::scope::{Scope, ScopeIx, ScopeKind};
@@ -232,7 +231,7 @@ fn cleans_up(plan: &Plan, step: &Step) -> bool {
 /// The side that a machine was observed running on.
 fn observed_running(ground: &Ground<'_>, machine: &MachineName) -> Option<Side> {
     let (side, power) = living(ground.facts, machine)?;
-    (power != Power::Off).then_some(side)
+    (!power.is_off()).then_some(side)
 }
 
 /// How long it may be down is compared later, once somebody knows what its steps cost.

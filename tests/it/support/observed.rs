@@ -42,7 +42,6 @@ pub fn away(inventory: &Inventory) -> Facts {
             disk_bytes: entry.disks.iter().sum(),
             failed_over_at: Some("2026-11-10T00:00:00Z".parse().unwrap()),
             synced_at: None,
-            lost: None,
         };
         (name.clone(), facts)
     });
