@@ -69,6 +69,14 @@ impl Primitive for Commit {
     }
 
     fn by_hand((): &(), subject: &Subject<'_>, standing: &Standing) -> ByHand {
+        if standing.lost == Some(Side::Cloud) {
+            return hands::of_machine("COMMIT {machine}: it is at home for good", subject, standing)
+                .first("{machine} runs on {host} and was checked there.")
+                .first("Somebody who may decide it has said yes, on this paper.")
+                .act("Nobody can reach its machine at {cloud}, so nothing is deleted there. Put a note on {machine} on {host}: \"committed; its twin at {cloud} was given up\", with the date and your name.")
+                .verify("The note stands, and {machine} still runs on {host}.")
+                .danger("If its machine at {cloud} comes back, turn it off; delete nothing there before somebody has looked at what it wrote.");
+        }
         hands::of_machine("COMMIT {machine}: delete its machine at {cloud}", subject, standing)
             .first("{machine} runs on {host}, started from a copy of the stopped disks that was verified, and was checked there.")
             .first("{machine} is off at {cloud} and was not started since that copy: look at it now (Azure: activity log).")

@@ -106,6 +106,8 @@ pub struct Standing {
     pub live: Option<Side>,
     /// Its host at home, where an earlier step chose one.
     pub host: Option<HostName>,
+    /// The side that somebody gave up: nobody can look there.
+    pub lost: Option<Side>,
 }
 
 /// How a person does a step: lines with `{names}` in them, and what stands for each name.

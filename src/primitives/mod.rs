@@ -220,7 +220,7 @@ mod tests {
         let observed = Facts { machines: [(machine.clone(), away())].into(), ..Facts::default() };
         let facts = FactLog::new(&observed);
         let subject = Subject { machine: Some(&machine), inventory: &inventory, facts: &facts };
-        let standing = Standing { live, host: None };
+        let standing = Standing { live, ..Standing::default() };
         find(primitive).unwrap().by_hand(&serde_json::from_str(args).unwrap(), &subject, &standing)
     }
 

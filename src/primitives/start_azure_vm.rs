@@ -48,10 +48,20 @@ impl Primitive for StartAzureVm {
     }
 
     fn by_hand((): &(), subject: &Subject<'_>, standing: &Standing) -> ByHand {
-        let hand = hands::of_machine("Start {machine} in the cloud", subject, standing).first(
-            "{machine} is off on {host}: look at it now. If you cannot see it, do not go on.",
-        );
-        let hand = if standing.live == Some(Side::Onprem) {
+        let hand = hands::of_machine("Start {machine} in the cloud", subject, standing);
+        let is_lost = standing.lost == Some(Side::Onprem);
+        let hand = if is_lost {
+            hand.first("{machine} was given up on {host}, and it is cut off there as far as anybody can: if it can be seen again, stop and ask.")
+        } else {
+            hand.first(
+                "{machine} is off on {host}: look at it now. If you cannot see it, do not go on.",
+            )
+        };
+        let hand = if is_lost && standing.live == Some(Side::Onprem) {
+            hand.first("Its disks at {cloud} are not marked DIRTY: their last copy was verified, or nothing was copied onto them since they left.")
+                .act("With Site Recovery: vault > Replicated items > {machine} > Failover (not the planned one), to the latest recovery point; do not shut the source down first.")
+                .act("Otherwise, if the machine does not exist there yet, create it from its kept disks (`az vm create --attach-os-disk <disk>`), with its size and its network as written down.")
+        } else if standing.live == Some(Side::Onprem) {
             hand.first("Its disks at {cloud} are not marked DIRTY: the last copy was verified, and was made from the stopped disks.")
                 .first("The machine on {host} was not started since that copy began.")
                 .act("With Site Recovery: vault > Replicated items > {machine} > Planned failover, from on-premises to Azure; it sends the last changes and starts the machine. Watch it to its end.")

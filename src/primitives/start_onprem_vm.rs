@@ -71,9 +71,16 @@ impl Primitive for StartOnpremVm {
             host: args.host.clone().or_else(|| standing.host.clone()),
             ..standing.clone()
         };
-        let hand = hands::of_machine("Start {machine} at home, on {host}", subject, &chosen)
-            .first("{machine} is off at {cloud} and fenced: look at it now. If you cannot see it, do not go on.");
-        let hand = if standing.live == Some(Side::Onprem) {
+        let hand = hands::of_machine("Start {machine} at home, on {host}", subject, &chosen);
+        let is_lost = standing.lost == Some(Side::Cloud);
+        let hand = if is_lost {
+            hand.first("{machine} was given up at {cloud}, and it is cut off there as far as anybody can: if it can be seen again, stop and ask.")
+        } else {
+            hand.first("{machine} is off at {cloud} and fenced: look at it now. If you cannot see it, do not go on.")
+        };
+        let hand = if is_lost && standing.live == Some(Side::Cloud) {
+            hand.first("Its disks on {host} are not marked DIRTY: their last copy was verified, or nothing was copied onto them since they left.")
+        } else if standing.live == Some(Side::Onprem) {
             hand.first("Its disks on {host} are its own, as it left them: nothing was copied onto them since.")
                 .danger("What the machine wrote at {cloud} since it ran there is lost on this way back.")
         } else {
@@ -82,7 +89,12 @@ impl Primitive for StartOnpremVm {
                 .act("With Site Recovery press \"Complete Failover\" on the waiting job now: it sends the last changes and starts the machine. Watch it to its end; if it fails, this step has failed.")
 .act("If protecting it again needs change tracking that must be switched on by hand, switch it on now, before the machine writes.")
         };
-        hand.act("Otherwise, on {host}: Hyper-V Manager > Start, `Start-VM -Name {machine}`; KVM: `virsh start {machine}`.")
+        let start = if hand.act.is_empty() {
+            "On {host}: Hyper-V Manager > Start, `Start-VM -Name {machine}`; KVM: `virsh start {machine}`."
+        } else {
+            "Otherwise, on {host}: Hyper-V Manager > Start, `Start-VM -Name {machine}`; KVM: `virsh start {machine}`."
+        };
+        hand.act(start)
             .verify("It runs and shows a sign of life: Hyper-V Manager says Heartbeat: OK, or its console shows the login (`virsh console {machine}`).")
             .note("time it ran: its downtime ends")
             .danger("Never start {machine} here while it runs, or may run, at {cloud}: both would take writes, and one half of them is lost.")

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::Timestamp;
 use crate::base::units::{show_bytes, show_seconds};
-use crate::plan::facts::SELECTION;
+use crate::base::{Json, Timestamp};
+use crate::plan::facts::{Fact, Power, SELECTION};
 use crate::plan::inventory::INVENTORY_FACT;
 use crate::plan::scope::ScopeIx;
 use crate::plan::step::{Kind, Reversibility, Step, StepIx};
@@ -107,7 +107,7 @@ fn checks(book: &Book<'_>) -> Vec<Block> {
     let machines = book.plan().machines();
     let machines: BTreeSet<&str> = machines.iter().map(|name| name.as_str()).collect();
     let mut alike: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
-    for fact in &book.plan().facts {
+    for fact in book.plan().facts.iter().filter(|fact| can_be_looked_at(book, fact)) {
         alike.entry((&fact.fact, &fact.value)).or_default().push(&fact.subject);
     }
     let lines: Vec<Line> = alike
@@ -135,6 +135,16 @@ fn checks(book: &Book<'_>) -> Vec<Block> {
     vec![Block::Text(Line::text(intro)), Block::Checks(lines)]
 }
 
+/// Nobody looks whether something is there where nobody sees.
+fn can_be_looked_at(book: &Book<'_>, fact: &Fact) -> bool {
+    let Some(side) = fact.fact.strip_suffix(".exists") else { return true };
+    let unseen = [Power::Unknown, Power::Lost].map(|power| {
+        let value = Json::from(power.word());
+        Fact::new(fact.subject.clone(), format!("{side}.power"), &value)
+    });
+    unseen.iter().all(|power| !book.plan().facts.contains(power))
+}
+
 /// Which machines a selection found.
 fn selection(terms: &str, found: &str) -> Line {
     let found: Vec<String> = serde_json::from_str(found).unwrap_or_default();
@@ -154,6 +164,10 @@ fn said(fact: &str, value: &str, who: &str) -> Line {
         ("where", "home") => "runs at home, or ran there last: the live data are there",
         ("cloud.power", "on") => "is switched on in the cloud",
         ("cloud.power", "off") => "is off in the cloud",
+        ("cloud.power", "unknown") => "cannot be seen in the cloud: nobody can say whether it runs",
+        ("cloud.power", "lost") => "was given up in the cloud, and nobody sees it there",
+        ("onprem.power", "unknown") => "cannot be seen at home: nobody can say whether it runs",
+        ("onprem.power", "lost") => "was given up at home, and nobody sees it there",
         ("cloud.exists", "true") => "exists in the cloud, with its disks",
         ("cloud.exists", "false") => "does not exist in the cloud",
         ("onprem.power", "on") => "is switched on at home",

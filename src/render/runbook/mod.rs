@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::base::{HostName, MachineName, Side, Timestamp};
 use crate::plan::effect::Effect;
-use crate::plan::facts::{FactLog, Facts};
+use crate::plan::facts::{FactLog, Facts, Power};
 use crate::plan::graph::Plan;
 use crate::plan::inventory::Inventory;
 use crate::plan::scope::{ScopeIx, ScopeKind};
@@ -88,7 +88,15 @@ impl<'a> Standings<'a> {
                     Some("home") => Some(Side::Onprem),
                     _ => None,
                 };
-                Standing { live, host: None }
+                let is_lost = |fact: &str| {
+                    log.read(machine, fact).is_some_and(|power| power == Power::Lost.word())
+                };
+                let lost = match (is_lost("cloud.power"), is_lost("onprem.power")) {
+                    (true, _) => Some(Side::Cloud),
+                    (_, true) => Some(Side::Onprem),
+                    _ => None,
+                };
+                Standing { live, host: None, lost }
             });
             // A plan that says nothing else says it by what it turns off first.
             if let (None, Effect::Stop(side), false) =
@@ -121,7 +129,11 @@ impl<'a> Standings<'a> {
         };
         if let Some(next) = self.now.get_mut(machine) {
             match step.effect {
-                Effect::Start(side) => next.live = Some(side),
+                Effect::Start(side) => {
+                    next.live = Some(side);
+                    next.lost = next.lost.filter(|lost| *lost != side);
+                }
+                Effect::DeclareLost(side) => next.lost = Some(side),
                 Effect::CreateOnprem { .. } => {
                     next.host = chosen("host").or_else(|| next.host.take());
                 }

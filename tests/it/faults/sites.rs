@@ -42,6 +42,13 @@ fn a_cloud_that_is_silent_is_given_up_and_the_copy_at_home_runs() {
     insta::assert_snapshot!("cannot_be_observed", refused.err);
     ground.homing(&["plan", "lost.rhai", "--out", "plan.json"]).exit(0);
     ground.homing(&["rehearse", "plan.json", "--runs", "20", "--kill"]).exit(0);
+    // On paper too nobody is told to look where nobody sees.
+    let book = ground.homing(&["runbook", "lost.rhai"]).exit(0).out;
+    assert!(book.contains("First see: db-01 was given up at azure"), "{book}");
+    assert!(
+        !book.contains("exists in the cloud") && !book.contains("If you cannot see it"),
+        "{book}"
+    );
     // It was only the line: the plan does not hold any more.
     mend(&ground);
     ground.homing(&["run", "plan.json", "--approve", "all"]).exit(5).says(&["cloud.power"]);
