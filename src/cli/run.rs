@@ -189,6 +189,7 @@ pub async fn not_stale(
     if changed.is_empty() {
         return Ok(());
     }
+    let changed: Vec<String> = changed.into_iter().map(|one| one.text).collect();
     let message = format!("`{path}` is stale: these facts changed since it was reviewed");
     Err(Stop::new(Exit::Stale, message).code("H342").help(format!(
         "{}\nplan again: homing plan {}",

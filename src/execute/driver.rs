@@ -159,7 +159,10 @@ impl Driver {
                     let intent = self.hands.announce(news);
                     self.feed(intent)?;
                 }
-                Some(input) = self.answers.receiver.recv() => self.feed(input)?,
+                Some(answer) = self.answers.receiver.recv() => {
+                    let input = self.hands.heard(answer);
+                    self.feed(input)?;
+                }
                 () = alarm => self.feed(Input::Tick)?,
                 () = nudge.notified() => self.take_commands()?,
                 _ = poll.tick() => if self.watch.changed()? { self.take_commands()?; },

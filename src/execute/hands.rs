@@ -20,7 +20,7 @@ use crate::plan::inventory::Inventory;
 use crate::run::event::{Event, EventBody};
 use crate::run::failure::Failure;
 use crate::run::state::RunState;
-use crate::schedule::{Changes, Input, Order, Report, Why, touched};
+use crate::schedule::{Changed, Changes, Input, Order, Report, Why, touched};
 
 /// What a site answers to a process whose claim is no longer the one that counts there.
 const FENCED_OUT: &str = "H302";
@@ -244,9 +244,21 @@ impl Hands {
         let may_drop = self.may_drop.clone();
         Question::new(
             async move { recheck.changed(&facts, &apart, &may_drop).await },
-            |bug| Changes { hold: vec![bug], drop: BTreeMap::new() },
+            |bug| Changes { hold: vec![bug.into()], drop: BTreeMap::new() },
             move |changes| Input::Rechecked { why, changes },
         )
+    }
+
+    /// What the core is told of an answer. While the facts were observed the run may have begun to change
+    /// machines: of those nothing is expected any more.
+    pub fn heard(&self, mut input: Input) -> Input {
+        if let Input::Rechecked { changes, .. } = &mut input {
+            let is_own =
+                |one: &Changed| !one.machines.is_empty() && one.machines.is_subset(&self.touched);
+            changes.hold.retain(|one| !is_own(one));
+            changes.drop.retain(|machine, _| !self.touched.contains(machine));
+        }
+        input
     }
 
     /// What a person is needed for.
@@ -302,5 +314,61 @@ impl Hands {
         let ours = self.tokens.get(&machine).cloned().unwrap_or_default();
         let by = claims::taken_by(&sites, &inventory, &machine, &ours).await?;
         Some(RunError::TakenOver { machine, run, by })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::base::Timestamp;
+    use crate::compile::saved::tests::{inventory, proved};
+    use crate::plan::facts::Fact;
+
+    /// Nobody asks it.
+    struct Unasked;
+
+    #[async_trait]
+    impl Recheck for Unasked {
+        async fn changed(
+            &self,
+            _: &BTreeSet<Fact>,
+            _: &BTreeSet<MachineName>,
+            _: &BTreeSet<MachineName>,
+        ) -> Changes {
+            unreachable!("it is not asked")
+        }
+    }
+
+    #[test]
+    fn of_a_machine_that_the_run_began_to_change_meanwhile_nothing_is_expected() {
+        let plan = Arc::new(proved().plan().clone());
+        let (state, run) = (RunState::new(&plan), RunId::new("r1").unwrap());
+        let job = Job {
+            run: run.clone(),
+            plan,
+            inventory: Arc::new(inventory()),
+            sites: Arc::new(|_| None),
+            recheck: Arc::new(Unasked),
+            over: Arc::new(|_| false),
+        };
+        let mut hands = Hands::new(job, Tokens::new(), &state);
+        let web = MachineName::new("web-01").unwrap();
+        let seen = || {
+            let named = Changed { text: "web-01: it runs".into(), machines: [web.clone()].into() };
+            let hold = vec![named, "hv-01: it is away".to_owned().into()];
+            let changes = Changes { hold, drop: [(web.clone(), "it runs".to_owned())].into() };
+            Input::Rechecked { why: Why::Begin, changes }
+        };
+        let left = |hands: &Hands| match hands.heard(seen()) {
+            Input::Rechecked { changes, .. } => (changes.hold.len(), changes.drop.len()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(left(&hands), (2, 1));
+        let step = StepId::new("web-01.stop").unwrap();
+        let body = EventBody::AttemptStarted { step, attempt: 1, epoch: 1 };
+        hands.note(&Event { run, seq: 9, at: Timestamp::UNIX_EPOCH, body }, &state);
+        assert_eq!(left(&hands), (1, 0));
     }
 }

@@ -12,7 +12,7 @@ use crate::observe::{Unseen, changed_since};
 use crate::plan::facts::Fact;
 use crate::plan::inventory::Inventory;
 use crate::run::failure::Failure;
-use crate::schedule::Changes;
+use crate::schedule::{Changed, Changes};
 
 /// Observes again what a plan rests on.
 #[async_trait]
@@ -60,12 +60,12 @@ pub fn sorted_out(
 ) -> Changes {
     let mut changes = Changes::default();
     let changed = changed.unwrap_or_else(|unseen| {
-        changes.hold = unseen.iter().map(|one| one.diagnostic().message).collect();
+        changes.hold = unseen.iter().map(|one| one.diagnostic().message.into()).collect();
         Vec::new()
     });
     for one in changed {
         if one.machines.is_empty() || !one.machines.is_subset(may_drop) {
-            changes.hold.push(one.to_string());
+            changes.hold.push(Changed { text: one.to_string(), machines: one.machines });
             continue;
         }
         for machine in &one.machines {

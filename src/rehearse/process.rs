@@ -228,7 +228,9 @@ impl<'a> Alive<'a> {
                 self.hands.ended(&report.step, claimed);
                 Input::Report(report)
             }
-            Some(input) = self.asking.join_next(), if !self.asking.is_empty() => joined(input),
+            Some(answer) = self.asking.join_next(), if !self.asking.is_empty() => {
+                self.hands.heard(joined(answer))
+            }
             Some(step) = heard.recv() => Input::Progressed(step),
             Some(news) = announced.recv() => self.hands.announce(news),
             () = sleep(alarm) => Input::Tick,

@@ -78,6 +78,10 @@ pub enum Data {
     LiveInCloudAlone,
     /// It runs on-prem; a person gave the cloud side up.
     LiveOnpremAlone,
+    /// It runs in the cloud; nobody sees its on-prem side.
+    LiveInCloudTwinUnseen,
+    /// It runs on-prem; nobody sees its cloud side.
+    LiveOnpremTwinUnseen,
     /// It runs on a side that is not the one that was switched to last: both hold writes of their own.
     Split,
     /// It runs on-prem; the copy in the cloud is being overwritten, and must not boot.
@@ -103,6 +107,8 @@ impl Data {
             Data::LiveOnpremProtected => "safe on-prem and protected",
             Data::LiveInCloudAlone => "in cloud alone; on-prem given up",
             Data::LiveOnpremAlone => "on-prem alone; cloud given up",
+            Data::LiveInCloudTwinUnseen => "safe in cloud; on-prem unseen",
+            Data::LiveOnpremTwinUnseen => "safe on-prem; cloud unseen",
             Data::Split => "SPLIT: each side has its own writes",
             Data::LiveOnpremReplicaDirty => "safe on-prem; cloud copy dirty",
             Data::Gone => "GONE: only a replica is left",
@@ -322,6 +328,14 @@ impl Walk {
             }
             (Power::Off, Power::Off, _) if self.active == Some(Side::Onprem) => Data::OnOnpremDisks,
             (Power::Off, Power::Off, Commit::No) => Data::OnCloudDisks,
+            (Power::On, Power::Unknown, _) if self.observed && self.active == Some(Side::Cloud) => {
+                Data::LiveInCloudTwinUnseen
+            }
+            (Power::Unknown, Power::On, _)
+                if self.observed && self.active == Some(Side::Onprem) =>
+            {
+                Data::LiveOnpremTwinUnseen
+            }
             // Nobody knows whether it was turned off; its twin does not run, so no other copy is newer.
             (Power::Unknown, Power::Off, Commit::No)
                 if self.active == Some(Side::Cloud) && !self.observed =>

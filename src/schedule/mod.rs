@@ -26,7 +26,7 @@ mod turn;
 pub mod window;
 
 pub use core::{Core, Manner, OnGate};
-pub use order::{Action, Changes, Input, Order, Report, Why};
+pub use order::{Action, Changed, Changes, Input, Order, Report, Why};
 pub use outcome::{danger, half_committed, no_longer_held, not_up, touched};
 pub use rederive::rederived;
 pub use sections::stopped_together;

@@ -1,6 +1,6 @@
 //! What goes into the core and what comes out: closed, owned, and serializable where it leaves the process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -56,11 +56,26 @@ pub struct Report {
     pub result: Result<Json, Failure>,
 }
 
+/// A fact that differs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Which, and how: a sentence.
+    pub text: String,
+    /// The machines that it speaks of; none: it cannot be said.
+    pub machines: BTreeSet<MachineName>,
+}
+
+impl From<String> for Changed {
+    fn from(text: String) -> Changed {
+        Changed { text, machines: BTreeSet::new() }
+    }
+}
+
 /// What differs from the facts that a plan rests on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// What holds the run, one sentence each.
-    pub hold: Vec<String>,
+    /// What holds the run.
+    pub hold: Vec<Changed>,
     /// Machines to leave out, and why.
     pub drop: BTreeMap<MachineName, String>,
 }

@@ -249,7 +249,7 @@ impl Trial {
             }
             Action::Recheck(why) => {
                 let stale = self.stale_at == Some(why);
-                let changed = stale.then(|| "replica of web-01 changed".to_owned());
+                let changed = stale.then(|| "replica of web-01 changed".to_owned().into());
                 let hold = changed.into_iter().collect();
                 let changes = Changes { hold, drop: self.drop.clone() };
                 inputs.push_back(Input::Rechecked { why, changes });

@@ -254,7 +254,8 @@ impl Core {
         self.rechecks -= 1;
         if !changes.hold.is_empty() && !self.stops() {
             self.stop_recorded = true;
-            self.append(EventBody::RunHeld { changed: changes.hold });
+            let changed = changes.hold.into_iter().map(|one| one.text).collect();
+            self.append(EventBody::RunHeld { changed });
         }
         for (machine, reason) in changes.drop {
             if self.state.excluded.contains(&machine) {
