@@ -77,7 +77,8 @@ pub fn adopt(args: &AdoptArgs, global: &Global, terminal: Terminal) -> Done {
         let stop = Stop::new(Exit::Busy, refused.failure.message).code("H341");
         stop.help("somebody else was faster: homing adopt")
     })?;
-    say(&format!("{} taken over, and free for the next run\n", machines.len()));
+    let where_seen = if unseen.is_empty() { "" } else { " at the sites that answer" };
+    say(&format!("{} taken over{where_seen}, and free for the next run\n", machines.len()));
     say(&next(&found));
     Ok(Exit::Success)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 
-use crate::base::{MachineName, RunId, Side, StepId};
+use crate::base::{MachineName, RunId, StepId};
 use crate::cli::args::Global;
 use crate::cli::asker::asker;
 use crate::cli::exit::Exit;
@@ -182,13 +182,13 @@ fn forward(
     }
     let (sites, mut facts) = (place.sites()?, Facts::default());
     let open = |name: &_| sites.site(name);
-    // What cannot be seen is as the run left it; another one may have finished what can. Where only the cloud
-    // is silent, nobody can finish it: another run does once it answers, if it ever does.
+    // What cannot be seen is as the run left it; another one may have finished what can. Where one side is
+    // silent, nobody can finish it: another run does once it answers, if it ever does.
     let names = begun.iter().copied();
     let unseen = wait_for(observe_machines(&open, &place.inventory, names, &mut facts))?;
     let is_silent = |machine: &MachineName| {
         let mut one_sided = unseen.iter().filter_map(|one| one.one_sided.as_ref());
-        one_sided.any(|seen| seen.machine == *machine && seen.silent == Side::Cloud)
+        one_sided.any(|seen| seen.machine == *machine)
     };
     let finished = |machine: &MachineName| {
         let seen = facts.machines.get(machine);

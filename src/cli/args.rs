@@ -209,7 +209,7 @@ that a lost run left dirty stays dirty: no plan boots it before another transfer
 
 Example: homing adopt --yes
 
-Exit codes: 0 listed or taken over, 1 a site cannot be asked (then nothing was taken over), 6 another was faster.")]
+Exit codes: 0 listed or taken over, 1 a site cannot be asked and the others hold nothing to take over, 6 another was faster.")]
     Adopt(AdoptArgs),
     /// Where every machine runs, whether its data is safe, what to type next.
     #[command(after_help = "Example: homing status")]

@@ -369,12 +369,13 @@ async fn finish(
     Ok(if left_down { Exit::Unsafe } else { outcome.into() })
 }
 
-/// What the sites say of the machines of a run that did not go well, or gave some back: what it did does not
-/// tell what others did.
+/// What the sites say of the machines of a run that did not go well, gave some back, or did without a side: what
+/// it did does not tell what others did.
 async fn observed(place: &Place, seen: &Seen<'_>) -> Result<Option<Facts>, Stop> {
     use Outcome::{Cancelled, Failed, FailedUnsafe, Stale};
     let went_well = !matches!(seen.state.outcome, Some(Failed | FailedUnsafe | Stale | Cancelled));
-    if went_well && seen.state.given_back.is_empty() {
+    let is_whole = seen.plan.without_sides().is_empty();
+    if went_well && is_whole && seen.state.given_back.is_empty() {
         return Ok(None);
     }
     let sites = place.sites()?;

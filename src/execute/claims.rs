@@ -23,7 +23,7 @@ pub type Tokens = BTreeMap<MachineName, BTreeMap<Side, u64>>;
 /// then is nobody's.
 pub type Over = Arc<dyn Fn(&RunId) -> bool + Send + Sync>;
 
-/// Sides without which a run goes on when they are silent: it declares them lost.
+/// Sides without which a run goes on when they are silent: it declares them lost, or an earlier run did.
 pub type LostSides = BTreeSet<(MachineName, Side)>;
 
 /// Every side of these machines: for whoever begins nothing with them.
@@ -44,7 +44,7 @@ pub struct Refused {
 
 /// Claims both sides of every machine for a run; none are kept when one is refused and `fresh` says
 /// that the run has held nothing before. What a run left claimed that is over is taken from it. A silent
-/// side is left out where a person gave it up, or is about to: the run declares it `lost`.
+/// side is left out where it is `lost`: a person gave it up, or is about to.
 ///
 /// # Errors
 /// The first refusal.
@@ -59,14 +59,14 @@ pub async fn take(
 ) -> Result<Tokens, Refused> {
     let claim = |ask: Ask| {
         let (run, over) = (run.clone(), over.clone());
-        let is_declared = lost.contains(&(ask.machine.clone(), ask.side));
+        let is_lost = lost.contains(&(ask.machine.clone(), ask.side));
         async move {
             let Some(claims) = ask.site.claims() else { return Ok(None) };
             let failure = match claims.claim(ask.at(), &run).await {
                 Ok(claim) => return Ok(Some(claim.token)),
                 Err(failure) => failure,
             };
-            if failure.is_silence() && (is_declared || ask.is_given_up().await) {
+            if failure.is_silence() && is_lost {
                 return Ok(None);
             }
             let view = ask.site.look(ask.at()).await.ok();
@@ -206,19 +206,11 @@ pub(super) struct Ask {
     side: Side,
     entry: MachineEntry,
     pub(super) site: Arc<dyn Site>,
-    twin: Option<Arc<dyn Site>>,
 }
 
 impl Ask {
     pub(super) fn at(&self) -> At<'_> {
         At { machine: &self.machine, side: self.side, entry: &self.entry }
-    }
-
-    /// A person gave this side up: its twin is marked.
-    async fn is_given_up(&self) -> bool {
-        let Some(twin) = &self.twin else { return false };
-        let seen = twin.look(At { side: self.side.other(), ..self.at() }).await;
-        seen.is_ok_and(|seen| seen.lost_twin.is_some())
     }
 }
 
@@ -240,8 +232,7 @@ where
         let Some(entry) = inventory.machines.get(machine) else { continue };
         for side in [Side::Cloud, Side::Onprem] {
             let Some(site) = sites(entry.site(side)) else { continue };
-            let twin = sites(entry.site(side.other()));
-            let ask = Ask { machine: machine.clone(), side, entry: entry.clone(), site, twin };
+            let ask = Ask { machine: machine.clone(), side, entry: entry.clone(), site };
             let (machine, room, answer) = (machine.clone(), room.clone(), asking(ask));
             tasks.spawn(async move {
                 let _place = room.acquire_owned().await.expect("BUG: it is never closed");

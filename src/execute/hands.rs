@@ -108,7 +108,7 @@ impl Hands {
     /// Of a process that takes the run up as it stands, and holds these claims.
     pub fn new(job: Job, tokens: Tokens, state: &RunState) -> Hands {
         Hands {
-            lost: job.plan.lost_sides(),
+            lost: job.plan.without_sides(),
             may_drop: job.plan.droppable(),
             touched: touched(&job.plan, state).into_iter().cloned().collect(),
             tokens,

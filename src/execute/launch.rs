@@ -246,7 +246,7 @@ async fn claimed(
     let lost = match setup.interrupt.is_cancelled() {
         // It is taken up to be ended, and nothing begins: a site that is gone must not stand in the way.
         true => claims::all_sides(machines),
-        false => setup.plan.plan().lost_sides(),
+        false => setup.plan.plan().without_sides(),
     };
     let over = over(&setup.journal);
     claims::take(&setup.sites, &setup.inventory, machines, run, fresh, &over, &lost).await

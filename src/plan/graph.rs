@@ -9,7 +9,7 @@ use foldhash::HashSet;
 
 use crate::base::{Json, MachineName, Side, StepId};
 use crate::plan::effect::Effect;
-use crate::plan::facts::Fact;
+use crate::plan::facts::{Fact, Power};
 use crate::plan::scope::{Acknowledgement, Scope};
 use crate::plan::step::{Kind, Step, StepIx};
 
@@ -68,6 +68,23 @@ impl Plan {
     pub fn changed_machines(&self) -> BTreeSet<&MachineName> {
         let changing = self.steps.iter().filter(|step| step.effect.changes_machine());
         sorted(changing.filter_map(|step| step.machine.as_ref()))
+    }
+
+    /// The sides of machines that it does without: it declares them lost, or an earlier run did.
+    pub fn without_sides(&self) -> BTreeSet<(MachineName, Side)> {
+        let lost = Json::from(Power::Lost.word());
+        let known = |fact: &Fact| {
+            let side = match &*fact.fact {
+                "cloud.power" => Side::Cloud,
+                "onprem.power" => Side::Onprem,
+                _ => return None,
+            };
+            let machine = MachineName::new(&*fact.subject).ok().filter(|_| fact.holds(&lost))?;
+            Some((machine, side))
+        };
+        let mut sides = self.lost_sides();
+        sides.extend(self.facts.iter().filter_map(known));
+        sides
     }
 
     /// The sides of machines that it declares lost.

@@ -15,7 +15,7 @@ use crate::primitives::work::hands;
 use crate::primitives::work::sides::{MACHINE, Sides, active};
 use crate::run::event::Deletes;
 use crate::run::failure::Failure;
-use crate::sites::{Booted, SideView};
+use crate::sites::SideView;
 
 static SPEC: Spec = Spec {
     name: "commit",
@@ -165,9 +165,8 @@ fn may_commit(sides: &Sides<'_>, cloud: &SideView, onprem: &SideView) -> Result<
     if is_home && onprem.power == Power::On && is_given_up && cloud.power == Power::Unknown {
         return Ok(());
     }
-    let is_good = |booted: &&Booted| is_home && (booted.is_final || is_given_up);
-    let booted = onprem.booted.as_ref().filter(is_good);
-    let Some(booted) = booted else {
+    // One that is not final booted because a loss was declared: that loss is over, or is not.
+    let Some(booted) = onprem.booted.as_ref().filter(|_| is_home) else {
         return refuse(
             "H315",
             format!(

@@ -96,7 +96,7 @@ impl Process<'_> {
         let next = RunId::new("next").expect("BUG: a name");
         let over: Over = Arc::new(|run| run.as_str() == RUN);
         let (inventory, machines) = (&self.stage.inventory, self.stage.plan.changed_machines());
-        let lost = self.stage.plan.lost_sides();
+        let lost = self.stage.plan.without_sides();
         let taken = take(&self.sites, inventory, &machines, &next, true, &over, &lost).await;
         let tokens = taken.map_err(|refused| refused.failure.message)?;
         leave(&self.sites, inventory, &tokens, &next, &over).await;
@@ -119,7 +119,7 @@ impl Process<'_> {
         let mut machines = plan.changed_machines();
         machines.retain(|machine| !run.state(self.stage).given_back.contains(*machine));
         let (inventory, over) = (&self.stage.inventory, none_is_over());
-        let lost = plan.lost_sides();
+        let lost = plan.without_sides();
         let taken = take(&self.sites, inventory, &machines, &run.id, !begun, &over, &lost).await;
         let Ok(tokens) = taken else { return Left::Refused };
         let begins = if begun {

@@ -111,12 +111,15 @@ pub(super) fn way_back(seen: &Seen<'_>, machine: &MachineName) -> Option<(Side, 
     None
 }
 
-/// The side that an earlier run had switched the machine to, with no commit yet: it has been writing there.
+/// The side that an earlier run had switched the machine to, with no commit yet, or beside the other one: it has
+/// been writing there.
 fn switched_before(plan: &Plan, machine: &MachineName) -> Option<Side> {
     let observed = |fact: &str, value: &str| {
         plan.facts.contains(&Fact::new(machine.as_str(), fact, &Json::from(value)))
     };
-    if !observed("commit", "pending") {
+    // On both sides, once a side that was given up is back: whatever is not kept is given up.
+    let is_split = observed("cloud.power", "on") && observed("onprem.power", "on");
+    if !is_split && !observed("commit", "pending") {
         return None;
     }
     [(Side::Cloud, "cloud"), (Side::Onprem, "home")]

@@ -1,4 +1,5 @@
-//! Machines that run at home while their cloud side is still there: they wait for their commit.
+//! Machines that run at home while their cloud side is still there: they wait for their commit. And machines
+//! that run on both sides: they wait for a decision.
 
 use serde::Serialize;
 
@@ -25,7 +26,7 @@ pub struct Pending {
     pub age_s: Option<f64>,
     /// The run that started it.
     pub run: Option<RunId>,
-    /// Its cloud side runs too: a person decides first which one is right.
+    /// It runs on both sides: a person decides first which one is right, whatever was committed.
     pub split: bool,
     /// The run that may commit it: it holds the machine, and is not over.
     pub held_by: Option<RunId>,
@@ -38,7 +39,7 @@ pub fn machines<'a>(
     now: Timestamp,
 ) -> Vec<Pending> {
     let waits = facts.machines.iter().filter(|(_, facts)| {
-        facts.active == Side::Onprem && facts.commit != CommitState::Committed
+        is_split(facts) || facts.active == Side::Onprem && facts.commit != CommitState::Committed
     });
     let one = |machine: &MachineName, facts: &MachineFacts| {
         let started = runs
@@ -49,7 +50,7 @@ pub fn machines<'a>(
             since: started.map(|(.., at)| at),
             age_s: started.map(|(.., at)| seconds_between(at, now)),
             run: started.map(|(run, ..)| run.clone()),
-            split: facts.cloud.power == Power::On,
+            split: is_split(facts),
             held_by: runs.clone().find(holds(machine)).map(|(run, ..)| run.clone()),
         }
     };
@@ -57,6 +58,10 @@ pub fn machines<'a>(
     // Whose age nobody knows may be the oldest.
     pending.sort_by_key(|one| (one.since, one.machine.clone()));
     pending
+}
+
+fn is_split(facts: &MachineFacts) -> bool {
+    facts.cloud.power == Power::On && facts.onprem.power == Power::On
 }
 
 /// Whether a run is at work on that machine, or will be.
@@ -86,7 +91,7 @@ pub fn page(pending: &[Pending], all: bool, style: Style) -> String {
     }
     let row = |one: &Pending| {
         let next = match &one.held_by {
-            _ if one.split => "it runs in the cloud too: decide which side is right".to_owned(),
+            _ if one.split => "it runs on BOTH sides: decide which one is right".to_owned(),
             Some(run) => format!("homing status {run}"),
             None => "check it, then run a script that commits it".to_owned(),
         };

@@ -86,13 +86,20 @@ pub enum Data {
     Split,
     /// It runs on-prem; the copy in the cloud is being overwritten, and must not boot.
     LiveOnpremReplicaDirty,
-    /// The side that held it was deleted by somebody, or given up: all that is left is a replica.
+    /// It was started nowhere since a person gave a side up, which nobody sees.
+    LeftAlone,
+    /// Somebody deleted the side that held it: all that is left is a replica.
     Gone,
     /// Nobody can say.
     Unknown,
 }
 
 impl Data {
+    /// Nothing that was acknowledged can be lost by what homing did.
+    fn is_safe(self) -> bool {
+        !matches!(self, Data::Unknown | Data::Gone | Data::Split | Data::LeftAlone)
+    }
+
     /// For a person.
     pub fn words(self) -> &'static str {
         match self {
@@ -111,6 +118,7 @@ impl Data {
             Data::LiveOnpremTwinUnseen => "safe on-prem; cloud unseen",
             Data::Split => "SPLIT: each side has its own writes",
             Data::LiveOnpremReplicaDirty => "safe on-prem; cloud copy dirty",
+            Data::LeftAlone => "NOT started; other side given up",
             Data::Gone => "GONE: only a replica is left",
             Data::Unknown => "UNKNOWN: observe the machine",
         }
@@ -165,11 +173,11 @@ fn standing(
         onprem: walk.onprem,
         observed: facts.is_some(),
         data,
-        data_safe: !matches!(data, Data::Unknown | Data::Gone | Data::Split) && gave_up.is_none(),
+        data_safe: data.is_safe() && gave_up.is_none(),
         point_of_no_return_passed: declared || commits && walk.commit != Commit::No,
         // Of a machine that others brought up, this run does not know when.
         downtime_s: clock.filter(|_| !others_brought_it_up).map(|Downtime { seconds, .. }| seconds),
-        down: walk.cloud.is_off() && walk.onprem != Power::On,
+        down: walk.is_down(),
         failed: failed.map(|ix| seen.plan.step(*ix).id.clone()),
         rolled_back: is_rolled_back(seen, chain),
         gave_up,
@@ -299,6 +307,17 @@ impl Walk {
         }
     }
 
+    /// As far as anybody knows. What could not be looked at just now may well run.
+    fn is_down(&self) -> bool {
+        let rests = |power: Power| power.is_off() || (power == Power::Unknown && !self.observed);
+        self.cloud.is_off() && rests(self.onprem)
+    }
+
+    /// The side with the newest data was looked at just now.
+    fn sees(&self, live: Side) -> bool {
+        self.observed && self.active == Some(live)
+    }
+
     fn data(&self) -> Data {
         if self.gone {
             return Data::Gone;
@@ -309,15 +328,15 @@ impl Walk {
             (Power::Off, Power::On, Commit::No) if self.active == Some(Side::Cloud) => Data::Split,
             (Power::On, Power::Lost, _) => Data::LiveInCloudAlone,
             (Power::Lost, Power::On, _) => Data::LiveOnpremAlone,
-            (Power::Lost, _, _) if self.active == Some(Side::Cloud) => Data::Gone,
-            (_, Power::Lost, _) if self.active == Some(Side::Onprem) => Data::Gone,
-            (Power::Lost, _, _) => Data::OnOnpremDisks,
-            (_, Power::Lost, _) => Data::OnCloudDisks,
+            (Power::Lost, _, _) | (_, Power::Lost, _) => Data::LeftAlone,
+            (Power::On, Power::Unknown, _) if self.sees(Side::Cloud) => Data::LiveInCloudTwinUnseen,
+            (Power::Unknown, Power::On, _) if self.sees(Side::Onprem) => Data::LiveOnpremTwinUnseen,
             (_, Power::On, Commit::Done) if self.dirty => Data::LiveOnpremReplicaDirty,
             (Power::Off, Power::On, _) if self.dirty => Data::LiveOnpremReplicaDirty,
             (_, Power::On, Commit::Begun) => Data::LiveOnpremCommitting,
             (_, Power::On, Commit::Done) if self.protected => Data::LiveOnpremProtected,
             (_, Power::On, Commit::Done) => Data::LiveOnpremUnprotected,
+            (Power::Off, Power::On, Commit::No) if self.protected => Data::LiveOnpremProtected,
             (Power::Off, Power::On, Commit::No) => Data::LiveOnprem,
             (Power::On, Power::Off | Power::Unknown, _) if self.dirty => {
                 Data::LiveInCloudReplicaDirty
@@ -328,14 +347,6 @@ impl Walk {
             }
             (Power::Off, Power::Off, _) if self.active == Some(Side::Onprem) => Data::OnOnpremDisks,
             (Power::Off, Power::Off, Commit::No) => Data::OnCloudDisks,
-            (Power::On, Power::Unknown, _) if self.observed && self.active == Some(Side::Cloud) => {
-                Data::LiveInCloudTwinUnseen
-            }
-            (Power::Unknown, Power::On, _)
-                if self.observed && self.active == Some(Side::Onprem) =>
-            {
-                Data::LiveOnpremTwinUnseen
-            }
             // Nobody knows whether it was turned off; its twin does not run, so no other copy is newer.
             (Power::Unknown, Power::Off, Commit::No)
                 if self.active == Some(Side::Cloud) && !self.observed =>

@@ -72,11 +72,16 @@ pub fn status(asked: &Asked<'_, '_>, style: Style) -> String {
     let all = standings(asked.seen, asked.observed, asked.now);
     let mut page = head(asked, style);
     page.push_str(&machines(&all, style));
-    page.push_str(&split::section(&all, style));
+    page.push_str(&split::section(&all, open(asked.seen), style));
     page.push_str(&given_up::section(asked.seen, style));
     page.push_str(&failures(asked.seen, style));
     page.push_str(&next(asked, style));
     page
+}
+
+/// The run, while it holds its machines.
+pub(super) fn open<'s>(seen: &'s Seen<'_>) -> Option<&'s RunId> {
+    (!seen.state.outcome.is_some_and(Outcome::is_over)).then_some(seen.run)
 }
 
 fn head(asked: &Asked<'_, '_>, style: Style) -> String {
@@ -152,6 +157,7 @@ fn runs(one: &Standing) -> &'static str {
         (Power::On, Power::On) => "ON BOTH SIDES",
         (Power::On, _) => "in the cloud",
         (_, Power::On) => "on-prem",
+        (Power::Lost, _) | (_, Power::Lost) => "nowhere seen",
         (cloud, onprem) if cloud.is_off() && onprem.is_off() => "nowhere",
         _ => "unknown",
     }

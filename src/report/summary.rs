@@ -10,7 +10,7 @@ use crate::render::table::Table;
 use crate::report::clock::seconds_between;
 use crate::report::line::ended_words;
 use crate::report::standing::standings;
-use crate::report::status::{commands, failures, machines, next_commands};
+use crate::report::status::{commands, failures, machines, next_commands, open};
 use crate::report::{Seen, given_up, split};
 
 /// What was measured of one machine from outside: its clients' own count.
@@ -42,7 +42,7 @@ pub fn summary(seen: &Seen<'_>, observed: Option<&Facts>, now: Timestamp, style:
     if !all.is_empty() {
         page.push_str(&machines(&all, style));
     }
-    page.push_str(&split::section(&all, style));
+    page.push_str(&split::section(&all, open(seen), style));
     page.push_str(&given_up::section(seen, style));
     page.push_str(&failures(seen, style));
     page.push_str(&next_commands(&commands(seen, observed, false), style));

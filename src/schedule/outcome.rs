@@ -297,6 +297,7 @@ mod tests {
             encrypted: false,
             failed_over_at: None,
             lost_twin: None,
+            superseded: false,
             claim: None,
         }
     }

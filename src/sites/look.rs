@@ -58,6 +58,7 @@ pub fn replica(active: &SideView, passive: &SideView) -> (ReplicaState, Option<D
         return (ReplicaState::Absent, None);
     }
     match &passive.replica {
+        None if passive.superseded => (ReplicaState::Diverged, None),
         // What the live side itself came from: its disks of the day of the switch.
         None if is_origin(active, passive) => (ReplicaState::Stale, None),
         None => (ReplicaState::Diverged, None),
@@ -169,6 +170,7 @@ pub(crate) mod tests {
             encrypted: false,
             failed_over_at: None,
             lost_twin: None,
+            superseded: false,
             claim: None,
         }
     }

@@ -107,6 +107,9 @@ pub struct SideView {
     pub failed_over_at: Option<Timestamp>,
     /// A person gave the other side up, so that this one may run without it.
     pub lost_twin: Option<Lost>,
+    /// The other side was decided for: whatever this one wrote by itself was given up, and its disks are no copy
+    /// of anything.
+    pub superseded: bool,
     /// Who claims it.
     pub claim: Option<Claim>,
 }
@@ -458,6 +461,12 @@ pub trait Machines: Send + Sync {
         lost: Option<&Lost>,
         fence: &Fence,
     ) -> Result<(), Failure>;
+
+    /// Records whether the other side was decided for; a transfer to this one, or its start, ends that too.
+    ///
+    /// # Errors
+    /// When it cannot be recorded.
+    async fn set_superseded(&self, at: At<'_>, is: bool, fence: &Fence) -> Result<(), Failure>;
 
     /// Records which way this side is protected.
     ///

@@ -82,8 +82,9 @@ const UNSEEN: &str = "unseen";
 /// What a side may be that nobody sees, told from the one that is `left`.
 fn assumed(side: Side, left: &SideView) -> SideView {
     let is_live = !holds_live(left);
-    // It came from the disks that are left, unless these were written as a replica since.
-    let booted = is_live.then(|| Booted {
+    // It came from the disks that are left, unless these were written as a replica since, or it was decided for
+    // against them.
+    let booted = (is_live && !left.superseded).then(|| Booted {
         sync: SyncId::new(UNSEEN).expect("BUG: a legal id"),
         source_generation: left.generation.clone(),
         is_final: true,
@@ -107,6 +108,7 @@ fn assumed(side: Side, left: &SideView) -> SideView {
         encrypted: left.encrypted,
         failed_over_at: None,
         lost_twin: None,
+        superseded: false,
         claim: None,
     }
 }
@@ -179,6 +181,7 @@ mod tests {
             (SideView { power: off, turn: 7, ..view("g1") }, false, Stale),
             (replica(), false, Stale),
             (diverged(), false, Diverged),
+            (SideView { superseded: true, ..view("g1") }, false, Diverged),
             // The other side was given up: from that turn on this one is the machine.
             (lost(3, off), true, Diverged),
             (lost(4, off), false, Stale),

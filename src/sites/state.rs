@@ -33,6 +33,9 @@ pub(in crate::sites) struct State {
     /// The other side was declared lost.
     #[serde(default)]
     pub lost_twin: Option<Lost>,
+    /// A person, or a handler, decided for the other side.
+    #[serde(default)]
+    pub superseded: bool,
     /// A practice ground is being created: this machine has still to be turned on for the first time.
     pub first_boot_due: bool,
     /// The points of its change tracking, where they are not kept beside the disks.
@@ -76,6 +79,7 @@ impl State {
             fenced: false,
             created_by: None,
             lost_twin: None,
+            superseded: false,
             first_boot_due: false,
             tracking: None,
             cpus: None,
@@ -143,6 +147,7 @@ impl State {
             failed_over_at: view.failed_over_at,
             fenced: view.fenced,
             lost_twin: view.lost_twin.clone(),
+            superseded: view.superseded,
             ..State::absent()
         }
     }
@@ -232,7 +237,7 @@ impl State {
 
     /// What it is from the moment of a boot on: the live data is here.
     pub(in crate::sites) fn after_boot(&self, boot: &Boot, generation: String) -> State {
-        let mut state = State { fenced: false, turn: boot.turn, ..self.clone() };
+        let mut state = State { fenced: false, superseded: false, turn: boot.turn, ..self.clone() };
         if !self.first_boot_due {
             state.generation = generation;
         }
@@ -253,6 +258,7 @@ impl State {
         (boot.turn > self.turn).then(|| State {
             turn: boot.turn,
             fenced: false,
+            superseded: false,
             replica: None,
             booted: self.booted.clone().filter(|_| !was_replica),
             ..self.clone()
@@ -269,7 +275,7 @@ impl State {
             None => (None, false),
         };
         let replica = Some(ReplicaMark::Dirty { mark: mark.clone(), before });
-        Some((State { replica, ..self.clone() }, takes_over))
+        Some((State { replica, superseded: false, ..self.clone() }, takes_over))
     }
 
     /// Refuses unless the dirty mark is this sync's.
@@ -377,6 +383,7 @@ impl State {
             encrypted: self.key_check.is_some(),
             failed_over_at: self.failed_over_at,
             lost_twin: self.lost_twin,
+            superseded: self.superseded,
             claim: lease.claim(),
         }
     }

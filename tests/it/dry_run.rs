@@ -84,6 +84,8 @@ const LIBRARY: &[(&str, &str)] = &[
     ("std/checks::port", "checks::port(vm(\"web-01\"), 443);"),
     ("std/checks::settled", "checks::settled(vm(\"web-01\"), \"5m\");"),
     ("std/checks::web", "checks::web(vm(\"web-01\"), \"/health\");"),
+    ("std/decide::keep", "decide::keep(vms(\"tier=web\"), \"onprem\", #{ grace: \"1m\" });"),
+    ("std/decide::main", "-p machines=web-01 -p keep=cloud"),
     ("std/drill::main", "-p machine=web-01"),
     ("std/drill::rehearse", "drill::rehearse(vm(\"web-01\"));"),
     ("std/failback::main", "-p machine=web-01"),
@@ -129,6 +131,11 @@ fn of_library(function: &str, uses: &str) -> (String, Vec<String>) {
         "std/failover" => {
             "// facts: web-01 where=home cloud.power=off onprem.power=on protection=onprem_to_cloud"
         }
+        // A side that was given up is back, and runs.
+        "std/decide" => {
+            "// facts: web-01 where=home cloud.power=on onprem.power=on commit=committed\n\
+             // facts: web-02 where=cloud cloud.power=on onprem.power=on"
+        }
         // One machine was switched over, and the other one only stopped.
         "std/rollback" => {
             "// facts: web-01 where=home cloud.power=off onprem.power=on commit=pending\n\
@@ -137,8 +144,8 @@ fn of_library(function: &str, uses: &str) -> (String, Vec<String>) {
         _ => "",
     };
     if name == "main" {
-        let given = uses.strip_prefix("-p ").and_then(|given| given.split_once('='));
-        return compiled(module, "", &[given.unwrap()], observed);
+        let given = uses.split("-p ").filter_map(|given| given.trim().split_once('='));
+        return compiled(module, "", &given.collect::<Vec<_>>(), observed);
     }
     let modules: BTreeSet<String> = stdlib_docs().into_iter().map(|one| one.module).collect();
     let used = modules.iter().filter_map(|module| {

@@ -38,17 +38,14 @@ pub async fn start(sides: &Sides<'_>, side: Side, ctx: &dyn Ctx) -> Result<Start
         Side::Onprem => (&onprem, &cloud),
     };
     twin_is_off(sides.machine, side, own, twin, ctx.run().as_str())?;
-    if twin.lost_twin.is_some() {
-        // It is back. The mark must not outlive that, or it would excuse a second running side later.
-        let (other, fence) = (side.other(), sides.fence(side.other())?);
-        sides.machines(other)?.set_lost_twin(sides.at(other), None, &fence).await?;
-    }
+    sides.end_loss(side.other(), twin).await?;
     let is_active = active(&cloud, &onprem) == side;
     if own.power == Power::On {
         if !is_active {
             // Somebody started it, or it was never off: whoever says "start" decides for what it wrote.
             let boot = Boot { turn: next_turn(own, twin), from: None };
             sides.power(side)?.start(sides.at(side), &boot, &sides.fence(side)?).await?;
+            supersede(sides, side.other(), twin).await?;
         }
         return Ok(Started { already_running: true, generation: own.generation.clone() });
     }
@@ -59,8 +56,21 @@ pub async fn start(sides: &Sides<'_>, side: Side, ctx: &dyn Ctx) -> Result<Start
         sides.machines(side)?.create(sides.at(side), &NewMachine::default(), &fence).await?;
     }
     ctx.progress(0, 0, 0, "booting");
+    if !is_active && boot.from.is_none() {
+        supersede(sides, side.other(), twin).await?;
+    }
     let view = sides.power(side)?.start(sides.at(side), &boot, &fence).await?;
     Ok(Started { already_running: false, generation: view.generation })
+}
+
+/// A switch is taken back, or decided against: what the twin wrote is no copy of anything from now on, and it has to
+/// know that itself, should its site be the only one that answers one day.
+async fn supersede(sides: &Sides<'_>, side: Side, twin: &SideView) -> Result<(), Failure> {
+    // Of a twin that this run did not claim nothing is changed: nobody sees it.
+    let Some(fence) = sides.fence(side).ok().filter(|_| twin.exists && !twin.superseded) else {
+        return Ok(());
+    };
+    sides.machines(side)?.set_superseded(sides.at(side), true, &fence).await
 }
 
 /// Refuses a split brain: unknown counts as on, unless a person declared that side lost.

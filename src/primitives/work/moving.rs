@@ -78,6 +78,7 @@ pub async fn bring_up(
         Err(failure) => return Err(over_a_snapshot(&sides, from, what, failure, ctx).await),
         Ok(synced) => synced,
     };
+    end_losses(&sides, &cloud, &onprem).await?;
     let until = what.snapshot.as_ref().map(|taken| taken.at);
     release_superseded(&sides, from, until, synced.tracking.as_deref()).await?;
     Ok(moved(synced))
@@ -112,6 +113,7 @@ pub async fn protect(allow_initial: bool, ctx: &dyn Ctx) -> Result<(Moved, bool)
         let what = What { snapshot: Some(taken), bandwidth: None, key: None };
         synchronize(&sides, Side::Onprem, (&onprem, &cloud), &what, mode, ctx).await?
     };
+    end_losses(&sides, &cloud, &onprem).await?;
     // The machine goes on running: no snapshot is left to slow it down, unless the tracking needs it.
     let needed = tracking_of(&sides.look(Side::Cloud).await?);
     release_superseded(&sides, Side::Onprem, None, needed.as_deref()).await?;
@@ -171,6 +173,12 @@ fn is_there(sides: &Sides<'_>, from: Side, live: &SideView) -> Result<(), Failur
     .help(format!("bring the {from} side back (its site may keep deleted disks, or a backup), then retry the step. If they are lost, `declare_lost` in a plan of its own starts the {other} side from its last verified transfer")))
 }
 
+/// Both sides were at work in it: none of them is lost.
+async fn end_losses(sides: &Sides<'_>, cloud: &SideView, onprem: &SideView) -> Result<(), Failure> {
+    sides.end_loss(Side::Cloud, cloud).await?;
+    sides.end_loss(Side::Onprem, onprem).await
+}
+
 /// Until a switch is committed the other side is the way back: nothing may be written over it.
 fn is_no_way_back(sides: &Sides<'_>, from: Side, live: &SideView) -> Result<(), Failure> {
     if live.committed {
@@ -191,7 +199,7 @@ fn may_protect(sides: &Sides<'_>, cloud: &SideView, onprem: &SideView) -> Result
             "H319",
             format!("`{machine}` is not home: its cloud side holds the live data, or runs"),
         )
-        .help("bring it home and commit first; nothing was sent"));
+        .help("bring it home and commit first, or turn the cloud side off; nothing was sent"));
     }
     if cloud.exists && !sync_target_only(cloud) {
         return Err(Failure::refused(
@@ -200,7 +208,7 @@ fn may_protect(sides: &Sides<'_>, cloud: &SideView, onprem: &SideView) -> Result
                 "the cloud side of `{machine}` still exists: it is the way back until it is deleted"
             ),
         )
-        .help("`commit(m)` first (again, if one was interrupted); nothing was sent"));
+        .help("`commit(m)` first (again, if one was interrupted); if it is committed, and this machine was given up and came back, `transfer_delta(snapshot(m))` makes it the replica: then protect. Nothing was sent"));
     }
     is_no_way_back(sides, Side::Onprem, onprem)
 }

@@ -72,6 +72,16 @@ impl<'a> Sides<'a> {
         }
     }
 
+    /// The side that `left` gave up is at work again: the mark must not outlive that, or it would excuse a second
+    /// running side later.
+    pub async fn end_loss(&self, side: Side, left: &SideView) -> Result<(), Failure> {
+        // A side that this run did not claim keeps its mark until one does.
+        let Some(fence) = self.fence(side).ok().filter(|_| left.lost_twin.is_some()) else {
+            return Ok(());
+        };
+        self.machines(side)?.set_lost_twin(self.at(side), None, &fence).await
+    }
+
     pub fn fence(&self, side: Side) -> Result<Fence, Failure> {
         self.ctx.fence(side)
     }

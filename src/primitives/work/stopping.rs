@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::base::{Json, Side};
 use crate::diagnostic::Diagnostic;
+use crate::plan::facts::Power;
 use crate::plan::policy::Policy;
 use crate::primitives::contract::{ByHand, Ctx, Standing, Subject};
 use crate::primitives::spec::{Opt, OptType, Output};
@@ -83,8 +84,16 @@ pub fn by_hand(
 /// Stops one side. A side that does not exist is off for certain.
 pub async fn stop(args: &Args, side: Side, ctx: &dyn Ctx) -> Result<Stopped, Failure> {
     let sides = Sides::open(ctx)?;
-    if !sides.look(side).await?.exists {
+    let own = sides.look(side).await?;
+    if !own.exists {
         return Ok(Stopped { forced: false });
+    }
+    // Of a twin that is out of reach nothing is known, so nothing is changed.
+    if let Ok(twin) = sides.look(side.other()).await {
+        sides.end_loss(side.other(), &twin).await?;
+        if twin.power == Power::On {
+            sides.end_loss(side, &own).await?;
+        }
     }
     ctx.progress(0, 0, 0, "stopping");
     let power = sides.power(side)?;

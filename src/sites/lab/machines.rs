@@ -48,6 +48,12 @@ impl Machines for LabSite {
         blocking(move || seat.records.change(&fence, |state| state.lost_twin = lost)).await
     }
 
+    async fn set_superseded(&self, at: At<'_>, is: bool, fence: &Fence) -> Result<(), Failure> {
+        let seat = self.seat(at, "set_superseded").await?;
+        let fence = fence.clone();
+        blocking(move || seat.records.change(&fence, move |state| state.superseded = is)).await
+    }
+
     async fn protect(&self, at: At<'_>, to: Protection, fence: &Fence) -> Result<(), Failure> {
         let seat = self.seat(at, "protect").await?;
         let fence = fence.clone();

@@ -92,6 +92,10 @@ impl Machines for ModelSite {
         self.change(at, "set_lost_twin", fence, |state| state.lost_twin = lost).await
     }
 
+    async fn set_superseded(&self, at: At<'_>, is: bool, fence: &Fence) -> Result<(), Failure> {
+        self.change(at, "set_superseded", fence, move |state| state.superseded = is).await
+    }
+
     async fn protect(&self, at: At<'_>, to: Protection, fence: &Fence) -> Result<(), Failure> {
         self.change(at, "protect", fence, |state| state.protection = to).await
     }

@@ -44,6 +44,10 @@ impl Machines for QemuSite {
         self.change(at, fence, |state| state.lost_twin = lost).await
     }
 
+    async fn set_superseded(&self, at: At<'_>, is: bool, fence: &Fence) -> Result<(), Failure> {
+        self.change(at, fence, move |state| state.superseded = is).await
+    }
+
     async fn protect(&self, at: At<'_>, to: Protection, fence: &Fence) -> Result<(), Failure> {
         self.change(at, fence, move |state| state.protection = to).await
     }

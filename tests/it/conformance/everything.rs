@@ -34,6 +34,7 @@ impl Hand {
             ("delete", self.delete(side, "no-such-generation").await),
             ("set_committed", self.set_committed(side).await),
             ("set_lost_twin", self.set_lost_twin(side, Some(&lost)).await),
+            ("set_superseded", self.set_superseded(side, true).await),
             ("protect", self.protect(side, Protection::OnpremToCloud).await),
         ];
         if let Some(copies) = self.site(side).copies() {

@@ -275,6 +275,12 @@ impl Hand {
             .await
     }
 
+    pub async fn set_superseded(&self, side: Side, is: bool) -> Result<(), Failure> {
+        let fence = self.fence(side, "set_superseded");
+        within("set_superseded", self.machines(side).set_superseded(self.at(side), is, &fence))
+            .await
+    }
+
     pub async fn protect(&self, side: Side, to: Protection) -> Result<(), Failure> {
         let fence = self.fence(side, "protect");
         within("protect", self.machines(side).protect(self.at(side), to, &fence)).await

@@ -78,6 +78,11 @@ async fn marks(hand: &Hand) {
             hand.set_lost_twin(side, None).await.expect("recorded");
             assert_eq!(hand.look(side).await, SideView { committed: true, ..before.clone() });
         }
+        for _ in 0..2 {
+            hand.set_superseded(side, true).await.expect("recorded");
+            let marked = SideView { committed: true, superseded: true, ..before.clone() };
+            assert_eq!(hand.look(side).await, marked, "until it is started, or copied to");
+        }
     }
 }
 

@@ -133,13 +133,15 @@ async fn nothing_is_reached(cut: &Hand, side: Side) {
     let said = [cut.try_everything(side).await, cut.try_to_begin(side).await].concat();
     for (what, answer) in said {
         // Marks may be kept where they can still be reached: then they hold.
-        let is_mark = ["set_committed", "set_lost_twin", "protect"].contains(&what);
+        let is_mark =
+            ["set_committed", "set_lost_twin", "set_superseded", "protect"].contains(&what);
         assert!(answer.is_err() || is_mark, "{what} of a {side} side that cannot be reached");
         if answer.is_ok()
             && let Ok(view) = cut.site(side).look(cut.at(side)).await
         {
             assert!(what != "set_committed" || view.committed);
             assert!(what != "set_lost_twin" || view.lost_twin.is_some());
+            assert!(what != "set_superseded" || view.superseded);
             assert!(what != "protect" || view.protection == Protection::OnpremToCloud);
         }
     }
@@ -152,4 +154,5 @@ async fn nothing_is_reached(cut: &Hand, side: Side) {
 async fn marks_are_undone(hand: &Hand, side: Side, protection: Protection) {
     hand.protect(side, protection).await.expect("it works again");
     hand.set_lost_twin(side, None::<&Lost>).await.expect("it works again");
+    hand.set_superseded(side, false).await.expect("it works again");
 }

@@ -23,6 +23,11 @@ fn given_up(side: &str, then: &str) -> String {
     )
 }
 
+/// The same script with a gate before its first step.
+fn asked(script: &str) -> String {
+    script.replacen('\n', "\napprove(\"Sure?\", #{ name: \"sure\", timeout: \"1h\" });\n", 1)
+}
+
 #[test]
 fn a_cloud_that_is_silent_is_given_up_and_the_copy_at_home_runs() {
     let ground = Ground::new();
@@ -99,12 +104,14 @@ fn a_data_centre_that_is_silent_is_given_up_and_taken_back() {
         "again.rhai",
         "let db = vm(\"db-01\");\nshutdown_azure_vm(db);\nstart_azure_vm(db);\ncheck(db);\n",
     );
-    ground.homing(&["run", "again.rhai"]).exit(0);
+    ground.homing(&["run", "again.rhai"]).exit(3).says(&["H001", "still lost"]);
+    ground.write("again.rhai", &asked(&ground.read("again.rhai")));
+    ground.homing(&["run", "again.rhai", "--approve", "all"]).exit(0);
     // Stopped, and planned for anew: it is the machine, and no replica of the one that is lost.
     ground.write("off.rhai", "shutdown_azure_vm(vm(\"db-01\"));");
     ground.homing(&["run", "off.rhai"]).exit(0);
-    ground.write("on.rhai", "let db = vm(\"db-01\");\nstart_azure_vm(db);\ncheck(db);\n");
-    ground.homing(&["run", "on.rhai"]).exit(0);
+    ground.write("on.rhai", &asked("let db = vm(\"db-01\");\nstart_azure_vm(db);\ncheck(db);\n"));
+    ground.homing(&["run", "on.rhai", "--approve", "all"]).exit(0);
 
     // The data centre is back: its machine is turned off, and then brought home as a failback is.
     mend(&ground);
@@ -159,10 +166,14 @@ fn a_loss_that_one_plan_declared_holds_for_the_next() {
     silence(&ground, "azure");
     ground.write("lost.rhai", &given_up("cloud", ""));
     ground.homing(&["run", "lost.rhai", "--approve", "all"]).exit(0);
-    let status = ground.homing(&["status", &ground.newest_run()]).exit(0);
-    assert!(status.out.contains("GONE: only a replica is left"), "{}", status.out);
-    ground.write("up.rhai", "let db = vm(\"db-01\");\nstart_onprem_vm(db);\ncheck(db);\n");
-    ground.homing(&["run", "up.rhai"]).exit(0);
+    let status = ground.wide(&["status", &ground.newest_run()]).exit(0);
+    assert!(status.out.contains("NOT started; other side given up"), "{}", status.out);
+    let up = "let db = vm(\"db-01\");\nstart_onprem_vm(db);\ncheck(db);\n";
+    ground.write("up.rhai", up);
+    // It may have been back meanwhile, and written, while nobody looked.
+    ground.homing(&["run", "up.rhai"]).exit(3).says(&["H001", "still lost"]);
+    ground.write("up.rhai", &asked(up));
+    ground.homing(&["run", "up.rhai", "--approve", "all"]).exit(0);
 }
 
 /// A cloud that was given up is back, and its machine had gone on all the while.
@@ -175,10 +186,62 @@ fn split() -> Ground {
     mend(&ground);
     let status = ground.wide(&["status"]).exit(0);
     assert!(status.out.contains("SPLIT: each side has its own writes"), "{}", status.out);
-    assert!(status.out.contains("to keep the cloud, a plan with"), "{}", status.out);
+    let keep = "homing run std/decide -p machines=db-01 -p keep=cloud";
+    assert!(status.out.contains(keep), "{}", status.out);
     let pending = ground.homing(&["runs", "--pending"]).exit(0);
-    assert!(pending.out.contains("decide which side is right"), "{}", pending.out);
+    assert!(pending.out.contains("on BOTH sides"), "{}", pending.out);
     ground
+}
+
+#[test]
+fn what_status_says_to_type_decides() {
+    for keep in ["cloud", "onprem"] {
+        let ground = split();
+        let keeps = format!("keep={keep}");
+        let decide = ["run", "std/decide", "-p", "machines=db-01", "-p", &keeps];
+        ground.homing(&decide).exit(4);
+        ground.homing(&["resume", &ground.newest_run(), "--approve", "all"]).exit(0);
+        if keep == "cloud" {
+            lives_in_the_cloud(&ground);
+        } else {
+            let status = ground.homing(&["status"]).exit(0);
+            assert!(status.out.contains("safe on-prem; cloud disks kept"), "{}", status.out);
+        }
+    }
+}
+
+#[test]
+fn a_loss_that_is_over_excuses_nothing_the_next_time() {
+    let ground = Ground::new();
+    ground.homing(&["lab", "init"]).exit(0);
+    silence(&ground, "azure");
+    ground.write("lost.rhai", &given_up("cloud", ""));
+    ground.homing(&["run", "lost.rhai", "--approve", "all"]).exit(0);
+    mend(&ground);
+    // Homing copies from it: it is at work again.
+    ground.write("sync.rhai", "transfer_delta(snapshot(vm(\"db-01\")));");
+    ground.homing(&["run", "sync.rhai"]).exit(0);
+    silence(&ground, "azure");
+    let up = "let db = vm(\"db-01\");\nstart_onprem_vm(db);\ncheck(db);\n";
+    ground.write("up.rhai", &asked(up));
+    ground.homing(&["run", "up.rhai", "--approve", "all"]).exit(3).says(&["H327"]);
+}
+
+#[test]
+fn a_side_that_was_decided_against_is_no_copy_of_the_one_that_is_silent() {
+    let ground = split();
+    let keep = "let db = vm(\"db-01\");\nshutdown_onprem_vm(db);\nstart_azure_vm(db);\n";
+    ground.write("keep.rhai", &asked(keep));
+    ground.homing(&["run", "keep.rhai", "--approve", "all"]).exit(0);
+    silence(&ground, "azure");
+    let lost = ["run", "lost.rhai", "--approve", "all"];
+    ground.homing(&lost).exit(3).says(&["H004", "it can never be started"]);
+    // Once it is a copy again, it may be.
+    mend(&ground);
+    ground.write("sync.rhai", "transfer_delta(snapshot(vm(\"db-01\")));");
+    ground.homing(&["run", "sync.rhai"]).exit(0);
+    silence(&ground, "azure");
+    ground.homing(&lost).exit(0);
 }
 
 /// The machine's newest data is in the cloud, and whatever is planned from now on knows it.
