@@ -149,7 +149,8 @@ impl Primitive for DeclareLost {
             sides.power(lost)?.stop(sides.at(lost), GRACE, &sides.fence(lost)?).await?;
         }
         let own = sides.look(left).await?;
-        if own.lost_twin.is_none() {
+        // An older run's mark may speak of a loss that was over since.
+        if own.lost_twin.as_ref().is_none_or(|mark| mark.run != *ctx.run()) {
             let (run, reason) = (ctx.run().clone(), reason.clone());
             let mark = Lost { run, reason, live_from: live_from(&own, seen.as_ref()) };
             let fence = sides.fence(left)?;
