@@ -40,6 +40,14 @@ impl Side {
         }
     }
 
+    /// Where that is, for a sentence.
+    pub fn place(self) -> &'static str {
+        match self {
+            Side::Cloud => "in the cloud",
+            Side::Onprem => "on-prem",
+        }
+    }
+
     /// As scripts and facts write it: `cloud`, `onprem`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -15,8 +15,7 @@ use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
 use crate::cli::{Done, print, print_json, say, wait_for};
 use crate::execute::{Marked, Over, adopt as take_over, marks};
-use crate::observe::observe_machines;
-use crate::plan::facts::Facts;
+use crate::observe::look_around;
 use crate::report::adopted::{Found, next, page};
 use crate::schedule::danger;
 
@@ -96,13 +95,9 @@ async fn found(place: &Place, sites: &Opened, known: &Over) -> (Vec<Found>, Vec<
     }
     let strangers = || marked.iter().filter(|(_, marked)| !marked.runs.is_empty());
     let names: Vec<&MachineName> = strangers().map(|(machine, _)| machine).collect();
-    let mut facts = Facts::default();
     let open = |name: &_| sites.site(name);
     // What cannot be seen is said already.
-    let half_seen = observe_machines(&open, &place.inventory, names, &mut facts).await;
-    for one in &half_seen {
-        one.take_in(&mut facts);
-    }
+    let (facts, _) = look_around(&open, &place.inventory, names).await;
     let one = |(machine, marked): (&MachineName, &Marked)| {
         Found::new(machine, marked.runs.clone(), danger(machine, &marked.views), &facts)
     };

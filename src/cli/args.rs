@@ -199,8 +199,8 @@ and the script runs. `homing plan SCRIPT` shows it first.
 
 Example: homing replan r1122-k3f9xw scripts/by-hand.rhai --reason \"hv-02 is broken\"
 
-Exit codes: 2 no such run, 3 the plan is refused or does nothing about a machine that is down, 5 another plan than expected: then the
-run is as it was; else as of `run`.")]
+Exit codes: 2 no such run, 3 the plan is refused or does nothing about a machine that is down, 5 another plan than
+expected: then the run is as it was; else as of `run`.")]
     Replan(ReplanArgs),
     /// Take over machines whose run's state folder is lost, from the marks at their sites.
     #[command(after_help = "\
@@ -209,7 +209,8 @@ that a lost run left dirty stays dirty: no plan boots it before another transfer
 
 Example: homing adopt --yes
 
-Exit codes: 0 listed or taken over, 1 a site cannot be asked and the others hold nothing to take over, 6 another was faster.")]
+Exit codes: 0 listed or taken over, 1 a site cannot be asked and the others hold nothing to take over, 6 another
+was faster.")]
     Adopt(AdoptArgs),
     /// Where every machine runs, whether its data is safe, what to type next.
     #[command(after_help = "Example: homing status")]

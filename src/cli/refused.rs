@@ -1,5 +1,6 @@
 //! Why a run could not begin, or was broken off, for the person who typed it.
 
+use crate::base::RunId;
 use crate::cli::exit::Exit;
 use crate::cli::past;
 use crate::cli::stop::Stop;
@@ -39,5 +40,15 @@ pub fn refused(error: &RunError) -> Stop {
             Stop::new(exit, error.to_string()).help(lines.join("\n"))
         }
         RunError::OtherPlan { .. } => Stop::new(Exit::Stale, error.to_string()),
+    }
+}
+
+/// Why a run does not go on.
+pub fn not_resumed(run: &RunId, error: &RunError) -> Stop {
+    match error {
+        RunError::Site { failure, .. } if failure.is_silence() => refused(error).also(&format!(
+            "if a side is gone for good, give it up: homing replan {run} SCRIPT, with `declare_lost` in the script"
+        )),
+        _ => refused(error),
     }
 }

@@ -18,16 +18,16 @@ use crate::cli::named;
 use crate::cli::past::{self, Past};
 use crate::cli::place::{Opened, Place};
 use crate::cli::plan::new_plan_id;
-use crate::cli::refused::refused;
+use crate::cli::refused::{not_resumed, refused};
 use crate::cli::saved;
 use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
 use crate::cli::told::{Attendance, attend};
 use crate::cli::{Done, say, wait_for};
 use crate::compile::saved::save;
-use crate::execute::{self, Injection, Observing, RunError, RunHandle, Saved, Setup};
+use crate::execute::{self, Injection, Observing, RunHandle, Saved, Setup};
 use crate::journal::Journal;
-use crate::observe::{changed_since, observe_machines};
+use crate::observe::{changed_since, look_around};
 use crate::plan::facts::{Fact, Facts};
 use crate::plan::graph::Plan;
 use crate::report::audit::head;
@@ -245,16 +245,6 @@ async fn begun_before(
     Ok(held.map(|(_, run)| run))
 }
 
-/// Why a run does not go on.
-fn not_resumed(run: &RunId, error: &RunError) -> Stop {
-    match error {
-        RunError::Site { failure, .. } if failure.is_silence() => refused(error).also(&format!(
-            "if a side is gone for good, give it up: homing replan {run} SCRIPT, with `declare_lost` in the script"
-        )),
-        _ => refused(error),
-    }
-}
-
 async fn go_on(
     run: &RunId,
     place: &Place,
@@ -379,12 +369,8 @@ async fn observed(place: &Place, seen: &Seen<'_>) -> Result<Option<Facts>, Stop>
         return Ok(None);
     }
     let sites = place.sites()?;
-    let mut facts = Facts::default();
     let open = |name: &_| sites.site(name);
     // A machine that cannot be asked stands among the dangers.
-    let unseen = observe_machines(&open, &place.inventory, seen.plan.machines(), &mut facts).await;
-    for one in &unseen {
-        one.take_in(&mut facts);
-    }
+    let (facts, _) = look_around(&open, &place.inventory, seen.plan.machines()).await;
     Ok(Some(facts))
 }

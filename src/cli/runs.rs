@@ -9,7 +9,7 @@ use crate::cli::stop::Stop;
 use crate::cli::terminal::Terminal;
 use crate::cli::{Done, print, print_json, say, wait_for};
 use crate::journal::RunRow;
-use crate::observe::observe_machines;
+use crate::observe::{look_around, observe_machines};
 use crate::plan::facts::Facts;
 use crate::render::style::Style;
 use crate::report::runs::{self, Header, Run};
@@ -68,13 +68,9 @@ fn also_open(place: &Place, shown: &RunId) -> Result<String, Stop> {
 /// What the sites say now of a run's machines. A site that cannot be asked is said.
 fn observed(place: &Place, past: &Past, terminal: Terminal) -> Result<Facts, Stop> {
     let sites = place.sites()?;
-    let mut facts = Facts::default();
-    let machines = past.plan.plan().machines();
     let open = |name: &_| sites.site(name);
-    let unseen = wait_for(observe_machines(&open, &place.inventory, machines, &mut facts))?;
-    for one in &unseen {
-        one.take_in(&mut facts);
-    }
+    let machines = past.plan.plan().machines();
+    let (facts, unseen) = wait_for(look_around(&open, &place.inventory, machines))?;
     if !terminal.quiet {
         unseen.iter().for_each(|one| say(&format!("{}\n", one.diagnostic().message)));
     }

@@ -319,27 +319,10 @@ impl Hands {
 
 #[cfg(test)]
 mod tests {
-    use async_trait::async_trait;
-
     use super::*;
     use crate::base::Timestamp;
     use crate::compile::saved::tests::{inventory, proved};
-    use crate::plan::facts::Fact;
-
-    /// Nobody asks it.
-    struct Unasked;
-
-    #[async_trait]
-    impl Recheck for Unasked {
-        async fn changed(
-            &self,
-            _: &BTreeSet<Fact>,
-            _: &BTreeSet<MachineName>,
-            _: &BTreeSet<MachineName>,
-        ) -> Changes {
-            unreachable!("it is not asked")
-        }
-    }
+    use crate::execute::recheck::tests::Unchanged;
 
     #[test]
     fn of_a_machine_that_the_run_began_to_change_meanwhile_nothing_is_expected() {
@@ -350,7 +333,7 @@ mod tests {
             plan,
             inventory: Arc::new(inventory()),
             sites: Arc::new(|_| None),
-            recheck: Arc::new(Unasked),
+            recheck: Arc::new(Unchanged),
             over: Arc::new(|_| false),
         };
         let mut hands = Hands::new(job, Tokens::new(), &state);

@@ -369,38 +369,22 @@ pub fn is_stall(step: &Step) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use async_trait::async_trait;
     use camino::Utf8Path;
 
     use super::*;
     use crate::base::{Json, StepId};
     use crate::execute::context::{Announcement, Line};
+    use crate::execute::recheck::tests::Unchanged;
     use crate::execute::workers::Attempt;
-    use crate::plan::facts::{Fact, FactLog, Facts};
+    use crate::plan::facts::{FactLog, Facts};
     use crate::plan::step::{Kind, StepIx};
     use crate::run::failure::Failure;
-    use crate::schedule::Changes;
     use crate::schedule::Order;
     use crate::schedule::trial::{asker, step};
     use crate::verify::verify;
-
-    struct Unchanged;
-
-    #[async_trait]
-    impl Recheck for Unchanged {
-        async fn changed(
-            &self,
-            _: &BTreeSet<Fact>,
-            _: &BTreeSet<MachineName>,
-            _: &BTreeSet<MachineName>,
-        ) -> Changes {
-            Changes::default()
-        }
-    }
 
     /// Saves a cursor and announces a deletion in its first step; hangs there while told to.
     #[derive(Default)]

@@ -74,3 +74,23 @@ pub fn sorted_out(
     }
     changes
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Nothing ever differs.
+    pub struct Unchanged;
+
+    #[async_trait]
+    impl Recheck for Unchanged {
+        async fn changed(
+            &self,
+            _: &BTreeSet<Fact>,
+            _: &BTreeSet<MachineName>,
+            _: &BTreeSet<MachineName>,
+        ) -> Changes {
+            Changes::default()
+        }
+    }
+}

@@ -111,6 +111,20 @@ pub async fn observe_machines<'n>(
     unseen
 }
 
+/// Machines for a page, as far as they can be seen, and what could not be.
+pub async fn look_around<'n>(
+    open: Open<'_>,
+    inventory: &Inventory,
+    names: impl IntoIterator<Item = &'n MachineName>,
+) -> (Facts, Vec<Unseen>) {
+    let mut facts = Facts::default();
+    let unseen = observe_machines(open, inventory, names, &mut facts).await;
+    for one in &unseen {
+        one.take_in(&mut facts);
+    }
+    (facts, unseen)
+}
+
 async fn take(
     looks: &mut JoinSet<(MachineName, Result<Looked, Failure>)>,
     facts: &mut Facts,

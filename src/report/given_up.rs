@@ -35,13 +35,6 @@ fn lost<'s>(seen: &'s Seen<'_>) -> BTreeMap<(Side, &'s str), Vec<&'s MachineName
     lost
 }
 
-fn place(side: Side) -> &'static str {
-    match side {
-        Side::Cloud => "in the cloud",
-        Side::Onprem => "on-prem",
-    }
-}
-
 /// The section of a page, by the plan's answer to the warning; nothing where nothing was given up.
 pub(super) fn section(seen: &Seen<'_>, style: Style) -> String {
     let mut told: BTreeMap<(Side, Option<&str>), Vec<&MachineName>> = BTreeMap::new();
@@ -57,13 +50,13 @@ pub(super) fn section(seen: &Seen<'_>, style: Style) -> String {
     let mut page = style.heading("Given up");
     for ((side, reason), names) in lost {
         let text =
-            format!("{}: what was written {} since the last transfer", some(&names), place(side));
+            format!("{}: what was written {} since the last transfer", some(&names), side.place());
         page.push_str(&style.inked_field(Ink::Warn, "declared", &text));
         page.push_str(&style.field("", reason));
     }
     for ((side, reason), names) in told {
         let text =
-            format!("{}: what was written {} before the way back", some(&names), place(side));
+            format!("{}: what was written {} before the way back", some(&names), side.place());
         page.push_str(&style.inked_field(Ink::Warn, RULE, &text));
         let answer = reason.map_or_else(
             || "the plan was warned of it, and nobody answered".to_owned(),

@@ -252,15 +252,13 @@ impl State {
     }
 
     /// What it is from the moment on when a person decides for it while it runs: the live data is here.
-    /// `None`: so it was.
+    /// `None`: so it was, or it is a copy that somebody booted, which is nothing to decide for.
     pub(in crate::sites) fn decided_for(&self, boot: &Boot) -> Option<State> {
-        let was_replica = self.replica.is_some();
-        (boot.turn > self.turn).then(|| State {
+        let is_decided = boot.turn > self.turn && self.replica.is_none();
+        is_decided.then(|| State {
             turn: boot.turn,
             fenced: false,
             superseded: false,
-            replica: None,
-            booted: self.booted.clone().filter(|_| !was_replica),
             ..self.clone()
         })
     }
@@ -386,5 +384,23 @@ impl State {
             superseded: self.superseded,
             claim: lease.claim(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_side_that_runs_is_decided_for_unless_it_is_a_copy_that_somebody_booted() {
+        let boot = |turn| Boot { turn, from: None };
+        let ran = State { turn: 3, fenced: true, superseded: true, ..State::absent() };
+        let decided = ran.decided_for(&boot(5)).unwrap();
+        assert_eq!((decided.turn, decided.fenced, decided.superseded), (5, false, false));
+        assert_eq!(ran.decided_for(&boot(3)), None, "so it was");
+        let (run, step) = ("r1".to_owned(), "s1".to_owned());
+        let mark = DirtyMark { sync: SyncId::new("x").unwrap(), run, step };
+        let replica = Some(ReplicaMark::Dirty { mark, before: None });
+        assert_eq!(State { replica, ..ran }.decided_for(&boot(5)), None);
     }
 }

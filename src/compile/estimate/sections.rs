@@ -41,36 +41,33 @@ impl Section {
     }
 
     fn take(&mut self, step: &Step, ix: StepIx, cost: &Cost, time: Time) {
-        match (step.effect, self.off) {
-            (Effect::Transfer { .. }, off) => {
+        match (step.effect, self.down_since()) {
+            (Effect::Transfer { .. }, _) => {
                 self.estimate.bytes += cost.bytes;
-                if off.is_none() {
+                if self.off.is_none() {
                     self.estimate.sync_s += time.end_s - time.start_s;
                 }
             }
-            (Effect::Stop(_), None) => {
+            (Effect::Stop(_), _) if self.off.is_none() => {
                 self.off = Some((ix, time.start_s));
                 self.estimate.down_from_s = Some(time.start_s);
             }
-            (Effect::Start(_), Some((_, off_s))) if !self.started => {
+            (Effect::Start(_), Some(since_s)) if !self.started => {
                 self.started = true;
-                self.estimate.downtime_s = time.end_s - off_s;
+                self.estimate.down_from_s = Some(since_s);
+                self.estimate.downtime_s = time.end_s - since_s;
             }
-            (Effect::Check { .. }, Some((_, off_s))) if self.started && !self.checked => {
+            (Effect::Check { .. }, Some(since_s)) if self.started && !self.checked => {
                 self.checked = true;
-                self.estimate.downtime_s = time.end_s - off_s;
-            }
-            (Effect::Start(_), None) if self.down_before && !self.started => {
-                self.started = true;
-                self.estimate.down_from_s = Some(0.0);
-                self.estimate.downtime_s = time.end_s;
-            }
-            (Effect::Check { .. }, None) if self.down_before && self.started && !self.checked => {
-                self.checked = true;
-                self.estimate.downtime_s = time.end_s;
+                self.estimate.downtime_s = time.end_s - since_s;
             }
             _ => {}
         }
+    }
+
+    /// When it went down: by a step, or before the first one.
+    fn down_since(&self) -> Option<f64> {
+        self.off.map(|(_, at_s)| at_s).or(self.down_before.then_some(0.0))
     }
 }
 

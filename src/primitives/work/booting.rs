@@ -41,8 +41,12 @@ pub async fn start(sides: &Sides<'_>, side: Side, ctx: &dyn Ctx) -> Result<Start
     sides.end_loss(side.other(), twin).await?;
     let is_active = active(&cloud, &onprem) == side;
     if own.power == Power::On {
+        if !is_active && own.replica.is_some() {
+            // Somebody booted the copy itself: it never was the machine, and nobody decided for it.
+            return Err(diverged(sides.machine, side));
+        }
         if !is_active {
-            // Somebody started it, or it was never off: whoever says "start" decides for what it wrote.
+            // It was the machine, and was given up, or started again: whoever says "start" decides for what it wrote.
             let boot = Boot { turn: next_turn(own, twin), from: None };
             sides.power(side)?.start(sides.at(side), &boot, &sides.fence(side)?).await?;
             supersede(sides, side.other(), twin).await?;

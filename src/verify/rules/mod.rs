@@ -154,10 +154,7 @@ pub(super) const STEP_RULES: &[Rule] = &[transfer::names_the_key, lost::declared
 
 /// Where a side is, for a sentence.
 fn place(side: Side) -> &'static str {
-    match side {
-        Side::Cloud => "in the cloud",
-        Side::Onprem => "on-prem",
-    }
+    side.place()
 }
 
 /// What a side is called, for a sentence.

@@ -23,6 +23,15 @@ fn given_up(side: &str, then: &str) -> String {
     )
 }
 
+/// A cloud that is silent, and a plan `lost.rhai` that gives its side up and then does this.
+fn without_cloud(then: &str) -> Ground {
+    let ground = Ground::new();
+    ground.homing(&["lab", "init"]).exit(0);
+    silence(&ground, "azure");
+    ground.write("lost.rhai", &given_up("cloud", then));
+    ground
+}
+
 /// The same script with a gate before its first step.
 fn asked(script: &str) -> String {
     script.replacen('\n', "\napprove(\"Sure?\", #{ name: \"sure\", timeout: \"1h\" });\n", 1)
@@ -147,10 +156,7 @@ fn a_run_that_a_silent_site_stops_is_ended_and_another_plan_brings_the_machine_u
 
 #[test]
 fn no_way_back_leads_to_a_side_that_nobody_reaches() {
-    let ground = Ground::new();
-    ground.homing(&["lab", "init"]).exit(0);
-    silence(&ground, "azure");
-    ground.write("lost.rhai", &given_up("cloud", "start_onprem_vm(db);\ncheck(db);\n"));
+    let ground = without_cloud("start_onprem_vm(db);\ncheck(db);\n");
     let fails = ["--approve", "all", "--inject", "db-01.start_onprem_vm=permanent"];
     ground.homing(&[&["run", "lost.rhai"][..], &fails].concat()).exit(9);
     let run = ground.newest_run();
@@ -161,10 +167,7 @@ fn no_way_back_leads_to_a_side_that_nobody_reaches() {
 
 #[test]
 fn a_loss_that_one_plan_declared_holds_for_the_next() {
-    let ground = Ground::new();
-    ground.homing(&["lab", "init"]).exit(0);
-    silence(&ground, "azure");
-    ground.write("lost.rhai", &given_up("cloud", ""));
+    let ground = without_cloud("");
     ground.homing(&["run", "lost.rhai", "--approve", "all"]).exit(0);
     let status = ground.wide(&["status", &ground.newest_run()]).exit(0);
     assert!(status.out.contains("NOT started; other side given up"), "{}", status.out);
@@ -178,10 +181,7 @@ fn a_loss_that_one_plan_declared_holds_for_the_next() {
 
 /// A cloud that was given up is back, and its machine had gone on all the while.
 fn split() -> Ground {
-    let ground = Ground::new();
-    ground.homing(&["lab", "init"]).exit(0);
-    silence(&ground, "azure");
-    ground.write("lost.rhai", &given_up("cloud", "start_onprem_vm(db);\ncheck(db);\n"));
+    let ground = without_cloud("start_onprem_vm(db);\ncheck(db);\n");
     ground.homing(&["run", "lost.rhai", "--approve", "all"]).exit(0);
     mend(&ground);
     let status = ground.wide(&["status"]).exit(0);
@@ -212,10 +212,7 @@ fn what_status_says_to_type_decides() {
 
 #[test]
 fn a_loss_that_is_over_excuses_nothing_the_next_time() {
-    let ground = Ground::new();
-    ground.homing(&["lab", "init"]).exit(0);
-    silence(&ground, "azure");
-    ground.write("lost.rhai", &given_up("cloud", ""));
+    let ground = without_cloud("");
     ground.homing(&["run", "lost.rhai", "--approve", "all"]).exit(0);
     mend(&ground);
     // Homing copies from it: it is at work again.
