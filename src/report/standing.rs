@@ -158,9 +158,8 @@ fn standing(
     // A machine that came home in an earlier run has none of this run's behind it.
     let commits = chain.iter().any(|ix| seen.plan.step(*ix).effect == Effect::Commit);
     let gave_up = way_back(seen, machine).map(|(side, _)| side);
-    let declared = declared_lost(seen, machine);
-    let gave_up = gave_up.or_else(|| declared.map(|(side, _)| side));
-    let declared = declared.is_some();
+    let declared = declared_lost(seen, machine).map(|(side, _)| side);
+    let gave_up = gave_up.or(declared);
     let failed = chain
         .iter()
         .find(|ix| matches!(seen.state.step(**ix).status, Status::Failed | Status::Rejected));
@@ -174,7 +173,7 @@ fn standing(
         observed: facts.is_some(),
         data,
         data_safe: data.is_safe() && gave_up.is_none(),
-        point_of_no_return_passed: declared || commits && walk.commit != Commit::No,
+        point_of_no_return_passed: declared.is_some() || commits && walk.commit != Commit::No,
         // Of a machine that others brought up, this run does not know when.
         downtime_s: clock.filter(|_| !others_brought_it_up).map(|Downtime { seconds, .. }| seconds),
         down: walk.is_down(),

@@ -91,7 +91,9 @@ impl Seat {
         let (_lock, state) = self.records.act(fence)?;
         self.reach(&state)?;
         if launch::runs(&self.folder(&state))? {
-            state.decided_for(boot).map_or(Ok(()), |decided| self.records.save(&decided))?;
+            if let Some(decided) = state.decided_for(boot) {
+                self.records.save(&decided)?;
+            }
         } else {
             self.may_boot(&state, boot)?;
             // Whatever the guest makes of the disks, they are no longer what the manifest says.

@@ -17,8 +17,9 @@ impl PowerSwitch for ModelSite {
         self.act_alone(at, "start", move |here| {
             here.check(&fence)?;
             if here.seat().on {
-                let decided = here.seat().state.decided_for(&boot);
-                here.seat().state = decided.unwrap_or_else(|| here.seat().state.clone());
+                if let Some(decided) = here.seat().state.decided_for(&boot) {
+                    here.seat().state = decided;
+                }
             } else {
                 start(here, &boot, &fence)?;
             }

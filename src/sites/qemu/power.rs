@@ -116,7 +116,9 @@ impl Seat {
     fn start(&self, boot: &Boot, fence: &Fence) -> Result<SideView, Failure> {
         let (_lock, state) = self.act(fence)?;
         if self.is_running(&state)? {
-            state.decided_for(boot).map_or(Ok(()), |decided| self.records.save(&decided))?;
+            if let Some(decided) = state.decided_for(boot) {
+                self.records.save(&decided)?;
+            }
         } else {
             let state = self.close(&state)?;
             state.may_boot(&self.here(), self.has_disks(&state), boot)?;

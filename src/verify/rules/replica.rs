@@ -19,7 +19,9 @@ pub(super) fn fit_to_boot(look: &Look<'_>) -> Option<Broken> {
     if side == look.state.active {
         return None;
     }
-    if look.state.side(side).value == Twin::On {
+    // A copy that somebody booted half written is nothing to keep.
+    let is_dirty = look.state.replica.value == ReplicaState::Dirty;
+    if look.state.side(side).value == Twin::On && !is_dirty {
         return Some(keeps_what_runs(look, side));
     }
     if is_way_back(look.state, side) {
